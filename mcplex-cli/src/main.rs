@@ -1,0 +1,3 @@
+//! The `mcplex` binary: one MCP endpoint in front of many MCP servers, supervised.
+
+fn main() {}

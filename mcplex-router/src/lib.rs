@@ -1,0 +1,1 @@
+//! Makes many MCP servers look like one.

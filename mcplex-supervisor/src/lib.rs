@@ -1,0 +1,1 @@
+//! Keeps one MCP server alive, or gives up on it.

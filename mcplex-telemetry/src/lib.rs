@@ -1,0 +1,1 @@
+//! Logs to stderr and spans out to OTLP for mcplex.

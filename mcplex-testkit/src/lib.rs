@@ -1,0 +1,1 @@
+//! MCP servers that misbehave on purpose, and an OTLP receiver, for tests.

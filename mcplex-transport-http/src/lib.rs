@@ -1,0 +1,1 @@
+//! Serves MCP clients over Streamable HTTP.

@@ -1,0 +1,1 @@
+//! Reaches an MCP server that is a child process, over its stdin and stdout.
