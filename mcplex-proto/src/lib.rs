@@ -1,1 +1,42 @@
 //! The words every mcplex crate speaks, and the traits the layers meet at.
+//!
+//! It contains no I/O, reads no clock and knows no async runtime: messages are parsed from and
+//! written to bytes that somebody else moves, and every trait here is implemented elsewhere.
+//!
+//! Read it in this order: [`message`] (one JSON-RPC message; payloads stay unread), [`raw`] and
+//! [`edit`] (JSON text and how a few members of it are changed), [`frame`] (bytes to lines), then
+//! the boundaries: [`transport`] (how an upstream is reached), [`upstream`] (what a supervised
+//! upstream offers), [`downstream`] (what a listener and a gateway owe each other).
+//!
+//! ```
+//! use mcplex_proto::message::Message;
+//!
+//! let line = br#"{"jsonrpc":"2.0","id":7,"method":"ping","params":{"n":1.50}}"#;
+//! let Message::Request(request) = Message::parse(line.to_vec().into())? else { unreachable!() };
+//! assert_eq!(request.params.expect("it has some").as_str(), r#"{"n":1.50}"#);
+//! # Ok::<(), mcplex_proto::message::BadMessage>(())
+//! ```
+
+pub mod raw;
+
+pub mod id;
+
+pub mod message;
+
+pub mod edit;
+
+pub mod frame;
+
+pub mod error;
+
+pub mod method;
+
+pub mod version;
+
+pub mod handshake;
+
+pub mod transport;
+
+pub mod upstream;
+
+pub mod downstream;

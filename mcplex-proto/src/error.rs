@@ -1,0 +1,83 @@
+//! JSON-RPC and MCP error codes, and the error object a peer is told.
+
+use crate::raw::Raw;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Bytes that are no JSON.
+pub const PARSE_ERROR: i64 = -32700;
+/// JSON that is no request.
+pub const INVALID_REQUEST: i64 = -32600;
+/// A method nobody here serves.
+pub const METHOD_NOT_FOUND: i64 = -32601;
+/// An unknown tool or prompt, a bad cursor, a missing member.
+pub const INVALID_PARAMS: i64 = -32602;
+/// Something broke on our side.
+pub const INTERNAL_ERROR: i64 = -32603;
+/// A resource that does not exist (revisions up to 2025-11-25).
+pub const RESOURCE_NOT_FOUND: i64 = -32002;
+
+// Codes of our own lie outside -32768..-32000, which the specification keeps for itself.
+
+/// The upstream is starting or waiting for its next life; the call was not sent.
+pub const UPSTREAM_UNAVAILABLE: i64 = -31001;
+/// The upstream's breaker is open; the call was not sent.
+pub const UPSTREAM_TRIPPED: i64 = -31002;
+/// The upstream died with the call in flight; nobody knows whether it ran.
+pub const UPSTREAM_DIED: i64 = -31003;
+/// The upstream did not answer in time; nobody knows whether it ran.
+pub const UPSTREAM_TIMEOUT: i64 = -31004;
+/// Too many calls wait for the upstream; the call was not sent.
+pub const QUEUE_FULL: i64 = -31005;
+/// The upstream is stopped or disabled; the call was not sent.
+pub const UPSTREAM_DISABLED: i64 = -31006;
+
+/// The `error` member of a response.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorObject {
+    /// What kind of failure.
+    pub code: i64,
+    /// One sentence.
+    pub message: String,
+    /// Anything more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub data: Option<serde_json::Value>,
+}
+
+impl ErrorObject {
+    /// An error without data.
+    #[must_use]
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+
+    /// -32700, with what the parser said.
+    #[must_use]
+    pub fn parse_error(why: &impl fmt::Display) -> Self {
+        Self::new(PARSE_ERROR, format!("Parse error: {why}"))
+    }
+
+    /// -32600.
+    #[must_use]
+    pub fn invalid_request(why: &impl fmt::Display) -> Self {
+        Self::new(INVALID_REQUEST, format!("Invalid Request: {why}"))
+    }
+
+    /// -32601.
+    #[must_use]
+    pub fn method_not_found(method: &str) -> Self {
+        Self::new(METHOD_NOT_FOUND, format!("Method not found: {method}"))
+    }
+
+    /// -32602.
+    #[must_use]
+    pub fn invalid_params(why: impl fmt::Display) -> Self {
+        Self::new(INVALID_PARAMS, format!("Invalid params: {why}"))
+    }
+
+    /// The code and message of an error a peer sent, as far as they can be read.
+    #[must_use]
+    pub fn read(raw: &Raw) -> Self {
+        raw.get().unwrap_or_else(|| Self::new(INTERNAL_ERROR, raw.as_str()))
+    }
+}

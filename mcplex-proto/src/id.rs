@@ -1,0 +1,75 @@
+//! Request ids that keep `1` and `"1"` apart.
+
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// The id of a request: an integer or a string, as the sender wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Id {
+    /// An integer; wide enough for every id seen in the wild.
+    Integer(i128),
+    /// A string.
+    Text(Box<str>),
+}
+
+impl Id {
+    /// Reads an id; `null`, fractions, and everything else is refused, as every schema does.
+    #[must_use]
+    pub fn read(value: &RawValue) -> Option<Self> {
+        let text = value.get();
+        if text.starts_with('"') {
+            return serde_json::from_str::<String>(text).ok().map(|text| Self::Text(text.into()));
+        }
+        text.parse().ok().map(Self::Integer)
+    }
+
+    /// The id as a `u64`, when it is one that we could have minted.
+    #[must_use]
+    pub fn minted(&self) -> Option<u64> {
+        match self {
+            Self::Integer(number) => u64::try_from(*number).ok(),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+impl From<u64> for Id {
+    fn from(number: u64) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+/// JSON text: `92` and `"92"` differ.
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => number.fmt(f),
+            Self::Text(text) => {
+                f.write_str(&serde_json::to_string(text).expect("a string is always JSON"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_and_strings_are_ids_and_nothing_else_is() {
+        let check = |text: &str, expect: Option<&str>| {
+            let raw = RawValue::from_string(text.to_owned()).unwrap();
+            assert_eq!(Id::read(&raw).map(|id| id.to_string()).as_deref(), expect, "{text}");
+        };
+        check("1", Some("1"));
+        check("-7", Some("-7"));
+        check("9007199254740993", Some("9007199254740993"));
+        check(r#""1""#, Some(r#""1""#));
+        check(r#""a\"b""#, Some(r#""a\"b""#));
+        check("1.5", None);
+        check("1e3", None);
+        check("null", None);
+        check("true", None);
+        check("[1]", None);
+    }
+}

@@ -1,0 +1,73 @@
+//! The method names a gateway must know; everything else passes through.
+
+use std::borrow::Cow;
+
+macro_rules! methods {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal;)*) => {
+        $($(#[doc = $doc])* pub const $name: &str = $text;)*
+
+        /// The name as a `'static` string when it is a known one, else a copy of it.
+        #[must_use]
+        pub fn intern(name: &str) -> Cow<'static, str> {
+            match name {
+                $($text => Cow::Borrowed($text),)*
+                other => Cow::Owned(other.to_owned()),
+            }
+        }
+    };
+}
+
+methods! {
+    /// Opens a session (revisions up to 2025-11-25).
+    INITIALIZE = "initialize";
+    /// The client has seen the answer to `initialize`.
+    INITIALIZED = "notifications/initialized";
+    /// Is anybody there? Answered on each hop, never forwarded.
+    PING = "ping";
+    /// A request is no longer wanted.
+    CANCELLED = "notifications/cancelled";
+    /// How far a request has come.
+    PROGRESS = "notifications/progress";
+    /// A log line of the server.
+    LOG_MESSAGE = "notifications/message";
+    /// How much the client wants to read of the server's log.
+    SET_LEVEL = "logging/setLevel";
+    /// Values that could complete an argument.
+    COMPLETE = "completion/complete";
+    /// Which tools there are.
+    TOOLS_LIST = "tools/list";
+    /// Runs a tool.
+    TOOLS_CALL = "tools/call";
+    /// The tools are others now.
+    TOOLS_CHANGED = "notifications/tools/list_changed";
+    /// Which prompts there are.
+    PROMPTS_LIST = "prompts/list";
+    /// One prompt, filled in.
+    PROMPTS_GET = "prompts/get";
+    /// The prompts are others now.
+    PROMPTS_CHANGED = "notifications/prompts/list_changed";
+    /// Which resources there are.
+    RESOURCES_LIST = "resources/list";
+    /// Which families of resources there are.
+    TEMPLATES_LIST = "resources/templates/list";
+    /// What a resource holds.
+    RESOURCES_READ = "resources/read";
+    /// Tell me when this resource changes.
+    SUBSCRIBE = "resources/subscribe";
+    /// No longer tell me.
+    UNSUBSCRIBE = "resources/unsubscribe";
+    /// The resources are others now.
+    RESOURCES_CHANGED = "notifications/resources/list_changed";
+    /// A subscribed resource changed.
+    RESOURCE_UPDATED = "notifications/resources/updated";
+    /// The server asks for the client's directories.
+    ROOTS_LIST = "roots/list";
+    /// The client's directories are others now.
+    ROOTS_CHANGED = "notifications/roots/list_changed";
+    /// The server asks the client's model.
+    SAMPLING = "sampling/createMessage";
+    /// The server asks the person in front of the client.
+    ELICITATION = "elicitation/create";
+    /// An elicitation by URL has ended.
+    ELICITATION_COMPLETE = "notifications/elicitation/complete";
+}

@@ -1,0 +1,165 @@
+//! Boundary: how an upstream is reached. Implemented by transports, called by the supervisor.
+
+use crate::message::{BadMessage, Message};
+use async_trait::async_trait;
+use futures_core::Stream;
+use futures_sink::Sink;
+use std::{fmt, io, pin::Pin, sync::Arc, time::Duration};
+
+/// Opens connections to one upstream.
+///
+/// Implemented once per transport crate; called only by the supervisor.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Opens one connection.
+    ///
+    /// Dropping the future before it resolves leaves nothing behind.
+    ///
+    /// # Errors
+    /// When nothing was started; see [`ConnectError`] for what may be tried again.
+    async fn connect(&self) -> Result<Connection, ConnectError>;
+
+    /// The OpenTelemetry word for what carries the bytes, such as `pipe`.
+    fn network(&self) -> &'static str;
+}
+
+/// A pair of message streams and the thing that keeps them open.
+pub struct Connection {
+    /// Where our messages go; dropping it says that no more will come.
+    pub outgoing: Outgoing,
+    /// What the upstream says, in order; ends when it will say no more.
+    pub incoming: Incoming,
+    /// Waits for the end of the connection, and brings it about.
+    pub lifeline: Box<dyn Lifeline>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("lifeline", &self.lifeline).finish_non_exhaustive()
+    }
+}
+
+/// Messages on their way to an upstream.
+pub type Outgoing = Pin<Box<dyn Sink<Message, Error = io::Error> + Send>>;
+
+/// Messages on their way from an upstream.
+pub type Incoming = Pin<Box<dyn Stream<Item = Received> + Send>>;
+
+/// One thing that came in.
+#[derive(Debug)]
+pub enum Received {
+    /// A message.
+    Message(Message),
+    /// A line that is no message: skipped and counted, never a death by itself.
+    Garbage(BadMessage),
+    /// Nothing after this can be trusted; the stream ends here.
+    Broken(Arc<str>),
+}
+
+/// Keeps a connection open, sees its end, and ends it.
+#[async_trait]
+pub trait Lifeline: fmt::Debug + Send {
+    /// Waits until the connection has ended by itself; cancel safe.
+    async fn ended(&mut self) -> Ending;
+
+    /// Ends the connection, politely first, and waits until nothing of it is left.
+    ///
+    /// The other two halves must have been dropped.
+    async fn close(self: Box<Self>, grace: Grace) -> Closed;
+
+    /// What the upstream last wrote to its log, oldest line first.
+    fn last_words(&self) -> Vec<String>;
+
+    /// The process at the other end, if it is one.
+    fn pid(&self) -> Option<u32>;
+}
+
+/// How long each polite step of an end may take before the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grace {
+    /// After the end of input.
+    pub eof: Duration,
+    /// After the request to end (SIGTERM).
+    pub term: Duration,
+    /// After the order to end (SIGKILL); past it the end is reported as not reached.
+    pub kill: Duration,
+}
+
+impl Default for Grace {
+    /// 2 s each, as both official SDKs wait; 6 s for the whole ladder.
+    fn default() -> Self {
+        let step = Duration::from_secs(2);
+        Self { eof: step, term: step, kill: step }
+    }
+}
+
+/// How an end that we brought about went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// How the process ended.
+    pub ending: Ending,
+    /// The last step of the ladder that was needed.
+    pub step: CloseStep,
+    /// Whether nothing of the connection is left.
+    pub is_gone: bool,
+}
+
+/// The steps of an end, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CloseStep {
+    /// It had ended already.
+    Ended,
+    /// The end of its input was enough.
+    Eof,
+    /// SIGTERM was needed.
+    Term,
+    /// SIGKILL was needed.
+    Kill,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The process exited with this code.
+    Exited(i32),
+    /// The process was ended by this signal.
+    Signaled(i32),
+    /// Nobody can say.
+    Unknown,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "it exited with code {code}"),
+            Self::Signaled(signal) => write!(f, "it was ended by signal {signal}"),
+            Self::Unknown => f.write_str("it ended"),
+        }
+    }
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Trying again cannot help until a person changes something.
+    #[error("{what}; {hint}")]
+    Permanent {
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        hint: String,
+        /// What the system said.
+        #[source]
+        source: Option<io::Error>,
+        /// A closed set of words for telemetry.
+        kind: &'static str,
+    },
+    /// The host has run out of something; that is not the upstream's fault.
+    #[error("the host lacks resources to start it")]
+    Resource(#[source] io::Error),
+    /// Anything else; another try may help.
+    #[error("it could not be started")]
+    Other(#[source] io::Error),
+}

@@ -1,0 +1,373 @@
+//! Boundary: what a supervised upstream offers. Implemented by the supervisor, called by the
+//! router.
+
+use crate::{
+    error::{self, ErrorObject},
+    handshake::ServerInfo,
+    message::{Message, Outcome},
+    raw::Raw,
+};
+use async_trait::async_trait;
+use serde_json::json;
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+/// The name a person gave an upstream in the configuration.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamName(Arc<str>);
+
+/// A name that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("upstream name {0:?} must be 1 to 64 of A-Z a-z 0-9 _ -")]
+pub struct BadName(pub String);
+
+impl UpstreamName {
+    /// Checks a name.
+    ///
+    /// Names become part of tool names, and many model APIs accept only these characters and
+    /// 64 of them.
+    ///
+    /// # Errors
+    /// When it is empty, longer than 64 characters, or has other characters.
+    pub fn new(name: &str) -> Result<Self, BadName> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(is_allowed) {
+            return Err(BadName(name.to_owned()));
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UpstreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UpstreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One life of an upstream, numbered from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub u64);
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How an upstream is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Health {
+    /// Connected; calls pass.
+    Ready,
+    /// Starting, stopping, or waiting for its next life; calls wait a little.
+    Recovering,
+    /// Its breaker is open; calls fail at once.
+    Tripped,
+    /// Stopped or disabled by somebody; calls fail at once.
+    Stopped,
+}
+
+impl Health {
+    /// The word as it stands in JSON and in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Recovering => "recovering",
+            Self::Tripped => "tripped",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What an observer is told of an upstream.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// How it is.
+    pub health: Health,
+    /// The current life, or the last one.
+    pub incarnation: Incarnation,
+    /// Deaths in the breaker's window.
+    pub deaths: u32,
+    /// Times the breaker tripped since the last reset or stable life.
+    pub trips: u32,
+    /// Why it is not ready, in one plain sentence without a final stop.
+    pub reason: Option<Arc<str>>,
+    /// When it will be tried again, if it will.
+    pub retry_after: Option<Duration>,
+    /// The process, while there is one.
+    pub pid: Option<u32>,
+}
+
+/// Why a call has no answer from its upstream.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// It is between two lives and the wait was over before the next one; nothing was sent.
+    #[error("upstream {upstream} is not available: {reason}")]
+    Unavailable {
+        /// Whose call it was.
+        upstream: UpstreamName,
+        /// One plain sentence.
+        reason: Arc<str>,
+        /// When it will be tried again.
+        retry_after: Option<Duration>,
+    },
+    /// Its breaker is open; nothing was sent.
+    #[error("upstream {upstream} is tripped: {reason}")]
+    Tripped {
+        /// Whose call it was.
+        upstream: UpstreamName,
+        /// One plain sentence.
+        reason: Arc<str>,
+        /// When a trial is due.
+        retry_after: Option<Duration>,
+        /// Trips so far.
+        trips: u32,
+    },
+    /// It died after the call was sent; whether the call ran is unknown.
+    #[error("upstream {upstream} died during the call: {reason}")]
+    Died {
+        /// Whose call it was.
+        upstream: UpstreamName,
+        /// How it died.
+        reason: Arc<str>,
+    },
+    /// It did not answer in time; whether the call ran is unknown.
+    #[error("upstream {upstream} did not answer within {}", Seconds(*.timeout))]
+    Timeout {
+        /// Whose call it was.
+        upstream: UpstreamName,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// Too many calls wait already; nothing was sent.
+    #[error("upstream {upstream} has {limit} calls waiting already")]
+    QueueFull {
+        /// Whose call it was.
+        upstream: UpstreamName,
+        /// How many may wait.
+        limit: usize,
+    },
+    /// Somebody stopped or disabled it; nothing was sent.
+    #[error("upstream {upstream} is stopped")]
+    Stopped {
+        /// Whose call it was.
+        upstream: UpstreamName,
+    },
+}
+
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", (self.0.as_secs_f64() * 10.0).round() / 10.0)
+    }
+}
+
+impl UpstreamError {
+    /// The JSON-RPC error for a client, with the reason as data.
+    #[must_use]
+    pub fn to_client(&self) -> ErrorObject {
+        let (code, data) = self.reason();
+        ErrorObject { code, message: self.sentence(), data: Some(data) }
+    }
+
+    /// The result of a `tools/call` for a client: `isError` with a sentence a model can read,
+    /// because many clients show the model results but no protocol errors.
+    #[must_use]
+    pub fn to_tool_result(&self) -> Raw {
+        let (code, mut data) = self.reason();
+        data["code"] = json!(code);
+        Raw::of(&json!({
+            "content": [{ "type": "text", "text": self.sentence() }],
+            "isError": true,
+            "_meta": { UNAVAILABLE_META: data },
+        }))
+    }
+
+    /// The `error.type` of the call's span.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } | Self::QueueFull { .. } | Self::Stopped { .. } => {
+                "mcplex.upstream_unavailable"
+            }
+            Self::Tripped { .. } => "mcplex.upstream_tripped",
+            Self::Died { .. } => "mcplex.upstream_died",
+            Self::Timeout { .. } => "timeout",
+        }
+    }
+
+    /// What happened, whether the call ran, and what to do.
+    fn sentence(&self) -> String {
+        let advice = match self {
+            Self::Unavailable { retry_after, .. } | Self::Tripped { retry_after, .. } => {
+                match retry_after {
+                    Some(wait) => {
+                        format!("The call was not sent; it is tried again in {}", Seconds(*wait))
+                    }
+                    None => "The call was not sent; an operator has to reset it".to_owned(),
+                }
+            }
+            Self::Died { .. } | Self::Timeout { .. } => {
+                "It is unknown whether the call took effect; check before repeating it".to_owned()
+            }
+            Self::QueueFull { .. } => "The call was not sent; try again later".to_owned(),
+            Self::Stopped { .. } => "The call was not sent; an operator has to start it".to_owned(),
+        };
+        format!("{}. {advice}.", capitalized(&self.to_string()))
+    }
+
+    /// The code and the structured reason.
+    fn reason(&self) -> (i64, serde_json::Value) {
+        let ms =
+            |wait: &Option<Duration>| wait.map(|wait| wait.as_millis().min(u64::MAX.into()) as u64);
+        match self {
+            Self::Unavailable { upstream, reason, retry_after } => (
+                error::UPSTREAM_UNAVAILABLE,
+                json!({ "server": upstream.as_str(), "state": "recovering", "reason": &**reason,
+                        "retryAfterMs": ms(retry_after), "sent": false }),
+            ),
+            Self::Tripped { upstream, reason, retry_after, trips } => (
+                error::UPSTREAM_TRIPPED,
+                json!({ "server": upstream.as_str(), "state": "tripped", "reason": &**reason,
+                        "trips": trips, "retryAfterMs": ms(retry_after), "sent": false }),
+            ),
+            Self::Died { upstream, reason } => (
+                error::UPSTREAM_DIED,
+                json!({ "server": upstream.as_str(), "exit": &**reason, "sent": true,
+                        "outcome": "unknown" }),
+            ),
+            Self::Timeout { upstream, timeout } => (
+                error::UPSTREAM_TIMEOUT,
+                json!({ "server": upstream.as_str(), "timeoutMs": ms(&Some(*timeout)),
+                        "sent": true, "outcome": "unknown" }),
+            ),
+            Self::QueueFull { upstream, limit } => (
+                error::QUEUE_FULL,
+                json!({ "server": upstream.as_str(), "limit": limit, "sent": false }),
+            ),
+            Self::Stopped { upstream } => (
+                error::UPSTREAM_DISABLED,
+                json!({ "server": upstream.as_str(), "state": "stopped", "sent": false }),
+            ),
+        }
+    }
+}
+
+/// The `_meta` key under which a tool result says why its upstream is not available.
+pub const UNAVAILABLE_META: &str = "dev.mcplex/unavailable";
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// One request on its way to an upstream.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The id it has there; from [`Upstream::mint`].
+    pub id: u64,
+    /// The method's name.
+    pub method: Cow<'static, str>,
+    /// Its parameters, already in the upstream's words.
+    pub params: Option<Raw>,
+    /// How long to wait for the answer; `None` takes the upstream's own limit.
+    pub timeout: Option<Duration>,
+}
+
+/// A supervised upstream, as others hold it.
+#[async_trait]
+pub trait Upstream: fmt::Debug + Send + Sync + 'static {
+    /// Its name.
+    fn name(&self) -> &UpstreamName;
+
+    /// A request id that was never used before with this upstream.
+    fn mint(&self) -> u64;
+
+    /// How it is now.
+    fn status(&self) -> Status;
+
+    /// What it said of itself when it was last connected.
+    fn server_info(&self) -> Option<Arc<ServerInfo>>;
+
+    /// Sends a request and waits for its outcome; while the upstream is between two lives the
+    /// call waits a little.
+    ///
+    /// Dropping the future forgets the call without telling the upstream.
+    ///
+    /// # Errors
+    /// When there will be no answer; the variant says whether the call may have run.
+    async fn call(&self, call: Call) -> Result<Outcome, UpstreamError>;
+
+    /// Sends a notification or a response to the current life, or nothing when there is none.
+    ///
+    /// Never waits. A response must name the life that asked.
+    fn send(&self, to: Option<Incarnation>, message: Message);
+}
+
+/// Who wants to hear what an upstream says by itself.
+///
+/// Called in the order of arrival from the task that owns the upstream: it must not block.
+pub trait UpstreamEvents: Send + Sync + 'static {
+    /// A request or notification arrived.
+    fn message(&self, from: Incarnation, message: Message);
+
+    /// The status changed.
+    fn changed(&self, status: Status);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_break_a_tool_name_are_refused() {
+        for good in ["a", "my-server_2", "X"] {
+            assert!(UpstreamName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "a.b", "ä", &"x".repeat(65)] {
+            assert!(UpstreamName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_client_reads_what_happened_and_whether_the_call_ran() {
+        let upstream = UpstreamName::new("mail").unwrap();
+        let tripped = UpstreamError::Tripped {
+            upstream: upstream.clone(),
+            reason: "6 deaths in 60 s; it exited with code 1".into(),
+            retry_after: Some(Duration::from_millis(61_500)),
+            trips: 1,
+        };
+        let error = tripped.to_client();
+        assert_eq!(error.code, -31002);
+        assert_eq!(
+            error.message,
+            "Upstream mail is tripped: 6 deaths in 60 s; it exited with code 1. \
+             The call was not sent; it is tried again in 61.5 s."
+        );
+        let died = UpstreamError::Died { upstream, reason: "it exited with code 3".into() };
+        let result: serde_json::Value = died.to_tool_result().get().unwrap();
+        assert_eq!(result["isError"], true);
+        assert_eq!(result["_meta"][UNAVAILABLE_META]["sent"], true);
+        assert_eq!(result["_meta"][UNAVAILABLE_META]["code"], -31003);
+        assert_eq!(
+            result["content"][0]["text"],
+            "Upstream mail died during the call: it exited with code 3. It is unknown whether \
+             the call took effect; check before repeating it."
+        );
+    }
+}
