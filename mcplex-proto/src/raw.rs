@@ -29,6 +29,15 @@ impl Raw {
         Self(whole.slice_ref(value.get().as_bytes()))
     }
 
+    /// Takes a value that was read from `whole` as a slice of it, without a copy.
+    ///
+    /// # Panics
+    /// When the value is not a part of that text.
+    #[must_use]
+    pub fn part(whole: &Self, value: &RawValue) -> Self {
+        Self::inside(&whole.0, value)
+    }
+
     /// Takes text that the caller built from JSON pieces.
     pub(crate) fn trusted(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())

@@ -1,0 +1,266 @@
+//! Every tool, prompt and resource, by the name a client sees.
+//!
+//! A catalog is never changed: when a list changes, a new one is built and takes its place. The
+//! answers to the list methods are built with it, so that listing a thousand tools costs a
+//! pointer.
+
+use crate::{
+    lists::{Item, Kind, Lists},
+    naming::{self, Names, Naming},
+    template,
+};
+use mcplex_proto::{edit, raw::Raw, upstream::UpstreamName};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What clients can see of all upstreams at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    tools: Table,
+    prompts: Table,
+    /// Owner of each listed URI.
+    resources: BTreeMap<String, usize>,
+    /// Templates with their owners, in order.
+    templates: Vec<(String, usize)>,
+    /// The whole result of each list method.
+    results: [Option<Raw>; 4],
+    /// Upstreams that serve resources at all.
+    with_resources: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    routes: BTreeMap<String, Route>,
+    ambiguous: BTreeMap<String, Vec<String>>,
+}
+
+/// Where a name leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// Index of the upstream.
+    pub(crate) upstream: usize,
+    /// The name there as JSON, or `None` when it is the one the client used.
+    pub(crate) own_name: Option<Arc<str>>,
+}
+
+/// A name that leads nowhere.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Miss<'a> {
+    Unknown,
+    /// Several upstreams have it; these names tell them apart.
+    Ambiguous(&'a [String]),
+}
+
+impl Catalog {
+    /// Joins the lists of all upstreams, in the order of the configuration.
+    pub(crate) fn build(naming: Naming, names: &[UpstreamName], lists: &[Arc<Lists>]) -> Self {
+        let mut catalog = Self::default();
+        for kind in [Kind::Tools, Kind::Prompts] {
+            let (table, result) = named(kind, naming, names, lists);
+            catalog.results[kind as usize] = Some(result);
+            match kind {
+                Kind::Tools => catalog.tools = table,
+                Kind::Prompts | Kind::Resources | Kind::Templates => catalog.prompts = table,
+            }
+        }
+        catalog.results[Kind::Resources as usize] = Some(catalog.join_resources(names, lists));
+        catalog.results[Kind::Templates as usize] = Some(catalog.join_templates(lists));
+        catalog.with_resources = (0..lists.len())
+            .filter(|&index| {
+                lists[index].info.as_ref().is_some_and(|info| info.can("resources", None))
+            })
+            .collect();
+        catalog
+    }
+
+    /// The result of a list method.
+    pub(crate) fn result(&self, kind: Kind) -> Raw {
+        self.results[kind as usize]
+            .clone()
+            .unwrap_or_else(|| edit::object([(kind.member(), "[]")]))
+    }
+
+    /// Finds the upstream of a tool.
+    pub(crate) fn tool(&self, name: &str) -> Result<&Route, Miss<'_>> {
+        self.tools.find(name)
+    }
+
+    /// Finds the upstream of a prompt.
+    pub(crate) fn prompt(&self, name: &str) -> Result<&Route, Miss<'_>> {
+        self.prompts.find(name)
+    }
+
+    /// Finds the upstream of a resource: who lists it, else whose template fits, else the only
+    /// one that serves resources.
+    pub(crate) fn resource(&self, uri: &str) -> Option<usize> {
+        let by_template =
+            || self.templates.iter().find(|(template, _)| template::matches(template, uri));
+        let only = || match self.with_resources[..] {
+            [only] => Some(only),
+            _ => None,
+        };
+        self.resources
+            .get(uri)
+            .copied()
+            .or_else(|| by_template().map(|&(_, upstream)| upstream))
+            .or_else(only)
+    }
+
+    /// Finds the upstream of a template, or of a resource that is completed like one.
+    pub(crate) fn template(&self, uri_template: &str) -> Option<usize> {
+        let exact = self.templates.iter().find(|(template, _)| template == uri_template);
+        exact.map(|&(_, upstream)| upstream).or_else(|| self.resource(uri_template))
+    }
+
+    fn join_resources(&mut self, names: &[UpstreamName], lists: &[Arc<Lists>]) -> Raw {
+        let mut shown = Vec::new();
+        for (upstream, item) in all(lists, Kind::Resources) {
+            let first = *self.resources.entry(item.key.clone()).or_insert(upstream);
+            if first == upstream {
+                shown.push(item.raw.as_str());
+            } else {
+                tracing::warn!(uri = item.key, wins = %names[first], hidden = %names[upstream],
+                    "two upstreams list the same resource");
+            }
+        }
+        list_result(Kind::Resources, shown)
+    }
+
+    fn join_templates(&mut self, lists: &[Arc<Lists>]) -> Raw {
+        let templates = all(lists, Kind::Templates);
+        self.templates =
+            templates.map(|(upstream, item)| (item.key.clone(), upstream)).collect();
+        list_result(
+            Kind::Templates,
+            all(lists, Kind::Templates).map(|(_, item)| item.raw.as_str()),
+        )
+    }
+}
+
+impl Table {
+    fn find(&self, name: &str) -> Result<&Route, Miss<'_>> {
+        self.routes.get(name).ok_or_else(|| match self.ambiguous.get(name) {
+            Some(names) => Miss::Ambiguous(names),
+            None => Miss::Unknown,
+        })
+    }
+}
+
+fn all(lists: &[Arc<Lists>], kind: Kind) -> impl Iterator<Item = (usize, &Item)> {
+    lists
+        .iter()
+        .enumerate()
+        .flat_map(move |(upstream, lists)| lists.of(kind).iter().map(move |item| (upstream, item)))
+}
+
+/// The table of a kind whose items clients know by name, and the result that lists them.
+fn named(
+    kind: Kind,
+    naming: Naming,
+    upstreams: &[UpstreamName],
+    lists: &[Arc<Lists>],
+) -> (Table, Raw) {
+    let own: Vec<Vec<String>> = lists
+        .iter()
+        .map(|lists| lists.of(kind).iter().map(|item| item.key.clone()).collect())
+        .collect();
+    let Names { shown, ambiguous, shadowed } = naming::assign(naming, upstreams, &own);
+    for (upstream, name) in shadowed {
+        tracing::warn!(upstream = %upstreams[upstream], name, list = kind.member(),
+            "a name stands twice and only the first can be reached");
+    }
+    let mut routes = BTreeMap::new();
+    let mut texts = Vec::with_capacity(shown.len());
+    for shown in shown {
+        let item = &lists[shown.upstream].of(kind)[shown.index];
+        let is_renamed = shown.name != item.key;
+        let own_name = is_renamed.then(|| Raw::of(&item.key).as_str().into());
+        texts.push(if is_renamed {
+            edit::with_members(&item.raw, &[(kind.key(), Raw::of(&shown.name).as_str())])
+        } else {
+            item.raw.clone()
+        });
+        routes.insert(shown.name, Route { upstream: shown.upstream, own_name });
+    }
+    (Table { routes, ambiguous }, list_result(kind, texts.iter().map(Raw::as_str)))
+}
+
+fn list_result<'a>(kind: Kind, items: impl IntoIterator<Item = &'a str>) -> Raw {
+    edit::object([(kind.member(), edit::array(items).as_str())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mcplex_proto::{handshake::ServerInfo, version::Version};
+
+    fn lists(tools: &[&str], resources: &[&str], templates: &[&str]) -> Arc<Lists> {
+        let items = |kind: Kind, texts: &[&str]| -> Vec<Item> {
+            texts
+                .iter()
+                .map(|&key| Item {
+                    key: key.to_owned(),
+                    raw: Raw::parse(format!("{{\"n\":1.50,\"{}\":\"{key}\",\"z\":0}}", kind.key()))
+                        .unwrap(),
+                })
+                .collect()
+        };
+        let info = ServerInfo {
+            version: Version::LATEST,
+            capabilities: Raw::parse(r#"{"tools":{},"resources":{}}"#.to_owned()).unwrap(),
+            implementation: Raw::empty_object(),
+            instructions: None,
+        };
+        Arc::new(Lists {
+            items: [
+                items(Kind::Tools, tools),
+                Vec::new(),
+                items(Kind::Resources, resources),
+                items(Kind::Templates, templates),
+            ],
+            info: Some(Arc::new(info)),
+        })
+    }
+
+    fn catalog(lists: &[Arc<Lists>]) -> Catalog {
+        let names: Vec<_> =
+            ["a", "b"].iter().map(|name| UpstreamName::new(name).unwrap()).collect();
+        Catalog::build(Naming::OnCollision, &names, lists)
+    }
+
+    #[test]
+    fn a_list_is_the_upstreams_own_bytes_but_for_the_names_that_collide() {
+        let catalog = catalog(&[lists(&["x", "e"], &[], &[]), lists(&["e"], &[], &[])]);
+        assert_eq!(
+            catalog.result(Kind::Tools).as_str(),
+            r#"{"tools":[{"n":1.50,"name":"x","z":0},{"n":1.50,"name":"a__e","z":0},{"n":1.50,"name":"b__e","z":0}]}"#
+        );
+        assert_eq!(catalog.tool("x"), Ok(&Route { upstream: 0, own_name: None }));
+        let route = catalog.tool("b__e").unwrap();
+        assert_eq!((route.upstream, route.own_name.as_deref()), (1, Some("\"e\"")));
+        let names = ["a__e".to_owned(), "b__e".to_owned()];
+        assert_eq!(catalog.tool("e"), Err(Miss::Ambiguous(&names)));
+        assert_eq!(catalog.tool("nothing"), Err(Miss::Unknown));
+        assert_eq!(catalog.result(Kind::Prompts).as_str(), r#"{"prompts":[]}"#);
+    }
+
+    #[test]
+    fn a_resource_is_found_by_list_then_by_template() {
+        let one = lists(&[], &["x://1", "x://same"], &[]);
+        let two = lists(&[], &["x://same"], &["x://{id}", "y://{id}"]);
+        let catalog = catalog(&[one, two]);
+        assert_eq!(catalog.resource("x://1"), Some(0));
+        assert_eq!(catalog.resource("x://same"), Some(0));
+        assert_eq!(catalog.resource("x://2"), Some(1));
+        assert_eq!(catalog.resource("z://2"), None);
+        assert_eq!(catalog.template("y://{id}"), Some(1));
+        assert_eq!(
+            catalog.result(Kind::Resources).as_str(),
+            r#"{"resources":[{"n":1.50,"uri":"x://1","z":0},{"n":1.50,"uri":"x://same","z":0}]}"#
+        );
+    }
+
+    #[test]
+    fn the_only_server_of_resources_gets_the_unknown_ones() {
+        assert_eq!(catalog(&[lists(&[], &[], &[])]).resource("any://thing"), Some(0));
+    }
+}

@@ -1,0 +1,167 @@
+//! What one upstream offers: its four lists, read page by page.
+
+use mcplex_proto::{
+    edit,
+    error::{ErrorObject, METHOD_NOT_FOUND},
+    handshake::ServerInfo,
+    message::Outcome,
+    method,
+    raw::{self, Raw},
+    upstream::{Call, Upstream, UpstreamError},
+};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
+
+/// Pages of one list that are followed; an upstream that always names a next page is a loop.
+const MAX_PAGES: usize = 1000;
+
+/// One of the lists that every upstream may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Tools,
+    Prompts,
+    Resources,
+    Templates,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+
+    /// The method that lists it.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Self::Tools => method::TOOLS_LIST,
+            Self::Prompts => method::PROMPTS_LIST,
+            Self::Resources => method::RESOURCES_LIST,
+            Self::Templates => method::TEMPLATES_LIST,
+        }
+    }
+
+    /// The member of the result that holds the list.
+    pub(crate) fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
+    /// The member of an item that names it.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Tools | Self::Prompts => "name",
+            Self::Resources => "uri",
+            Self::Templates => "uriTemplate",
+        }
+    }
+
+    /// The capability without which the list is not asked for.
+    fn capability(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources | Self::Templates => "resources",
+        }
+    }
+}
+
+/// Everything one upstream offers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lists {
+    pub(crate) items: [Vec<Item>; 4],
+    /// What it said of itself; `None` before its first connect.
+    pub(crate) info: Option<Arc<ServerInfo>>,
+}
+
+impl Lists {
+    pub(crate) fn of(&self, kind: Kind) -> &[Item] {
+        &self.items[kind as usize]
+    }
+}
+
+/// One tool, prompt, resource or template, as its upstream wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Its name, URI or URI template.
+    pub(crate) key: String,
+    pub(crate) raw: Raw,
+}
+
+/// Why a list could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListError {
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error("{method} was refused: {} (code {})", .error.message, .error.code)]
+    Refused { method: &'static str, error: ErrorObject },
+    #[error("the answer to {method} has no array {member:?}")]
+    Malformed { method: &'static str, member: &'static str },
+    #[error("{method} never ends: {why}")]
+    Endless { method: &'static str, why: &'static str },
+}
+
+/// Reads one list to its last page.
+pub(crate) async fn fetch(
+    upstream: &dyn Upstream,
+    info: &ServerInfo,
+    kind: Kind,
+    timeout: Duration,
+) -> Result<Vec<Item>, ListError> {
+    let mut items = Vec::new();
+    if !info.can(kind.capability(), None) {
+        return Ok(items);
+    }
+    let method = kind.method();
+    let mut cursor: Option<String> = None;
+    let mut cursors = BTreeSet::new();
+    for _ in 0..MAX_PAGES {
+        let params =
+            cursor.as_deref().map(|cursor| edit::object([("cursor", Raw::of(cursor).as_str())]));
+        let call = Call {
+            id: upstream.mint(),
+            method: Cow::Borrowed(method),
+            params,
+            timeout: Some(timeout),
+        };
+        let page = match upstream.call(call).await? {
+            Outcome::Result(page) => page,
+            Outcome::Error(raw) => {
+                let error = ErrorObject::read(&raw);
+                // Many servers have resources and no templates.
+                if kind == Kind::Templates && error.code == METHOD_NOT_FOUND {
+                    return Ok(items);
+                }
+                return Err(ListError::Refused { method, error });
+            }
+        };
+        cursor = take_page(&page, kind, &mut items)?;
+        match &cursor {
+            None => return Ok(items),
+            Some(next) if !cursors.insert(next.clone()) => {
+                return Err(ListError::Endless { method, why: "a cursor came twice" });
+            }
+            Some(_) => {}
+        }
+    }
+    Err(ListError::Endless { method, why: "it has over 1000 pages" })
+}
+
+/// Adds the items of a page; gives the cursor of the next one. An empty cursor is a cursor.
+fn take_page(page: &Raw, kind: Kind, items: &mut Vec<Item>) -> Result<Option<String>, ListError> {
+    let malformed = || ListError::Malformed { method: kind.method(), member: kind.member() };
+    let members = edit::members(page.as_str()).ok_or_else(malformed)?;
+    let find = |name| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
+    let list = find(kind.member()).and_then(|list| edit::elements(list.get()));
+    for element in list.ok_or_else(malformed)? {
+        let key = edit::member(element.get(), kind.key()).and_then(raw::string);
+        match key {
+            Some(key) => items.push(Item {
+                key: key.into_owned(),
+                raw: Raw::part(page, element),
+            }),
+            None => tracing::warn!(list = kind.member(), "an item without a name was left out"),
+        }
+    }
+    Ok(find("nextCursor").and_then(raw::string).map(Cow::into_owned))
+}
