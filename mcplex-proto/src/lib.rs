@@ -35,6 +35,8 @@ pub mod version;
 
 pub mod handshake;
 
+pub mod attr;
+
 pub mod transport;
 
 pub mod upstream;

@@ -1,0 +1,530 @@
+//! Every name a span of mcplex carries, in one table.
+//!
+//! The page `docs/reference/telemetry.md` is written from the tables here, so the code and the
+//! page cannot disagree. Code never spells a name by hand: `tracing` takes a constant in braces.
+//!
+//! ```
+//! use mcplex_proto::attr;
+//!
+//! let upstream = "telegram";
+//! let span = tracing::info_span!(
+//!     target: attr::TARGET_LIFECYCLE,
+//!     parent: None,
+//!     attr::CONNECT,
+//!     { attr::OTEL_NAME } = format!("{} {upstream}", attr::CONNECT),
+//!     { attr::LIFECYCLE } = attr::LIFECYCLE_CONNECT,
+//!     { attr::UPSTREAM_NAME } = upstream,
+//!     { attr::UPSTREAM_INCARNATION } = 1_u64,
+//!     // Known only at the end: declared now, recorded then.
+//!     { attr::ERROR_TYPE } = tracing::field::Empty,
+//!     { attr::OTEL_STATUS_CODE } = tracing::field::Empty,
+//! );
+//! span.record(attr::ERROR_TYPE, attr::ERROR_TIMEOUT);
+//! span.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
+//! ```
+//!
+//! How long such a span may live, and what may be its parent, is told in [`crate::trace`].
+
+/// A name, what kind of value it has, and what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    /// The name as it is exported.
+    pub name: &'static str,
+    /// The kind of value: `string`, `int`, `double` or `bool`.
+    pub kind: &'static str,
+    /// One sentence for the reference page.
+    pub meaning: &'static str,
+}
+
+/// Declares constants and the table that documents them, from the same lines.
+macro_rules! words {
+    (
+        $(#[$about:meta])* $table:ident;
+        $( #[doc = $meaning:literal] $name:ident: $kind:ident = $value:literal; )+
+    ) => {
+        $( #[doc = $meaning] pub const $name: &str = $value; )+
+        $(#[$about])*
+        pub const $table: &[Word] = &[
+            $( Word { name: $value, kind: stringify!($kind), meaning: $meaning } ),+
+        ];
+    };
+}
+
+/// The target of lifecycle spans; sampling and the queue of their own look for it.
+pub const TARGET_LIFECYCLE: &str = "mcplex::lifecycle";
+/// The target of request spans.
+pub const TARGET_REQUEST: &str = "mcplex::request";
+
+/// The span from start to the moment every first connect settled.
+pub const STARTUP: &str = "mcplex.startup";
+/// The span of one connect: child started and handshake done, or not.
+pub const CONNECT: &str = "mcplex.connect";
+/// The span of starting the child process, inside a connect.
+pub const SPAWN: &str = "mcplex.spawn";
+/// The span that marks the end of an incarnation that nobody asked for.
+pub const DEATH: &str = "mcplex.death";
+/// The span from a death to the next connect: the backoff and the connect itself.
+pub const RESPAWN: &str = "mcplex.respawn";
+/// The span that marks the death that opened the breaker.
+pub const TRIP: &str = "mcplex.trip";
+/// The span of closing the breaker again.
+pub const RESET: &str = "mcplex.reset";
+/// The span of an end somebody asked for.
+pub const STOP: &str = "mcplex.stop";
+/// The `tracing` name of a server span; the exported name is [`OTEL_NAME`].
+pub const SERVER: &str = "mcplex.request.server";
+/// The `tracing` name of a client span; the exported name is [`OTEL_NAME`].
+pub const CLIENT: &str = "mcplex.request.client";
+
+/// Sets the exported name of a span, which may contain the upstream or the tool.
+pub const OTEL_NAME: &str = "otel.name";
+/// Sets the kind of a span: [`KIND_SERVER`] or [`KIND_CLIENT`]; internal if absent.
+pub const OTEL_KIND: &str = "otel.kind";
+/// Sets the status of a span: [`STATUS_ERROR`], or absent.
+pub const OTEL_STATUS_CODE: &str = "otel.status_code";
+/// Sets the text that goes with an error status.
+pub const OTEL_STATUS_DESCRIPTION: &str = "otel.status_description";
+/// The kind of a span that answers a request.
+pub const KIND_SERVER: &str = "server";
+/// The kind of a span that sends a request.
+pub const KIND_CLIENT: &str = "client";
+/// The status of a failed span; set if and only if [`ERROR_TYPE`] is.
+pub const STATUS_ERROR: &str = "error";
+
+/// `mcplex.lifecycle` of a connect span.
+pub const LIFECYCLE_CONNECT: &str = "connect";
+/// `mcplex.lifecycle` of a death span.
+pub const LIFECYCLE_DEATH: &str = "death";
+/// `mcplex.lifecycle` of a respawn span.
+pub const LIFECYCLE_RESPAWN: &str = "respawn";
+/// `mcplex.lifecycle` of a trip span.
+pub const LIFECYCLE_TRIP: &str = "trip";
+/// `mcplex.lifecycle` of a reset span.
+pub const LIFECYCLE_RESET: &str = "reset";
+/// `mcplex.lifecycle` of a stop span.
+pub const LIFECYCLE_STOP: &str = "stop";
+/// `mcplex.lifecycle` of the startup span.
+pub const LIFECYCLE_STARTUP: &str = "startup";
+
+words! {
+    /// Attributes of the semantic conventions that mcplex uses.
+    CONVENTIONS;
+    /// The MCP method of the request or notification.
+    MCP_METHOD_NAME: string = "mcp.method.name";
+    /// The protocol revision both sides agreed on.
+    MCP_PROTOCOL_VERSION: string = "mcp.protocol.version";
+    /// The MCP session; never set for a 2026-07-28 peer, which has none.
+    MCP_SESSION_ID: string = "mcp.session.id";
+    /// The resource that is read or subscribed to.
+    MCP_RESOURCE_URI: string = "mcp.resource.uri";
+    /// The tool that is called.
+    GEN_AI_TOOL_NAME: string = "gen_ai.tool.name";
+    /// The prompt that is fetched.
+    GEN_AI_PROMPT_NAME: string = "gen_ai.prompt.name";
+    /// `execute_tool`, for tool calls only.
+    GEN_AI_OPERATION_NAME: string = "gen_ai.operation.name";
+    /// The JSON-RPC id of the request, as text.
+    JSONRPC_REQUEST_ID: string = "jsonrpc.request.id";
+    /// The JSON-RPC error code of the answer, if it is an error.
+    RPC_RESPONSE_STATUS_CODE: string = "rpc.response.status_code";
+    /// Why the span failed; present if and only if it did.
+    ERROR_TYPE: string = "error.type";
+    /// `pipe` for stdio, `tcp` for HTTP.
+    NETWORK_TRANSPORT: string = "network.transport";
+    /// `http` where the transport is HTTP.
+    NETWORK_PROTOCOL_NAME: string = "network.protocol.name";
+    /// The version of that protocol, such as `1.1`.
+    NETWORK_PROTOCOL_VERSION: string = "network.protocol.version";
+    /// The address of the upstream, on client spans over a network.
+    SERVER_ADDRESS: string = "server.address";
+    /// The port of the upstream, on client spans over a network.
+    SERVER_PORT: int = "server.port";
+    /// The address of the client, on server spans over a network.
+    CLIENT_ADDRESS: string = "client.address";
+    /// The port of the client, on server spans over a network.
+    CLIENT_PORT: int = "client.port";
+    /// The process id of the child.
+    PROCESS_PID: int = "process.pid";
+    /// The exit code, if the child exited by itself.
+    PROCESS_EXIT_CODE: int = "process.exit.code";
+    /// The file name of the program.
+    PROCESS_EXECUTABLE_NAME: string = "process.executable.name";
+    /// The program as configured, without arguments: those may hold secrets.
+    PROCESS_COMMAND: string = "process.command";
+}
+
+words! {
+    /// Attributes of mcplex itself.
+    ATTRIBUTES;
+    /// Which lifecycle step the span is; present on lifecycle spans only.
+    LIFECYCLE: string = "mcplex.lifecycle";
+    /// The configured name of the upstream.
+    UPSTREAM_NAME: string = "mcplex.upstream.name";
+    /// Which life of the upstream, from 1.
+    UPSTREAM_INCARNATION: int = "mcplex.upstream.incarnation";
+    /// How the upstream is reached: `stdio` or `http`.
+    UPSTREAM_TRANSPORT: string = "mcplex.upstream.transport";
+    /// How long the incarnation lived, in seconds.
+    UPSTREAM_UPTIME_S: double = "mcplex.upstream.uptime_s";
+    /// How many upstreams are configured.
+    UPSTREAM_COUNT: int = "mcplex.upstream.count";
+    /// How the request ended: `ok`, `error`, `cancelled` or `rejected`.
+    REQUEST_OUTCOME: string = "mcplex.request.outcome";
+    /// Which attempt this is; absent on the first.
+    REQUEST_ATTEMPT: int = "mcplex.request.attempt";
+    /// How many calls the death took with it.
+    REQUESTS_IN_FLIGHT: int = "mcplex.requests.in_flight";
+    /// Whether the answer came from a cache.
+    CACHE_HIT: bool = "mcplex.cache.hit";
+    /// The trace of the lifecycle span that made this request fail.
+    CAUSE_TRACE_ID: string = "mcplex.cause.trace_id";
+    /// The lifecycle span that made this request fail.
+    CAUSE_SPAN_ID: string = "mcplex.cause.span_id";
+    /// The id of the subscription.
+    SUBSCRIPTION_ID: string = "mcplex.subscription.id";
+    /// Why it connects: `startup`, `respawn`, `reset`, `lazy` or `reload`.
+    CONNECT_REASON: string = "mcplex.connect.reason";
+    /// How many tools the upstream offers.
+    TOOL_COUNT: int = "mcplex.tool.count";
+    /// `exit`, `signal`, `stdout_eof`, `protocol_error`, `health_timeout` or `connect_failed`.
+    DEATH_REASON: string = "mcplex.death.reason";
+    /// The signal that ended the child, such as `SIGKILL`.
+    PROCESS_EXIT_SIGNAL: string = "mcplex.process.exit_signal";
+    /// Which respawn this is since the breaker was last quiet, from 1.
+    RESPAWN_ATTEMPT: int = "mcplex.respawn.attempt";
+    /// The wait before the connect, in milliseconds.
+    RESPAWN_BACKOFF_MS: int = "mcplex.respawn.backoff_ms";
+    /// How many deaths the breaker counts, this one included.
+    BREAKER_DEATHS_IN_WINDOW: int = "mcplex.breaker.deaths_in_window";
+    /// How many deaths the window may hold; one more trips.
+    BREAKER_THRESHOLD: int = "mcplex.breaker.threshold";
+    /// The length of the window, in seconds.
+    BREAKER_WINDOW_S: double = "mcplex.breaker.window_s";
+    /// The breaker after the step: `closed`, `open` or `half_open`.
+    BREAKER_STATE: string = "mcplex.breaker.state";
+    /// The breaker before the step: `closed`, `open` or `half_open`.
+    BREAKER_PREVIOUS_STATE: string = "mcplex.breaker.previous_state";
+    /// When a trial is allowed, in seconds; absent if never.
+    BREAKER_RETRY_AFTER_S: double = "mcplex.breaker.retry_after_s";
+    /// Why the breaker closed: `manual`, `half_open` or `config_reload`.
+    RESET_REASON: string = "mcplex.reset.reason";
+    /// On a link: what it points to.
+    LINK_KIND: string = "mcplex.link.kind";
+}
+
+words! {
+    /// Values of `error.type`; a JSON-RPC error is its code as text instead.
+    ERROR_TYPES;
+    /// The tool answered with `isError: true`.
+    ERROR_TOOL: value = "tool_error";
+    /// No answer came in time.
+    ERROR_TIMEOUT: value = "timeout";
+    /// The caller gave up.
+    ERROR_CANCELLED: value = "cancelled";
+    /// The upstream died while the call was in flight.
+    ERROR_UPSTREAM_DIED: value = "mcplex.upstream_died";
+    /// The breaker of the upstream is open.
+    ERROR_UPSTREAM_TRIPPED: value = "mcplex.upstream_tripped";
+    /// The upstream is not connected now.
+    ERROR_UPSTREAM_UNAVAILABLE: value = "mcplex.upstream_unavailable";
+    /// The upstream broke the protocol.
+    ERROR_PROTOCOL: value = "mcplex.protocol_error";
+    /// The program does not exist.
+    ERROR_SPAWN_NOT_FOUND: value = "mcplex.spawn.not_found";
+    /// The program may not be executed.
+    ERROR_SPAWN_PERMISSION_DENIED: value = "mcplex.spawn.permission_denied";
+    /// The process table or the descriptor table is full.
+    ERROR_SPAWN_TOO_MANY_OPEN_FILES: value = "mcplex.spawn.too_many_open_files";
+    /// The child exited by itself.
+    ERROR_PROCESS_EXIT: value = "process_exit";
+    /// A signal ended the child.
+    ERROR_PROCESS_SIGNAL: value = "process_signal";
+    /// Anything else.
+    ERROR_OTHER: value = "_OTHER";
+}
+
+words! {
+    /// Values of `mcplex.link.kind`.
+    LINK_KINDS;
+    /// The connect that began the incarnation.
+    LINK_CONNECT: value = "connect";
+    /// The connect of the incarnation before.
+    LINK_PREVIOUS_CONNECT: value = "previous_connect";
+    /// The death that made this fail, or an earlier death in the window.
+    LINK_DEATH: value = "death";
+    /// The trip that refused this, or that is undone.
+    LINK_TRIP: value = "trip";
+    /// A call that was in flight at the death.
+    LINK_IN_FLIGHT: value = "in_flight";
+    /// The span of the HTTP request that carried this one.
+    LINK_AMBIENT: value = "ambient";
+}
+
+/// The kind of a span, in the words of OpenTelemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Work of mcplex itself.
+    Internal,
+    /// A request that mcplex answers.
+    Server,
+    /// A request that mcplex sends.
+    Client,
+}
+
+/// What the reference page says about one span.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanDoc {
+    /// The exported name; words in braces are replaced.
+    pub name: &'static str,
+    /// The kind of the span.
+    pub kind: Kind,
+    /// One sentence for the reference page.
+    pub meaning: &'static str,
+    /// Which span is its parent.
+    pub parent: &'static str,
+    /// Which spans it links to, the most useful first.
+    pub links: &'static str,
+    /// The attributes it may carry.
+    pub attributes: &'static [&'static str],
+}
+
+/// Every span mcplex exports.
+pub const SPANS: &[SpanDoc] = &[
+    SpanDoc {
+        name: "{mcp.method.name} {target}",
+        kind: Kind::Server,
+        meaning: "A request from a downstream; the target is the tool or prompt, if there is one.",
+        parent: "`traceparent` in `_meta`, else the HTTP header, else none",
+        links: "the trip that refused it, or the death that killed it",
+        attributes: &[
+            MCP_METHOD_NAME,
+            MCP_PROTOCOL_VERSION,
+            MCP_SESSION_ID,
+            MCP_RESOURCE_URI,
+            GEN_AI_TOOL_NAME,
+            GEN_AI_PROMPT_NAME,
+            GEN_AI_OPERATION_NAME,
+            JSONRPC_REQUEST_ID,
+            RPC_RESPONSE_STATUS_CODE,
+            ERROR_TYPE,
+            NETWORK_TRANSPORT,
+            NETWORK_PROTOCOL_NAME,
+            NETWORK_PROTOCOL_VERSION,
+            CLIENT_ADDRESS,
+            CLIENT_PORT,
+            UPSTREAM_NAME,
+            REQUEST_OUTCOME,
+            CACHE_HIT,
+            CAUSE_TRACE_ID,
+            CAUSE_SPAN_ID,
+            SUBSCRIPTION_ID,
+        ],
+    },
+    SpanDoc {
+        name: "{mcp.method.name} {target}",
+        kind: Kind::Client,
+        meaning: "A request to an upstream, under the name the upstream knows; one per attempt.",
+        parent: "the server span, or the connect during a handshake",
+        links: "the death that killed it",
+        attributes: &[
+            MCP_METHOD_NAME,
+            MCP_PROTOCOL_VERSION,
+            MCP_SESSION_ID,
+            MCP_RESOURCE_URI,
+            GEN_AI_TOOL_NAME,
+            GEN_AI_PROMPT_NAME,
+            GEN_AI_OPERATION_NAME,
+            JSONRPC_REQUEST_ID,
+            RPC_RESPONSE_STATUS_CODE,
+            ERROR_TYPE,
+            NETWORK_TRANSPORT,
+            NETWORK_PROTOCOL_NAME,
+            NETWORK_PROTOCOL_VERSION,
+            SERVER_ADDRESS,
+            SERVER_PORT,
+            UPSTREAM_NAME,
+            UPSTREAM_INCARNATION,
+            REQUEST_ATTEMPT,
+            SUBSCRIPTION_ID,
+        ],
+    },
+    SpanDoc {
+        name: "mcplex.startup",
+        kind: Kind::Internal,
+        meaning: "From the start of mcplex to the moment every first connect settled.",
+        parent: "none",
+        links: "none",
+        attributes: &[LIFECYCLE, UPSTREAM_COUNT],
+    },
+    SpanDoc {
+        name: "mcplex.connect {upstream}",
+        kind: Kind::Internal,
+        meaning: "One connect: the child is started and the handshake done, or it failed.",
+        parent: "the startup, the respawn, the reset, or the server span that waits for it",
+        links: "the connect of the incarnation before",
+        attributes: &[
+            LIFECYCLE,
+            UPSTREAM_NAME,
+            UPSTREAM_INCARNATION,
+            UPSTREAM_TRANSPORT,
+            CONNECT_REASON,
+            MCP_PROTOCOL_VERSION,
+            TOOL_COUNT,
+            PROCESS_PID,
+            ERROR_TYPE,
+        ],
+    },
+    SpanDoc {
+        name: "mcplex.spawn {upstream}",
+        kind: Kind::Internal,
+        meaning: "The start of the child process.",
+        parent: "the connect",
+        links: "none",
+        attributes: &[
+            LIFECYCLE,
+            UPSTREAM_NAME,
+            UPSTREAM_INCARNATION,
+            PROCESS_PID,
+            PROCESS_EXECUTABLE_NAME,
+            PROCESS_COMMAND,
+            ERROR_TYPE,
+        ],
+    },
+    SpanDoc {
+        name: "mcplex.death {upstream}",
+        kind: Kind::Internal,
+        meaning: "The end of an incarnation that nobody asked for; closed at once.",
+        parent: "none",
+        links: "the connect of that incarnation, then up to 8 calls in flight",
+        attributes: &[
+            LIFECYCLE,
+            UPSTREAM_NAME,
+            UPSTREAM_INCARNATION,
+            UPSTREAM_TRANSPORT,
+            DEATH_REASON,
+            PROCESS_PID,
+            PROCESS_EXIT_CODE,
+            PROCESS_EXIT_SIGNAL,
+            UPSTREAM_UPTIME_S,
+            REQUESTS_IN_FLIGHT,
+            BREAKER_DEATHS_IN_WINDOW,
+            BREAKER_THRESHOLD,
+            BREAKER_WINDOW_S,
+            ERROR_TYPE,
+        ],
+    },
+    SpanDoc {
+        name: "mcplex.respawn {upstream}",
+        kind: Kind::Internal,
+        meaning: "The backoff after a death and the connect that follows.",
+        parent: "the death",
+        links: "the connect of the incarnation before",
+        attributes: &[
+            LIFECYCLE,
+            UPSTREAM_NAME,
+            UPSTREAM_INCARNATION,
+            UPSTREAM_TRANSPORT,
+            RESPAWN_ATTEMPT,
+            RESPAWN_BACKOFF_MS,
+            ERROR_TYPE,
+        ],
+    },
+    SpanDoc {
+        name: "mcplex.trip {upstream}",
+        kind: Kind::Internal,
+        meaning: "The breaker opened: no respawn follows this death.",
+        parent: "the death that tripped it",
+        links: "the other deaths in the window, up to 16",
+        attributes: &[
+            LIFECYCLE,
+            UPSTREAM_NAME,
+            UPSTREAM_INCARNATION,
+            UPSTREAM_TRANSPORT,
+            BREAKER_STATE,
+            BREAKER_PREVIOUS_STATE,
+            BREAKER_DEATHS_IN_WINDOW,
+            BREAKER_THRESHOLD,
+            BREAKER_WINDOW_S,
+            BREAKER_RETRY_AFTER_S,
+            ERROR_TYPE,
+        ],
+    },
+    SpanDoc {
+        name: "mcplex.reset {upstream}",
+        kind: Kind::Internal,
+        meaning: "The breaker closed again; a connect follows.",
+        parent: "none, or the request that asked for it",
+        links: "the trip",
+        attributes: &[
+            LIFECYCLE,
+            UPSTREAM_NAME,
+            UPSTREAM_INCARNATION,
+            UPSTREAM_TRANSPORT,
+            RESET_REASON,
+            BREAKER_STATE,
+            BREAKER_PREVIOUS_STATE,
+        ],
+    },
+    SpanDoc {
+        name: "mcplex.stop {upstream}",
+        kind: Kind::Internal,
+        meaning: "An end somebody asked for; never an error.",
+        parent: "none",
+        links: "the connect of that incarnation",
+        attributes: &[
+            LIFECYCLE,
+            UPSTREAM_NAME,
+            UPSTREAM_INCARNATION,
+            UPSTREAM_TRANSPORT,
+            PROCESS_PID,
+            PROCESS_EXIT_CODE,
+            PROCESS_EXIT_SIGNAL,
+            UPSTREAM_UPTIME_S,
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_is_declared_once() {
+        let mut seen = BTreeSet::new();
+        for word in CONVENTIONS.iter().chain(ATTRIBUTES) {
+            assert!(seen.insert(word.name), "{} is declared twice", word.name);
+        }
+    }
+
+    #[test]
+    fn spans_use_declared_attributes_only() {
+        let declared: BTreeSet<_> =
+            CONVENTIONS.iter().chain(ATTRIBUTES).map(|word| word.name).collect();
+        for span in SPANS {
+            for attribute in span.attributes {
+                assert!(declared.contains(attribute), "{}: {attribute}", span.name);
+            }
+        }
+    }
+
+    #[test]
+    fn own_attributes_are_under_the_own_prefix() {
+        for word in ATTRIBUTES {
+            assert!(word.name.starts_with("mcplex."), "{}", word.name);
+        }
+        for word in CONVENTIONS {
+            assert!(!word.name.starts_with("mcplex."), "{}", word.name);
+        }
+    }
+
+    #[test]
+    fn meanings_are_sentences() {
+        let words = [CONVENTIONS, ATTRIBUTES, ERROR_TYPES, LINK_KINDS].concat();
+        let meanings = words.iter().map(|word| word.meaning);
+        for meaning in meanings.chain(SPANS.iter().map(|span| span.meaning)) {
+            assert!(meaning.ends_with('.'), "{meaning}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Trace context that crosses processes and outlives spans.
