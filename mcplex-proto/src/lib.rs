@@ -37,6 +37,8 @@ pub mod handshake;
 
 pub mod attr;
 
+pub mod trace;
+
 pub mod transport;
 
 pub mod upstream;

@@ -2,10 +2,12 @@
 //! router.
 
 use crate::{
+    attr,
     error::{self, ErrorObject},
     handshake::ServerInfo,
-    message::{Message, Outcome},
+    message::{Extra, Message, Outcome},
     raw::Raw,
+    trace::TraceContext,
 };
 use async_trait::async_trait;
 use serde_json::json;
@@ -135,6 +137,8 @@ pub enum UpstreamError {
         retry_after: Option<Duration>,
         /// Trips so far.
         trips: u32,
+        /// The span of the trip.
+        cause: Option<TraceContext>,
     },
     /// It died after the call was sent; whether the call ran is unknown.
     #[error("upstream {upstream} died during the call: {reason}")]
@@ -143,6 +147,8 @@ pub enum UpstreamError {
         upstream: UpstreamName,
         /// How it died.
         reason: Arc<str>,
+        /// The span of the death.
+        cause: Option<TraceContext>,
     },
     /// It did not answer in time; whether the call ran is unknown.
     #[error("upstream {upstream} did not answer within {}", Seconds(*.timeout))]
@@ -197,16 +203,34 @@ impl UpstreamError {
         }))
     }
 
+    /// The span of the event that caused the failure.
+    #[must_use]
+    pub fn cause(&self) -> Option<&TraceContext> {
+        match self {
+            Self::Tripped { cause, .. } | Self::Died { cause, .. } => cause.as_ref(),
+            Self::Unavailable { .. }
+            | Self::Timeout { .. }
+            | Self::QueueFull { .. }
+            | Self::Stopped { .. } => None,
+        }
+    }
+
+    /// Whether the call never left, so that it cannot have taken effect.
+    #[must_use]
+    pub fn was_refused(&self) -> bool {
+        !matches!(self, Self::Died { .. } | Self::Timeout { .. })
+    }
+
     /// The `error.type` of the call's span.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unavailable { .. } | Self::QueueFull { .. } | Self::Stopped { .. } => {
-                "mcplex.upstream_unavailable"
+                attr::ERROR_UPSTREAM_UNAVAILABLE
             }
-            Self::Tripped { .. } => "mcplex.upstream_tripped",
-            Self::Died { .. } => "mcplex.upstream_died",
-            Self::Timeout { .. } => "timeout",
+            Self::Tripped { .. } => attr::ERROR_UPSTREAM_TRIPPED,
+            Self::Died { .. } => attr::ERROR_UPSTREAM_DIED,
+            Self::Timeout { .. } => attr::ERROR_TIMEOUT,
         }
     }
 
@@ -240,12 +264,12 @@ impl UpstreamError {
                 json!({ "server": upstream.as_str(), "state": "recovering", "reason": &**reason,
                         "retryAfterMs": ms(retry_after), "sent": false }),
             ),
-            Self::Tripped { upstream, reason, retry_after, trips } => (
+            Self::Tripped { upstream, reason, retry_after, trips, .. } => (
                 error::UPSTREAM_TRIPPED,
                 json!({ "server": upstream.as_str(), "state": "tripped", "reason": &**reason,
                         "trips": trips, "retryAfterMs": ms(retry_after), "sent": false }),
             ),
-            Self::Died { upstream, reason } => (
+            Self::Died { upstream, reason, .. } => (
                 error::UPSTREAM_DIED,
                 json!({ "server": upstream.as_str(), "exit": &**reason, "sent": true,
                         "outcome": "unknown" }),
@@ -284,8 +308,21 @@ pub struct Call {
     pub method: Cow<'static, str>,
     /// Its parameters, already in the upstream's words.
     pub params: Option<Raw>,
+    /// Unknown members of its envelope.
+    pub extra: Extra,
     /// How long to wait for the answer; `None` takes the upstream's own limit.
     pub timeout: Option<Duration>,
+}
+
+/// What an upstream answered.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// A result or an error of the upstream's own.
+    pub outcome: Outcome,
+    /// Unknown members of its envelope.
+    pub extra: Extra,
+    /// The life that answered.
+    pub from: Incarnation,
 }
 
 /// A supervised upstream, as others hold it.
@@ -303,14 +340,14 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
     /// What it said of itself when it was last connected.
     fn server_info(&self) -> Option<Arc<ServerInfo>>;
 
-    /// Sends a request and waits for its outcome; while the upstream is between two lives the
+    /// Sends a request and waits for its answer; while the upstream is between two lives the
     /// call waits a little.
     ///
     /// Dropping the future forgets the call without telling the upstream.
     ///
     /// # Errors
     /// When there will be no answer; the variant says whether the call may have run.
-    async fn call(&self, call: Call) -> Result<Outcome, UpstreamError>;
+    async fn call(&self, call: Call) -> Result<Reply, UpstreamError>;
 
     /// Sends a notification or a response to the current life, or nothing when there is none.
     ///
@@ -351,6 +388,7 @@ mod tests {
             reason: "6 deaths in 60 s; it exited with code 1".into(),
             retry_after: Some(Duration::from_millis(61_500)),
             trips: 1,
+            cause: None,
         };
         let error = tripped.to_client();
         assert_eq!(error.code, -31002);
@@ -359,7 +397,8 @@ mod tests {
             "Upstream mail is tripped: 6 deaths in 60 s; it exited with code 1. \
              The call was not sent; it is tried again in 61.5 s."
         );
-        let died = UpstreamError::Died { upstream, reason: "it exited with code 3".into() };
+        let died =
+            UpstreamError::Died { upstream, reason: "it exited with code 3".into(), cause: None };
         let result: serde_json::Value = died.to_tool_result().get().unwrap();
         assert_eq!(result["isError"], true);
         assert_eq!(result["_meta"][UNAVAILABLE_META]["sent"], true);
