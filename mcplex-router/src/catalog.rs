@@ -74,9 +74,7 @@ impl Catalog {
 
     /// The result of a list method.
     pub(crate) fn result(&self, kind: Kind) -> Raw {
-        self.results[kind as usize]
-            .clone()
-            .unwrap_or_else(|| edit::object([(kind.member(), "[]")]))
+        self.results[kind as usize].clone().unwrap_or_else(|| edit::object([(kind.member(), "[]")]))
     }
 
     /// Finds the upstream of a tool.
@@ -127,12 +125,8 @@ impl Catalog {
 
     fn join_templates(&mut self, lists: &[Arc<Lists>]) -> Raw {
         let templates = all(lists, Kind::Templates);
-        self.templates =
-            templates.map(|(upstream, item)| (item.key.clone(), upstream)).collect();
-        list_result(
-            Kind::Templates,
-            all(lists, Kind::Templates).map(|(_, item)| item.raw.as_str()),
-        )
+        self.templates = templates.map(|(upstream, item)| (item.key.clone(), upstream)).collect();
+        list_result(Kind::Templates, all(lists, Kind::Templates).map(|(_, item)| item.raw.as_str()))
     }
 }
 

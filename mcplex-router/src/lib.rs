@@ -1,1 +1,35 @@
 //! Makes many MCP servers look like one.
+//!
+//! It starts no process, opens no socket, reads no clock and knows no async runtime: upstreams
+//! come in as [`Upstream`](mcplex_proto::upstream::Upstream)s, clients as
+//! [`Client`](mcplex_proto::downstream::Client)s, and whoever holds the [`Router`] polls
+//! [`Router::run`].
+//!
+//! Read it in this order: `router` (what is shared), `catalog` with `naming`, `template` and
+//! `lists` (what clients see), `session` (one client) with `calls` (requests toward upstreams),
+//! `link` (one upstream) with `relay` (what upstreams say by themselves) and `attribution` (whom
+//! they mean).
+//!
+//! See `examples/two_upstreams.rs` for a router without processes or sockets.
+
+mod asks;
+mod attribution;
+mod calls;
+mod catalog;
+mod level;
+mod link;
+mod lists;
+mod naming;
+mod params;
+mod refresh;
+mod relay;
+mod router;
+mod session;
+mod signal;
+mod spans;
+mod template;
+
+pub use crate::{
+    naming::Naming,
+    router::{Clock, DownReply, Options, Router},
+};

@@ -4,7 +4,7 @@ use mcplex_proto::{
     edit,
     error::{ErrorObject, METHOD_NOT_FOUND},
     handshake::ServerInfo,
-    message::Outcome,
+    message::{Extra, Outcome},
     method,
     raw::{self, Raw},
     upstream::{Call, Upstream, UpstreamError},
@@ -122,9 +122,10 @@ pub(crate) async fn fetch(
             id: upstream.mint(),
             method: Cow::Borrowed(method),
             params,
+            extra: Extra::default(),
             timeout: Some(timeout),
         };
-        let page = match upstream.call(call).await? {
+        let page = match upstream.call(call).await?.outcome {
             Outcome::Result(page) => page,
             Outcome::Error(raw) => {
                 let error = ErrorObject::read(&raw);
@@ -156,10 +157,7 @@ fn take_page(page: &Raw, kind: Kind, items: &mut Vec<Item>) -> Result<Option<Str
     for element in list.ok_or_else(malformed)? {
         let key = edit::member(element.get(), kind.key()).and_then(raw::string);
         match key {
-            Some(key) => items.push(Item {
-                key: key.into_owned(),
-                raw: Raw::part(page, element),
-            }),
+            Some(key) => items.push(Item { key: key.into_owned(), raw: Raw::part(page, element) }),
             None => tracing::warn!(list = kind.member(), "an item without a name was left out"),
         }
     }

@@ -114,9 +114,7 @@ fn form(upstream: &UpstreamName, own_name: &str, taken: &BTreeSet<String>) -> St
 
 /// FNV-1a, 32 bit: small, stable over versions of Rust, and good enough to tell names apart.
 fn fnv1a(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

@@ -1,0 +1,213 @@
+//! Requests of upstreams on their way to a client.
+//!
+//! An upstream's request gets an id of ours on the client's side. The table is per session and
+//! bounded; whatever ends first (the answer, the client, the upstream's life) clears the entry,
+//! and the upstream gets exactly one answer as long as the life that asked is there.
+
+use crate::{
+    attribution::{Addressee, attribute},
+    link::Link,
+    params::Params,
+    router::{Shared, lock},
+    session::{DownstreamSession, Greeting},
+};
+use mcplex_proto::{
+    edit::{self, Edit},
+    error::{self, ErrorObject},
+    id::Id,
+    message::{Extra, Message, Notification, Outcome, Request, Response},
+    method,
+    raw::{self, Raw},
+    upstream::Incarnation,
+};
+use std::borrow::Cow;
+
+/// Questions one client may have open; more means that nobody reads them.
+const MAX_ASKED: usize = 256;
+
+/// A request of an upstream that a client has not answered yet.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) link: usize,
+    pub(crate) from: Incarnation,
+    /// The id the upstream gave it.
+    pub(crate) id: Id,
+    /// The upstream's progress token as JSON.
+    token: Option<Raw>,
+}
+
+impl Asked {
+    /// Answers the life that asked.
+    pub(crate) fn answer(self, shared: &Shared, outcome: Outcome, extra: Extra) {
+        if let Some(upstream) = shared.links[self.link].upstream() {
+            let response = Response { id: Some(self.id), outcome, extra };
+            upstream.send(Some(self.from), response.into());
+        }
+    }
+}
+
+/// Takes a request of an upstream to the client it is meant for, or refuses it.
+pub(crate) fn ask(shared: &Shared, link: usize, from: Incarnation, request: Request) {
+    let asked = Asked { link, from, id: request.id.clone(), token: None };
+    let refuse = |asked: Asked, error: &ErrorObject| {
+        tracing::debug!(upstream = %shared.links[link].name, method = %request.method,
+            why = error.message, "a request of an upstream was refused");
+        asked.answer(shared, Outcome::Error(Raw::of(error)), Extra::default());
+    };
+    let (session, about) = match attribute(shared, &shared.links[link]) {
+        Addressee::One(session, about) => (session, about),
+        Addressee::Ambiguous => {
+            let why = "several clients are being served and it cannot be told which is meant";
+            return refuse(asked, &refusal(&request.method, why));
+        }
+        Addressee::Nobody => {
+            return refuse(asked, &refusal(&request.method, "no client is connected"));
+        }
+    };
+    let params = Params::read(request.params.as_ref());
+    if let Some(lacking) =
+        session.greeting().and_then(|greeting| lacking(&greeting, &request.method, &params))
+    {
+        let why = format!("the client did not declare {lacking}");
+        return refuse(asked, &refusal(&request.method, &why));
+    }
+    if let Some(elicitation) = params.get("elicitationId").and_then(raw::string) {
+        shared.links[link].elicits(elicitation.into_owned(), session.number);
+    }
+    if let Err(asked) = session.pose(asked, &request, &params, about.as_ref()) {
+        refuse(asked, &ErrorObject::new(error::INTERNAL_ERROR, "the client cannot be reached"));
+    }
+}
+
+/// The error an upstream understands as "this client does not do that".
+fn refusal(method: &str, why: &str) -> ErrorObject {
+    let code = match method {
+        method::ELICITATION => error::INVALID_PARAMS,
+        _ => error::METHOD_NOT_FOUND,
+    };
+    ErrorObject::new(code, format!("{method} is not possible: {why}"))
+}
+
+/// The capability a client would need for a request and does not have.
+fn lacking(greeting: &Greeting, method: &str, params: &Params<'_>) -> Option<&'static str> {
+    let needs: &[(&[&str], &str)] = match method {
+        method::ROOTS_LIST => &[(&["roots"], "roots")],
+        method::SAMPLING if params.get("tools").is_some() => {
+            &[(&["sampling"], "sampling"), (&["sampling", "tools"], "sampling.tools")]
+        }
+        method::SAMPLING => &[(&["sampling"], "sampling")],
+        method::ELICITATION => {
+            let mode = params.get("mode").and_then(raw::string);
+            match mode.as_deref() {
+                Some("url") => &[(&["elicitation", "url"], "elicitation.url")],
+                _ => &[(&["elicitation"], "elicitation")],
+            }
+        }
+        _ => &[],
+    };
+    needs.iter().find(|(path, _)| !greeting.can(path)).map(|&(_, name)| name)
+}
+
+impl DownstreamSession {
+    /// Sends an upstream's request to the client; gives it back when that is not possible.
+    fn pose(
+        &self,
+        mut asked: Asked,
+        request: &Request,
+        params: &Params<'_>,
+        about: Option<&Id>,
+    ) -> Result<(), Asked> {
+        asked.token = params.meta("progressToken").map(Raw::of);
+        let id = {
+            let mut state = lock(&self.state);
+            if state.is_closed || state.asked.len() >= MAX_ASKED {
+                return Err(asked);
+            }
+            state.next_ask += 1;
+            state.next_ask
+        };
+        let request = Request {
+            id: id.into(),
+            method: request.method.clone(),
+            params: params.with_token(id).or_else(|| request.params.clone()),
+            extra: request.extra.clone(),
+        };
+        // Noted first: the answer may come before `tell` returns.
+        lock(&self.state).asked.insert(id, asked);
+        if self.tell(request.into(), about) {
+            return Ok(());
+        }
+        match lock(&self.state).asked.remove(&id) {
+            Some(asked) => Err(asked),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a client's answer to the upstream that asked.
+    pub(crate) fn answered(&self, response: Response) {
+        let id = response.id.as_ref().and_then(Id::minted);
+        let asked = id.and_then(|id| lock(&self.state).asked.remove(&id));
+        match asked {
+            Some(asked) => asked.answer(&self.shared, response.outcome, response.extra),
+            None => tracing::debug!(session = self.number.0, "an answer to nothing was dropped"),
+        }
+    }
+
+    /// Takes a client's progress to the upstream that asked.
+    pub(crate) fn asked_progressed(&self, notification: &Notification, params: &Params<'_>) {
+        let Some(member) = params.get("progressToken") else { return };
+        let id = Id::read(member).and_then(|id| id.minted());
+        let state = lock(&self.state);
+        let Some(asked) = id.and_then(|id| state.asked.get(&id)) else { return };
+        let (Some(token), Some(text)) = (&asked.token, &notification.params) else { return };
+        let mut edit = Edit::new(text.as_str());
+        edit.replace(member, token.as_str());
+        let message = Message::from(Notification {
+            method: notification.method.clone(),
+            params: Some(edit.finish()),
+            extra: notification.extra.clone(),
+        });
+        let (link, from) = (asked.link, asked.from);
+        drop(state);
+        if let Some(upstream) = self.shared.links[link].upstream() {
+            upstream.send(Some(from), message);
+        }
+    }
+
+    /// Tells the client that some of what it was asked is no longer wanted.
+    pub(crate) fn withdraw(&self, reason: &str, is_meant: impl Fn(&Asked) -> bool) {
+        let ids: Vec<u64> = {
+            let mut state = lock(&self.state);
+            let ids: Vec<_> = state
+                .asked
+                .iter()
+                .filter(|(_, asked)| is_meant(asked))
+                .map(|(&id, _)| id)
+                .collect();
+            for id in &ids {
+                state.asked.remove(id);
+            }
+            ids
+        };
+        for id in ids {
+            let params = edit::object([
+                ("requestId", &*id.to_string()),
+                ("reason", Raw::of(reason).as_str()),
+            ]);
+            let cancelled = Notification {
+                method: Cow::Borrowed(method::CANCELLED),
+                params: Some(params),
+                extra: Extra::default(),
+            };
+            self.tell(cancelled.into(), None);
+        }
+    }
+}
+
+/// Withdraws everything a life asked that has ended.
+pub(crate) fn withdraw_all(shared: &Shared, link: &Link, index: usize, ended: Incarnation) {
+    let reason = format!("upstream {} died before it was answered", link.name);
+    for session in shared.sessions() {
+        session.withdraw(&reason, |asked| asked.link == index && asked.from <= ended);
+    }
+}

@@ -1,0 +1,42 @@
+//! Whom an upstream means when it speaks by itself.
+//!
+//! A request of a shared upstream carries no reference to the client's request that caused it.
+//! A wrong guess would show one client's prompts, roots or model output to another, so the rule
+//! is to refuse rather than to guess:
+//!
+//! 1. one call in flight: that call's client;
+//! 2. several, all of one client: that client, on its newest call;
+//! 3. none, and only one client is there at all: that client;
+//! 4. anything else: nobody.
+
+use crate::{link::Link, router::Shared, session::DownstreamSession};
+use mcplex_proto::id::Id;
+use std::sync::Arc;
+
+/// Whom a message is for.
+pub(crate) enum Addressee {
+    /// This client, on this request of it if there is one.
+    One(Arc<DownstreamSession>, Option<Id>),
+    /// It could be several clients.
+    Ambiguous,
+    /// No client is there.
+    Nobody,
+}
+
+pub(crate) fn attribute(shared: &Shared, link: &Link) -> Addressee {
+    let flights = link.flights();
+    if let Some(newest) = flights.last() {
+        let is_one = flights.iter().all(|flight| flight.session.number == newest.session.number);
+        return if is_one {
+            Addressee::One(newest.session.clone(), Some(newest.about.clone()))
+        } else {
+            Addressee::Ambiguous
+        };
+    }
+    let mut ready = shared.sessions().into_iter().filter(|session| session.is_ready());
+    match (ready.next(), ready.next()) {
+        (Some(only), None) => Addressee::One(only, None),
+        (Some(_), Some(_)) => Addressee::Ambiguous,
+        (None, _) => Addressee::Nobody,
+    }
+}

@@ -1,0 +1,330 @@
+//! Requests of clients on their way to an upstream.
+
+use crate::{
+    catalog::{Catalog, Miss, Route},
+    link::{Flight, Link},
+    params::{Params, Rewrite},
+    router::DownReply,
+    session::{DownstreamSession, uri_of},
+    spans::{self, Subject},
+};
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use mcplex_proto::{
+    edit,
+    error::{ErrorObject, RESOURCE_NOT_FOUND},
+    id::Id,
+    message::{Extra, Notification, Outcome, Request},
+    method,
+    raw::{self, Raw},
+    trace,
+    upstream::{Call, Upstream, UpstreamError},
+};
+use serde_json::{json, value::RawValue};
+use std::sync::Arc;
+use tracing::Span;
+
+/// A call that is ready to go.
+pub(crate) struct Planned {
+    call: Call,
+    upstream: Arc<dyn Upstream>,
+    cancelled: oneshot::Receiver<Option<Raw>>,
+    span: Span,
+    in_flight: InFlight,
+    aim: Aim,
+}
+
+/// What has to happen beside the call itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Aim {
+    Tool,
+    Subscribe(String),
+    Other,
+}
+
+/// Where a request goes, and under which name.
+struct Target<'a> {
+    link: usize,
+    /// The upstream's own name as JSON, and the member it replaces.
+    name: Option<(&'a RawValue, Arc<str>)>,
+    aim: Aim,
+}
+
+/// Keeps a call in the tables for as long as somebody waits for it.
+struct InFlight {
+    session: Arc<DownstreamSession>,
+    link: usize,
+    id: u64,
+    about: Id,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.session.end(&self.about);
+        self.link().lands(self.id);
+    }
+}
+
+impl InFlight {
+    fn link(&self) -> &Link {
+        &self.session.shared.links[self.link]
+    }
+}
+
+/// An answer that needs no upstream.
+type Local = Result<Raw, ErrorObject>;
+
+/// Finds the upstream of a request and writes the request in its words.
+pub(crate) fn plan(
+    session: &DownstreamSession,
+    request: &Request,
+    params: &Params<'_>,
+    span: &Span,
+) -> Result<Planned, Local> {
+    let target = find(session, request, params)?;
+    let link = &session.shared.links[target.link];
+    let Some(upstream) = link.upstream().cloned() else {
+        return Err(Err(ErrorObject::new(
+            mcplex_proto::error::UPSTREAM_UNAVAILABLE,
+            format!("Upstream {} is not there yet. The call was not sent; try again.", link.name),
+        )));
+    };
+    let Some(cancelled) = session.begin(&request.id) else {
+        let why = "a request with this id is being served, or the session is closed";
+        return Err(Err(ErrorObject::invalid_request(&why)));
+    };
+    let id = upstream.mint();
+    let client = client_span(span, request, params, &target, id, link);
+    let token = params.meta("progressToken").map(Raw::of);
+    let rewrite = Rewrite {
+        name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
+        token: token.is_some().then_some(id),
+        traceparent: trace::context_of(&client).map(|context| context.to_traceparent()),
+    };
+    let params = params.rewrite(&rewrite).or_else(|| request.params.clone());
+    let flight =
+        Flight { session: session.me(), about: request.id.clone(), token, progress: f64::MIN };
+    link.takes_off(id, flight);
+    let in_flight =
+        InFlight { session: session.me(), link: target.link, id, about: request.id.clone() };
+    let call = Call {
+        id,
+        method: request.method.clone(),
+        params,
+        extra: request.extra.clone(),
+        timeout: None,
+    };
+    Ok(Planned { call, upstream, cancelled, span: client, in_flight, aim: target.aim })
+}
+
+fn client_span(
+    server: &Span,
+    request: &Request,
+    params: &Params<'_>,
+    target: &Target<'_>,
+    id: u64,
+    link: &Link,
+) -> Span {
+    if server.is_disabled() {
+        return Span::none();
+    }
+    let renamed = target.name.as_ref().and_then(|(_, name)| serde_json::from_str(name).ok());
+    let name: Option<String> = renamed
+        .or_else(|| params.get("name").and_then(raw::string).map(std::borrow::Cow::into_owned));
+    let uri = uri_of(params);
+    let is_tool = target.aim == Aim::Tool;
+    let subject = Subject {
+        tool: name.as_deref().filter(|_| is_tool),
+        prompt: name.as_deref().filter(|_| !is_tool),
+        uri: uri.as_deref(),
+    };
+    spans::client(server, &request.method, subject, id, &link.name)
+}
+
+/// Where the request goes; or what to answer when it goes nowhere.
+fn find<'a>(
+    session: &DownstreamSession,
+    request: &Request,
+    params: &Params<'a>,
+) -> Result<Target<'a>, Local> {
+    let catalog = session.shared.catalog();
+    match &*request.method {
+        method::TOOLS_CALL => {
+            let (member, name) = params.string("name").map_err(Err)?;
+            let route = catalog.tool(&name).map_err(|miss| Err(unknown("tool", &name, &miss)))?;
+            Ok(Target::named(route, member, Aim::Tool))
+        }
+        method::PROMPTS_GET => {
+            let (member, name) = params.string("name").map_err(Err)?;
+            let route =
+                catalog.prompt(&name).map_err(|miss| Err(unknown("prompt", &name, &miss)))?;
+            Ok(Target::named(route, member, Aim::Other))
+        }
+        method::RESOURCES_READ => Ok(Target::of(resource(&catalog, params)?, Aim::Other)),
+        method::SUBSCRIBE => subscribe(session, &catalog, params),
+        method::UNSUBSCRIBE => unsubscribe(session, &catalog, params),
+        method::COMPLETE => complete(session, &catalog, params),
+        // With one upstream there is no doubt who is meant, whatever it is.
+        _ if session.shared.links.len() == 1 => Ok(Target::of(0, Aim::Other)),
+        other => Err(Err(ErrorObject::method_not_found(other))),
+    }
+}
+
+impl<'a> Target<'a> {
+    fn of(link: usize, aim: Aim) -> Self {
+        Self { link, name: None, aim }
+    }
+
+    fn named(route: &Route, member: &'a RawValue, aim: Aim) -> Self {
+        let name = route.own_name.clone().map(|name| (member, name));
+        Self { link: route.upstream, name, aim }
+    }
+}
+
+fn unknown(what: &str, name: &str, miss: &Miss<'_>) -> ErrorObject {
+    match miss {
+        Miss::Unknown => ErrorObject::invalid_params(format_args!("unknown {what} {name:?}")),
+        Miss::Ambiguous(names) => ErrorObject::invalid_params(format_args!(
+            "several upstreams have a {what} {name:?}; call one of {}",
+            names.join(", ")
+        )),
+    }
+}
+
+fn resource(catalog: &Catalog, params: &Params<'_>) -> Result<usize, Local> {
+    let (_, uri) = params.string("uri").map_err(Err)?;
+    catalog.resource(&uri).ok_or_else(|| {
+        let mut error = ErrorObject::new(RESOURCE_NOT_FOUND, "Resource not found");
+        error.data = Some(json!({ "uri": uri }));
+        Err(error)
+    })
+}
+
+/// Whether the upstream said that it has something; what it never said it has not.
+fn can(session: &DownstreamSession, link: usize, capability: &str, option: Option<&str>) -> bool {
+    let lists = session.shared.links[link].lists();
+    lists.info.as_ref().is_some_and(|info| info.can(capability, option))
+}
+
+/// An upstream hears of a resource's first subscriber, and of no other.
+fn subscribe<'a>(
+    session: &DownstreamSession,
+    catalog: &Catalog,
+    params: &Params<'a>,
+) -> Result<Target<'a>, Local> {
+    let link = resource(catalog, params)?;
+    if !can(session, link, "resources", Some("subscribe")) {
+        let name = &session.shared.links[link].name;
+        return Err(Err(ErrorObject::new(
+            mcplex_proto::error::METHOD_NOT_FOUND,
+            format!("Upstream {name} has no subscriptions"),
+        )));
+    }
+    let uri = uri_of(params).unwrap_or_default();
+    if session.shared.links[link].subscribe(&uri, session.number) {
+        Ok(Target::of(link, Aim::Subscribe(uri)))
+    } else {
+        Err(Ok(Raw::empty_object()))
+    }
+}
+
+/// An upstream hears when the last subscriber of a resource goes.
+fn unsubscribe<'a>(
+    session: &DownstreamSession,
+    catalog: &Catalog,
+    params: &Params<'a>,
+) -> Result<Target<'a>, Local> {
+    let link = resource(catalog, params)?;
+    let uri = uri_of(params).unwrap_or_default();
+    if session.shared.links[link].unsubscribe(&uri, session.number) {
+        Ok(Target::of(link, Aim::Other))
+    } else {
+        Err(Ok(Raw::empty_object()))
+    }
+}
+
+fn complete<'a>(
+    session: &DownstreamSession,
+    catalog: &Catalog,
+    params: &Params<'a>,
+) -> Result<Target<'a>, Local> {
+    let reference = params.get("ref").and_then(|value| edit::members(value.get()));
+    let member = |name: &str| {
+        let found = reference.iter().flatten().find(|(key, _)| key == name);
+        found.and_then(|&(_, value)| Some((value, raw::string(value)?)))
+    };
+    let bad = |why: &str| Err(ErrorObject::invalid_params(why));
+    let target = match member("type").as_ref().map(|(_, kind)| &**kind) {
+        Some("ref/prompt") => {
+            let (value, name) = member("name").ok_or_else(|| bad("`ref.name` must be a string"))?;
+            let route =
+                catalog.prompt(&name).map_err(|miss| Err(unknown("prompt", &name, &miss)))?;
+            Target::named(route, value, Aim::Other)
+        }
+        Some("ref/resource") => {
+            let (_, uri) = member("uri").ok_or_else(|| bad("`ref.uri` must be a string"))?;
+            let link = catalog.template(&uri);
+            Target::of(link.ok_or_else(|| bad("`ref.uri` is not known"))?, Aim::Other)
+        }
+        _ => return Err(bad("`ref.type` must be ref/prompt or ref/resource")),
+    };
+    if can(session, target.link, "completions", None) {
+        return Ok(target);
+    }
+    // Clients were told that completions exist, because some upstream may have them.
+    Err(Ok(Raw::of(&json!({ "completion": { "values": [] } }))))
+}
+
+impl Planned {
+    /// Waits for the answer; `None` when the client cancelled and wants none.
+    pub(crate) async fn run(self, server: &Span) -> Option<(Outcome, Extra)> {
+        let Self { call, upstream, cancelled, span, in_flight, aim } = self;
+        let answer = match select(upstream.call(call), cancelled).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right((Ok(reason), _)) => {
+                cancel(&*upstream, in_flight.id, reason);
+                spans::cancelled(server, &span);
+                return None;
+            }
+            // The session was dropped; nobody is left to answer.
+            Either::Right((Err(oneshot::Canceled), _)) => return None,
+        };
+        let succeeded = matches!(&answer, Ok(reply) if matches!(reply.outcome, Outcome::Result(_)));
+        if let (false, Aim::Subscribe(uri)) = (succeeded, &aim) {
+            in_flight.link().unsubscribe(uri, in_flight.session.number);
+        }
+        match answer {
+            Ok(reply) => {
+                spans::answered(&span, &reply);
+                Some((reply.outcome, reply.extra))
+            }
+            Err(error) => {
+                spans::failed(server, &span, &error);
+                Some((in_flight.refusal(&error, &aim), Extra::default()))
+            }
+        }
+    }
+}
+
+impl InFlight {
+    /// What a client reads when its upstream gave no answer.
+    fn refusal(&self, error: &UpstreamError, aim: &Aim) -> Outcome {
+        let reply = self.session.shared.options.down_reply;
+        match (aim, reply) {
+            (Aim::Tool, DownReply::Result) => Outcome::Result(error.to_tool_result()),
+            (Aim::Tool | Aim::Subscribe(_) | Aim::Other, _) => {
+                Outcome::Error(Raw::of(&error.to_client()))
+            }
+        }
+    }
+}
+
+fn cancel(upstream: &dyn Upstream, id: u64, reason: Option<Raw>) {
+    let id = id.to_string();
+    let mut members = vec![("requestId", &*id)];
+    if let Some(reason) = &reason {
+        members.push(("reason", reason.as_str()));
+    }
+    let params = edit::object(members);
+    upstream.send(None, Notification::new(method::CANCELLED, Some(params)).into());
+}

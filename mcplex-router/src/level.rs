@@ -1,0 +1,63 @@
+//! How much of an upstream's log a client wants.
+
+use mcplex_proto::{
+    edit,
+    message::{Message, Request},
+    method,
+};
+
+/// The levels of syslog, least severe first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+    Notice,
+    Warning,
+    Error,
+    Critical,
+    Alert,
+    Emergency,
+}
+
+const NAMES: [(&str, Level); 8] = [
+    ("debug", Level::Debug),
+    ("info", Level::Info),
+    ("notice", Level::Notice),
+    ("warning", Level::Warning),
+    ("error", Level::Error),
+    ("critical", Level::Critical),
+    ("alert", Level::Alert),
+    ("emergency", Level::Emergency),
+];
+
+impl Level {
+    pub(crate) fn read(name: &str) -> Option<Self> {
+        NAMES.into_iter().find_map(|(known, level)| (known == name).then_some(level))
+    }
+
+    fn as_str(self) -> &'static str {
+        NAMES[self as usize].0
+    }
+
+    /// The `logging/setLevel` that asks an upstream for it.
+    pub(crate) fn request(self, id: u64) -> Message {
+        let params = edit::object([("level", &*format!("\"{}\"", self.as_str()))]);
+        Request::new(id, method::SET_LEVEL, Some(params)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_levels_stand_in_the_same_order() {
+        for (index, (name, level)) in NAMES.into_iter().enumerate() {
+            assert_eq!(level as usize, index);
+            assert_eq!(level.as_str(), name);
+            assert_eq!(Level::read(name), Some(level));
+        }
+        assert_eq!(Level::read("loud"), None);
+        assert!(Level::Debug < Level::Emergency);
+    }
+}
