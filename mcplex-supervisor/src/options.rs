@@ -1,0 +1,144 @@
+//! Every limit of a supervised upstream, with its reason.
+
+use mcplex_proto::transport::Grace;
+use std::time::Duration;
+
+/// How an upstream is kept alive and when it is given up.
+///
+/// Two limits hold whatever is set: a cool-down is never shorter than `window`, because two trials
+/// in one window would break the bound on starts; `close_recheck` is at least 1 ms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long a connect with its handshake may take; past it the life counts as dead.
+    pub handshake_timeout: Duration,
+    /// How long a call waits for its answer when it names no limit of its own.
+    pub call_timeout: Duration,
+    /// How many calls may wait for the next life.
+    pub queue_limit: usize,
+    /// How long a call may wait for the next life.
+    pub queue_wait: Duration,
+    /// How many deaths within `window` are borne; one more trips the breaker.
+    pub max_deaths: u32,
+    /// How long a death is remembered by the breaker.
+    pub window: Duration,
+    /// How many lives in a row may end before they were stable; one more trips the breaker.
+    pub max_run: u32,
+    /// How long a life must be ready before its past is forgiven.
+    pub stable_after: Duration,
+    /// The longest wait before the first respawn; the real one is between its half and itself.
+    pub backoff_first: Duration,
+    /// By what the wait grows from one respawn to the next.
+    pub backoff_factor: u32,
+    /// The longest wait before any respawn.
+    pub backoff_max: Duration,
+    /// How long the breaker stays open after the first trip.
+    pub cooldown_first: Duration,
+    /// By what the cool-down grows from one trip to the next.
+    pub cooldown_factor: u32,
+    /// The longest cool-down, before its jitter.
+    pub cooldown_max: Duration,
+    /// The cool-down after a failure that only a person can repair.
+    pub cooldown_permanent: Duration,
+    /// By how many percent at most a cool-down is lengthened at random.
+    pub cooldown_jitter: u32,
+    /// Whether an open breaker waits for a reset for ever, instead of for a cool-down.
+    pub cooldown_never: bool,
+    /// How long a trial must be ready before it closes the breaker.
+    pub probation: Duration,
+    /// How many trials start by themselves; later ones wait for a caller or a reset.
+    pub auto_trials: u32,
+    /// How long each polite step of an end may take.
+    pub grace: Grace,
+    /// How often an upstream that could not be ended is looked at again.
+    pub close_recheck: Duration,
+    /// How an idle upstream is asked whether it still answers; `None` never asks.
+    pub probe: Option<ProbeOptions>,
+    /// How long a write may be stuck before the upstream counts as hung, busy or not.
+    pub write_stall: Duration,
+}
+
+/// How an idle upstream is asked whether it still answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeOptions {
+    /// How long nothing must have been heard before it is asked.
+    pub every: Duration,
+    /// How long it may take to answer.
+    pub timeout: Duration,
+    /// How many misses in a row mean that it hangs.
+    pub misses: u32,
+}
+
+impl Default for Options {
+    /// The values every number in the documentation was measured or computed with.
+    fn default() -> Self {
+        Self {
+            // The original mcplex's. A warm `npx` needs 2 s and 24 servers started at once took
+            // 5 s each; a cold cache may need more and has to be configured.
+            handshake_timeout: secs(30),
+            // The official SDKs' default for one request.
+            call_timeout: secs(60),
+            // Enough for a burst of one client; more would only time out together.
+            queue_limit: 64,
+            // Covers the first five backoffs, which sum to less than 8 s and usually to less than
+            // 6 s; a person waits that long without a sign, a model's client does too.
+            queue_wait: secs(5),
+            // "More than 5 in 60 s" is the rule users of the original asked for: the 6th trips.
+            max_deaths: 5,
+            window: secs(60),
+            // Lives longer than 6 s never fill the window above; 8 of them is the least number
+            // that an upgrade or a network outage of some minutes does not reach.
+            max_run: 8,
+            // Not shorter than the window, so that nothing is forgiven that the window still knows.
+            stable_after: secs(60),
+            // Docker starts at 100 ms, Kubernetes at 1 s or 10 s: a single crash should cost a
+            // caller less than a blink, a loop should cost the host nothing.
+            backoff_first: Duration::from_millis(250),
+            backoff_factor: 2,
+            backoff_max: secs(30),
+            // The window, so that a trial never shares one with the deaths before the trip.
+            cooldown_first: secs(60),
+            cooldown_factor: 2,
+            // At most five starts an hour of an upstream that stays broken.
+            cooldown_max: secs(15 * 60),
+            cooldown_permanent: secs(15 * 60),
+            // Upstreams that tripped together should not be tried together. Only ever longer.
+            cooldown_jitter: 20,
+            cooldown_never: false,
+            // Longer than the crashes right after a handshake, shorter than a person's patience.
+            probation: secs(10),
+            // With the cool-downs above about half an hour of trying without anybody asking.
+            auto_trials: 5,
+            grace: Grace::default(),
+            // Uninterruptible sleep ends in minutes if at all; looking is cheap.
+            close_recheck: secs(5),
+            probe: Some(ProbeOptions::default()),
+            // A working server empties its pipe between two tool calls; half of `call_timeout`,
+            // so that the stuck call's own deadline does not hide it.
+            write_stall: secs(30),
+        }
+    }
+}
+
+impl Default for ProbeOptions {
+    /// A hang is found within a minute, by one small message per idle half minute.
+    fn default() -> Self {
+        Self { every: secs(30), timeout: secs(10), misses: 3 }
+    }
+}
+
+impl Options {
+    /// How long a close may take before it counts as not reached.
+    pub(crate) fn close_limit(&self) -> Duration {
+        let Grace { eof, term, kill } = self.grace;
+        eof.saturating_add(term).saturating_add(kill).saturating_add(self.recheck())
+    }
+
+    /// How long until an unkillable upstream is looked at again.
+    pub(crate) fn recheck(&self) -> Duration {
+        self.close_recheck.max(Duration::from_millis(1))
+    }
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
