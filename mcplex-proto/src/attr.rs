@@ -55,8 +55,6 @@ pub const TARGET_LIFECYCLE: &str = "mcplex::lifecycle";
 /// The target of request spans.
 pub const TARGET_REQUEST: &str = "mcplex::request";
 
-/// The span from start to the moment every first connect settled.
-pub const STARTUP: &str = "mcplex.startup";
 /// The span of one connect: child started and handshake done, or not.
 pub const CONNECT: &str = "mcplex.connect";
 /// The span of starting the child process, inside a connect.
@@ -103,8 +101,6 @@ pub const LIFECYCLE_TRIP: &str = "trip";
 pub const LIFECYCLE_RESET: &str = "reset";
 /// `mcplex.lifecycle` of a stop span.
 pub const LIFECYCLE_STOP: &str = "stop";
-/// `mcplex.lifecycle` of the startup span.
-pub const LIFECYCLE_STARTUP: &str = "startup";
 
 words! {
     /// Attributes of the semantic conventions that mcplex uses.
@@ -113,8 +109,6 @@ words! {
     MCP_METHOD_NAME: string = "mcp.method.name";
     /// The protocol revision both sides agreed on.
     MCP_PROTOCOL_VERSION: string = "mcp.protocol.version";
-    /// The MCP session; never set for a 2026-07-28 peer, which has none.
-    MCP_SESSION_ID: string = "mcp.session.id";
     /// The resource that is read or subscribed to.
     MCP_RESOURCE_URI: string = "mcp.resource.uri";
     /// The tool that is called.
@@ -131,26 +125,10 @@ words! {
     ERROR_TYPE: string = "error.type";
     /// `pipe` for stdio, `tcp` for HTTP.
     NETWORK_TRANSPORT: string = "network.transport";
-    /// `http` where the transport is HTTP.
-    NETWORK_PROTOCOL_NAME: string = "network.protocol.name";
-    /// The version of that protocol, such as `1.1`.
-    NETWORK_PROTOCOL_VERSION: string = "network.protocol.version";
-    /// The address of the upstream, on client spans over a network.
-    SERVER_ADDRESS: string = "server.address";
-    /// The port of the upstream, on client spans over a network.
-    SERVER_PORT: int = "server.port";
-    /// The address of the client, on server spans over a network.
-    CLIENT_ADDRESS: string = "client.address";
-    /// The port of the client, on server spans over a network.
-    CLIENT_PORT: int = "client.port";
     /// The process id of the child.
     PROCESS_PID: int = "process.pid";
     /// The exit code, if the child exited by itself.
     PROCESS_EXIT_CODE: int = "process.exit.code";
-    /// The file name of the program.
-    PROCESS_EXECUTABLE_NAME: string = "process.executable.name";
-    /// The program as configured, without arguments: those may hold secrets.
-    PROCESS_COMMAND: string = "process.command";
 }
 
 words! {
@@ -166,26 +144,16 @@ words! {
     UPSTREAM_TRANSPORT: string = "mcplex.upstream.transport";
     /// How long the incarnation lived, in seconds.
     UPSTREAM_UPTIME_S: double = "mcplex.upstream.uptime_s";
-    /// How many upstreams are configured.
-    UPSTREAM_COUNT: int = "mcplex.upstream.count";
     /// How the request ended: `ok`, `error`, `cancelled` or `rejected`.
     REQUEST_OUTCOME: string = "mcplex.request.outcome";
-    /// Which attempt this is; absent on the first.
-    REQUEST_ATTEMPT: int = "mcplex.request.attempt";
     /// How many calls the death took with it.
     REQUESTS_IN_FLIGHT: int = "mcplex.requests.in_flight";
-    /// Whether the answer came from a cache.
-    CACHE_HIT: bool = "mcplex.cache.hit";
     /// The trace of the lifecycle span that made this request fail.
     CAUSE_TRACE_ID: string = "mcplex.cause.trace_id";
     /// The lifecycle span that made this request fail.
     CAUSE_SPAN_ID: string = "mcplex.cause.span_id";
-    /// The id of the subscription.
-    SUBSCRIPTION_ID: string = "mcplex.subscription.id";
     /// Why it connects: `startup`, `respawn`, `reset`, `lazy` or `reload`.
     CONNECT_REASON: string = "mcplex.connect.reason";
-    /// How many tools the upstream offers.
-    TOOL_COUNT: int = "mcplex.tool.count";
     /// `exit`, `signal`, `stdout_eof`, `protocol_error`, `health_timeout` or `connect_failed`.
     DEATH_REASON: string = "mcplex.death.reason";
     /// The signal that ended the child, such as `SIGKILL`.
@@ -256,8 +224,6 @@ words! {
     LINK_TRIP: value = "trip";
     /// A call that was in flight at the death.
     LINK_IN_FLIGHT: value = "in_flight";
-    /// The span of the HTTP request that carried this one.
-    LINK_AMBIENT: value = "ambient";
 }
 
 /// The kind of a span, in the words of OpenTelemetry.
@@ -299,7 +265,6 @@ pub const SPANS: &[SpanDoc] = &[
         attributes: &[
             MCP_METHOD_NAME,
             MCP_PROTOCOL_VERSION,
-            MCP_SESSION_ID,
             MCP_RESOURCE_URI,
             GEN_AI_TOOL_NAME,
             GEN_AI_PROMPT_NAME,
@@ -308,16 +273,10 @@ pub const SPANS: &[SpanDoc] = &[
             RPC_RESPONSE_STATUS_CODE,
             ERROR_TYPE,
             NETWORK_TRANSPORT,
-            NETWORK_PROTOCOL_NAME,
-            NETWORK_PROTOCOL_VERSION,
-            CLIENT_ADDRESS,
-            CLIENT_PORT,
             UPSTREAM_NAME,
             REQUEST_OUTCOME,
-            CACHE_HIT,
             CAUSE_TRACE_ID,
             CAUSE_SPAN_ID,
-            SUBSCRIPTION_ID,
         ],
     },
     SpanDoc {
@@ -329,7 +288,6 @@ pub const SPANS: &[SpanDoc] = &[
         attributes: &[
             MCP_METHOD_NAME,
             MCP_PROTOCOL_VERSION,
-            MCP_SESSION_ID,
             MCP_RESOURCE_URI,
             GEN_AI_TOOL_NAME,
             GEN_AI_PROMPT_NAME,
@@ -338,29 +296,15 @@ pub const SPANS: &[SpanDoc] = &[
             RPC_RESPONSE_STATUS_CODE,
             ERROR_TYPE,
             NETWORK_TRANSPORT,
-            NETWORK_PROTOCOL_NAME,
-            NETWORK_PROTOCOL_VERSION,
-            SERVER_ADDRESS,
-            SERVER_PORT,
             UPSTREAM_NAME,
             UPSTREAM_INCARNATION,
-            REQUEST_ATTEMPT,
-            SUBSCRIPTION_ID,
         ],
-    },
-    SpanDoc {
-        name: "mcplex.startup",
-        kind: Kind::Internal,
-        meaning: "From the start of mcplex to the moment every first connect settled.",
-        parent: "none",
-        links: "none",
-        attributes: &[LIFECYCLE, UPSTREAM_COUNT],
     },
     SpanDoc {
         name: "mcplex.connect {upstream}",
         kind: Kind::Internal,
         meaning: "One connect: the child is started and the handshake done, or it failed.",
-        parent: "the startup, the respawn, the reset, or the server span that waits for it",
+        parent: "the respawn or the reset that led to it, else none",
         links: "the connect of the incarnation before",
         attributes: &[
             LIFECYCLE,
@@ -369,7 +313,6 @@ pub const SPANS: &[SpanDoc] = &[
             UPSTREAM_TRANSPORT,
             CONNECT_REASON,
             MCP_PROTOCOL_VERSION,
-            TOOL_COUNT,
             PROCESS_PID,
             ERROR_TYPE,
         ],
@@ -385,8 +328,6 @@ pub const SPANS: &[SpanDoc] = &[
             UPSTREAM_NAME,
             UPSTREAM_INCARNATION,
             PROCESS_PID,
-            PROCESS_EXECUTABLE_NAME,
-            PROCESS_COMMAND,
             ERROR_TYPE,
         ],
     },

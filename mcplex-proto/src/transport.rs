@@ -64,8 +64,8 @@ pub trait Lifeline: fmt::Debug + Send {
 
     /// Ends the connection, politely first, and waits until nothing of it is left.
     ///
-    /// The other two halves must have been dropped.
-    async fn close(self: Box<Self>, grace: Grace) -> Closed;
+    /// The other two halves must have been dropped. What could not be ended may be tried again.
+    async fn close(&mut self, grace: Grace) -> Closed;
 
     /// What the upstream last wrote to its log, oldest line first.
     fn last_words(&self) -> Vec<String>;

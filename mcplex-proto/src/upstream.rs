@@ -312,6 +312,8 @@ pub struct Call {
     pub extra: Extra,
     /// How long to wait for the answer; `None` takes the upstream's own limit.
     pub timeout: Option<Duration>,
+    /// The span of the call, for the span of a death that takes it along.
+    pub trace: Option<TraceContext>,
 }
 
 /// What an upstream answered.

@@ -17,7 +17,7 @@ use mcplex_proto::{
     message::{Extra, Notification, Outcome, Request},
     method,
     raw::{self, Raw},
-    trace,
+    trace::{self, TraceContext},
     upstream::{Call, Upstream, UpstreamError},
 };
 use serde_json::{json, value::RawValue};
@@ -95,11 +95,12 @@ pub(crate) fn plan(
     };
     let id = upstream.mint();
     let client = client_span(span, request, params, &target, id, link);
+    let context = trace::context_of(&client);
     let token = params.meta("progressToken").map(Raw::of);
     let rewrite = Rewrite {
         name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
         token: token.is_some().then_some(id),
-        traceparent: trace::context_of(&client).map(|context| context.to_traceparent()),
+        traceparent: context.as_ref().map(TraceContext::to_traceparent),
     };
     let params = params.rewrite(&rewrite).or_else(|| request.params.clone());
     let flight =
@@ -113,6 +114,7 @@ pub(crate) fn plan(
         params,
         extra: request.extra.clone(),
         timeout: None,
+        trace: context,
     };
     Ok(Planned { call, upstream, cancelled, span: client, in_flight, aim: target.aim })
 }

@@ -124,6 +124,7 @@ pub(crate) async fn fetch(
             params,
             extra: Extra::default(),
             timeout: Some(timeout),
+            trace: None,
         };
         let page = match upstream.call(call).await?.outcome {
             Outcome::Result(page) => page,
