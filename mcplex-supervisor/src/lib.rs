@@ -37,10 +37,25 @@ mod life;
 
 mod probe;
 
-// What does: the task, what others hold of it, and its spans.
+// What does: the task, what it holds, what others hold of it, and its spans.
+mod driver;
+
+mod open;
+
+mod warden;
+
+mod parked;
+
+mod cause;
+
+mod handle;
+
+mod trace;
 
 pub use breaker::TripCause;
+pub use driver::{Spec, supervise};
 pub use event::{Action, Event, Failure, Note};
+pub use handle::Handle;
 pub use life::Life;
 pub use options::{Options, ProbeOptions};
 pub use probe::{Probe, Verdict};

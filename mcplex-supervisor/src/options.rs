@@ -75,8 +75,9 @@ impl Default for Options {
             // The original mcplex's. A warm `npx` needs 2 s and 24 servers started at once took
             // 5 s each; a cold cache may need more and has to be configured.
             handshake_timeout: secs(30),
-            // The official SDKs' default for one request.
-            call_timeout: secs(60),
+            // Longer than any client waits by default (60 s in the official SDKs), because the
+            // client's own limit is the one that is meant; a call may wait for a person.
+            call_timeout: secs(15 * 60),
             // Enough for a burst of one client; more would only time out together.
             queue_limit: 64,
             // Covers the first five backoffs, which sum to less than 8 s and usually to less than
@@ -112,8 +113,7 @@ impl Default for Options {
             // Uninterruptible sleep ends in minutes if at all; looking is cheap.
             close_recheck: secs(5),
             probe: Some(ProbeOptions::default()),
-            // A working server empties its pipe between two tool calls; half of `call_timeout`,
-            // so that the stuck call's own deadline does not hide it.
+            // A working server empties its pipe between two tool calls.
             write_stall: secs(30),
         }
     }

@@ -1,0 +1,182 @@
+//! Why an incarnation ended, in words for people, spans and the machine.
+
+use crate::{breaker::TripCause, event::Failure};
+use mcplex_proto::{
+    attr,
+    handshake::HandshakeError,
+    transport::{ConnectError, Ending},
+};
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+/// Last words that go into a sentence, and how much of each.
+const WORDS_SHOWN: usize = 3;
+const WORD_CHARS: usize = 200;
+
+/// Why an incarnation ended without being asked to.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// The process ended; with what it wrote to its log at last.
+    Ended(Ending, Vec<String>),
+    OutputClosed,
+    Broken(Arc<str>),
+    WriteFailed(std::io::Error),
+    WriteStalled(Duration),
+    Hung,
+    Connect(ConnectError),
+    Handshake(HandshakeError),
+    HandshakeTimeout(Duration),
+}
+
+impl Cause {
+    /// One plain sentence without a final stop.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Ended(ending, words) => with_words(ending.to_string(), words),
+            Self::OutputClosed => "it closed its output but went on running".to_owned(),
+            Self::Broken(why) => format!("its output could not be read on: {why}"),
+            Self::WriteFailed(error) => format!("it could not be written to: {error}"),
+            Self::WriteStalled(limit) => {
+                format!("it read none of its input for {} s", limit.as_secs())
+            }
+            Self::Hung => "it was idle and answered no ping".to_owned(),
+            Self::Connect(error) => match error.source() {
+                Some(source) => format!("{error} ({source})"),
+                None => error.to_string(),
+            },
+            Self::Handshake(error) => error.to_string(),
+            Self::HandshakeTimeout(limit) => {
+                format!("it did not answer initialize within {} s", limit.as_secs_f64())
+            }
+        }
+    }
+
+    /// What the machine makes of it.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Connect(ConnectError::Permanent { .. })
+            | Self::Handshake(HandshakeError::Version(_)) => Failure::Permanent,
+            Self::Connect(ConnectError::Resource(_)) => Failure::Resource,
+            Self::Ended(..)
+            | Self::OutputClosed
+            | Self::Broken(_)
+            | Self::WriteFailed(_)
+            | Self::WriteStalled(_)
+            | Self::Hung
+            | Self::Connect(_)
+            | Self::Handshake(_)
+            | Self::HandshakeTimeout(_) => Failure::Death,
+        }
+    }
+
+    /// How much it says; of several signs of one death the weightiest is reported.
+    pub(crate) fn weight(&self) -> u8 {
+        match self {
+            Self::WriteFailed(_) => 0,
+            Self::OutputClosed => 1,
+            Self::Ended(..) => 2,
+            Self::Broken(_)
+            | Self::WriteStalled(_)
+            | Self::Hung
+            | Self::Connect(_)
+            | Self::Handshake(_)
+            | Self::HandshakeTimeout(_) => 3,
+        }
+    }
+
+    /// `mcplex.death.reason`.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Ended(Ending::Signaled(_), _) => "signal",
+            Self::Ended(..) => "exit",
+            Self::OutputClosed => "stdout_eof",
+            Self::Broken(_) | Self::WriteFailed(_) => "protocol_error",
+            Self::WriteStalled(_) | Self::Hung => "health_timeout",
+            Self::Connect(_) | Self::Handshake(_) | Self::HandshakeTimeout(_) => "connect_failed",
+        }
+    }
+
+    /// `error.type`.
+    pub(crate) fn error_type(&self) -> &'static str {
+        match self {
+            Self::Ended(Ending::Signaled(_), _) => attr::ERROR_PROCESS_SIGNAL,
+            Self::Ended(..) => attr::ERROR_PROCESS_EXIT,
+            Self::OutputClosed | Self::Broken(_) | Self::WriteFailed(_) | Self::Handshake(_) => {
+                attr::ERROR_PROTOCOL
+            }
+            Self::WriteStalled(_) | Self::Hung | Self::HandshakeTimeout(_) => attr::ERROR_TIMEOUT,
+            Self::Connect(ConnectError::Permanent { kind: "not_found", .. }) => {
+                attr::ERROR_SPAWN_NOT_FOUND
+            }
+            Self::Connect(ConnectError::Permanent { kind: "not_executable", .. }) => {
+                attr::ERROR_SPAWN_PERMISSION_DENIED
+            }
+            Self::Connect(ConnectError::Resource(_)) => attr::ERROR_SPAWN_TOO_MANY_OPEN_FILES,
+            Self::Connect(_) => attr::ERROR_OTHER,
+        }
+    }
+
+    /// The exit code, if the process exited.
+    pub(crate) fn exit_code(&self) -> Option<i32> {
+        if let Self::Ended(Ending::Exited(code), _) = self { Some(*code) } else { None }
+    }
+
+    /// The signal, if one ended the process.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        if let Self::Ended(Ending::Signaled(signal), _) = self { Some(*signal) } else { None }
+    }
+}
+
+/// Adds what the upstream said last: nearly always that is the real reason.
+fn with_words(sentence: String, words: &[String]) -> String {
+    let shown: Vec<_> = words
+        .iter()
+        // Many tools draw boxes around their errors.
+        .map(|line| line.trim_matches(|c: char| c.is_whitespace() || is_frame(c)))
+        .filter(|line| line.contains(char::is_alphanumeric))
+        .map(|line| line.chars().take(WORD_CHARS).collect::<String>())
+        .collect();
+    if shown.is_empty() {
+        return sentence;
+    }
+    let first = shown.len().saturating_sub(WORDS_SHOWN);
+    format!("{sentence}; its last words: {}", shown[first..].join(" | "))
+}
+
+/// Whether the character draws lines and boxes.
+fn is_frame(c: char) -> bool {
+    matches!(c, '\u{2500}'..='\u{257f}' | '|')
+}
+
+/// Why the breaker opened, in one plain sentence without a final stop.
+pub(crate) fn trip_sentence(cause: TripCause, death: &str) -> String {
+    match cause {
+        TripCause::TooManyDeaths { deaths, window } => {
+            format!("{deaths} deaths in {} s; the last time {death}", window.as_secs())
+        }
+        TripCause::NeverStable { run } => {
+            format!("{run} lives in a row ended before they were stable; the last time {death}")
+        }
+        TripCause::TrialFailed => format!("it was tried again and {death}"),
+        TripCause::Permanent => death.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_ends_with_the_last_words() {
+        let words =
+            ["one", "", " two ", "│ three  │", "four", "╰────╯"].map(str::to_owned).to_vec();
+        let cause = Cause::Ended(Ending::Exited(1), words);
+        assert_eq!(cause.sentence(), "it exited with code 1; its last words: two | three | four");
+        assert_eq!(
+            trip_sentence(
+                TripCause::TooManyDeaths { deaths: 6, window: Duration::from_secs(60) },
+                "it exited with code 1"
+            ),
+            "6 deaths in 60 s; the last time it exited with code 1"
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! What others hold of a supervised upstream.
+
+use crate::options::Options;
+use async_trait::async_trait;
+use mcplex_proto::{
+    edit,
+    handshake::ServerInfo,
+    message::{Message, Notification},
+    method,
+    raw::Raw,
+    upstream::{Call, Health, Incarnation, Reply, Status, Upstream, UpstreamError, UpstreamName},
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time,
+};
+
+/// Messages on their way to the task; a full queue means that the upstream does not read.
+pub(crate) const COMMANDS: usize = 1024;
+
+/// Something to send.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Call(Box<Waiting>),
+    Send { to: Option<Incarnation>, message: Message },
+}
+
+/// A call and whoever waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) call: Call,
+    pub(crate) reply: Answer,
+}
+
+pub(crate) type Answer = oneshot::Sender<Result<Reply, UpstreamError>>;
+
+/// A call that was sent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) reply: Answer,
+    pub(crate) trace: Option<mcplex_proto::trace::TraceContext>,
+}
+
+/// What an operator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    Start,
+    Stop,
+    Reset,
+    /// Stop, and let the task end.
+    Shutdown,
+}
+
+/// What the task and the handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: UpstreamName,
+    pub(crate) options: Options,
+    status: Mutex<Status>,
+    info: Mutex<Option<Arc<ServerInfo>>>,
+    sent: Mutex<BTreeMap<u64, Sent>>,
+    next_id: AtomicU64,
+}
+
+/// A supervised upstream; cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) control: mpsc::Sender<Control>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Starts the upstream if it is stopped.
+    pub async fn start(&self) {
+        self.tell(Control::Start).await;
+    }
+
+    /// Ends the upstream; it stays stopped until it is started or reset.
+    pub async fn stop(&self) {
+        self.tell(Control::Stop).await;
+    }
+
+    /// Forgets all deaths, closes the breaker, and starts at once.
+    pub async fn reset(&self) {
+        self.tell(Control::Reset).await;
+    }
+
+    /// Ends the upstream for good; the supervising task returns when nothing of it is left.
+    pub async fn shutdown(&self) {
+        self.tell(Control::Shutdown).await;
+    }
+
+    async fn tell(&self, control: Control) {
+        // Refused means that the task has ended, and with it the upstream.
+        let _has_ended: Result<(), _> = self.control.send(control).await;
+    }
+}
+
+#[async_trait]
+impl Upstream for Handle {
+    fn name(&self) -> &UpstreamName {
+        &self.shared.name
+    }
+
+    fn mint(&self) -> u64 {
+        self.shared.mint()
+    }
+
+    fn status(&self) -> Status {
+        lock(&self.shared.status).clone()
+    }
+
+    fn server_info(&self) -> Option<Arc<ServerInfo>> {
+        lock(&self.shared.info).clone()
+    }
+
+    async fn call(&self, call: Call) -> Result<Reply, UpstreamError> {
+        let limit = call.timeout.unwrap_or(self.shared.options.call_timeout);
+        let forget = Forget { shared: &self.shared, id: call.id };
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            let command = Command::Call(Box::new(Waiting { call, reply }));
+            self.commands.send(command).await.map_err(|_| self.shared.stopped())?;
+            answer.await.unwrap_or_else(|_| Err(self.shared.stopped()))
+        };
+        if let Ok(answer) = time::timeout(limit, asked).await {
+            return answer;
+        }
+        let params = edit::object([
+            ("requestId", &*forget.id.to_string()),
+            ("reason", Raw::of("it took too long").as_str()),
+        ]);
+        self.send(None, Notification::new(method::CANCELLED, Some(params)).into());
+        Err(UpstreamError::Timeout { upstream: self.shared.name.clone(), timeout: limit })
+    }
+
+    fn send(&self, to: Option<Incarnation>, message: Message) {
+        if lock(&self.shared.status).health != Health::Ready {
+            return;
+        }
+        if self.commands.try_send(Command::Send { to, message }).is_err() {
+            tracing::warn!(upstream = %self.shared.name,
+                "a message was dropped, because too many wait for the upstream to read");
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(name: UpstreamName, options: Options) -> Self {
+        let status = Status {
+            health: Health::Stopped,
+            incarnation: Incarnation(0),
+            deaths: 0,
+            trips: 0,
+            reason: None,
+            retry_after: None,
+            pid: None,
+        };
+        Self {
+            name,
+            options,
+            status: Mutex::new(status),
+            info: Mutex::default(),
+            sent: Mutex::default(),
+            next_id: AtomicU64::new(1),
+        }
+    }
+
+    pub(crate) fn mint(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn stopped(&self) -> UpstreamError {
+        UpstreamError::Stopped { upstream: self.name.clone() }
+    }
+
+    pub(crate) fn set_status(&self, status: Status) {
+        *lock(&self.status) = status;
+    }
+
+    pub(crate) fn set_info(&self, info: ServerInfo) {
+        *lock(&self.info) = Some(Arc::new(info));
+    }
+
+    /// Notes a call that is being sent; `false` when nobody waits for it any more.
+    pub(crate) fn takes_off(&self, id: u64, sent: Sent) -> bool {
+        let mut table = lock(&self.sent);
+        // Asked under the lock that `Forget` takes: whoever goes later finds the entry.
+        if sent.reply.is_closed() {
+            return false;
+        }
+        table.insert(id, sent);
+        true
+    }
+
+    pub(crate) fn lands(&self, id: u64) -> Option<Sent> {
+        lock(&self.sent).remove(&id)
+    }
+
+    /// All calls that were sent and not answered.
+    pub(crate) fn take_sent(&self) -> BTreeMap<u64, Sent> {
+        std::mem::take(&mut lock(&self.sent))
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        lock(&self.sent).len()
+    }
+}
+
+/// Takes a call out of the table when nobody waits for it any more.
+struct Forget<'a> {
+    shared: &'a Shared,
+    id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        drop(self.shared.lands(self.id));
+    }
+}
+
+/// Locks for a moment, never over a wait; a panic elsewhere leaves whole tables behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,287 @@
+//! Every span of a life: connect, spawn, death, respawn, trip, reset, stop; with a log line each.
+
+use crate::{cause::Cause, options::Options, time::Time};
+use mcplex_proto::{
+    attr,
+    handshake::ServerInfo,
+    trace::{self, TraceContext},
+    upstream::{Incarnation, UpstreamName},
+};
+use std::{collections::VecDeque, time::Duration};
+use tracing::{Span, field::Empty};
+
+/// Deaths a trip links to.
+const MAX_DEATH_LINKS: usize = 16;
+/// Calls a death links to.
+const MAX_CALL_LINKS: usize = 8;
+
+/// What is remembered between spans.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    upstream: UpstreamName,
+    transport: &'static str,
+    connect: Option<Span>,
+    /// The span that led to the next connect, with what kind it is.
+    lead: Option<(Span, &'static str)>,
+    last_connect: Option<TraceContext>,
+    deaths: VecDeque<(Time, TraceContext)>,
+    pub(crate) last_death: Option<TraceContext>,
+    pub(crate) last_trip: Option<TraceContext>,
+}
+
+/// What the span of a death says.
+#[derive(Debug)]
+pub(crate) struct DeathFacts<'a> {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) cause: &'a Cause,
+    pub(crate) sentence: &'a str,
+    pub(crate) pid: Option<u32>,
+    pub(crate) uptime: Duration,
+    pub(crate) in_flight: Vec<TraceContext>,
+    pub(crate) calls: usize,
+    pub(crate) deaths: u32,
+}
+
+/// What the span of a trip says.
+#[derive(Debug)]
+pub(crate) struct TripFacts<'a> {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) sentence: &'a str,
+    pub(crate) was_trial: bool,
+    pub(crate) deaths: u32,
+    pub(crate) cooldown: Option<Duration>,
+}
+
+macro_rules! lifecycle {
+    ($self:ident, $name:expr, $step:expr, $incarnation:expr $(, $($rest:tt)*)?) => {
+        tracing::info_span!(
+            target: attr::TARGET_LIFECYCLE,
+            parent: None,
+            $name,
+            { attr::OTEL_NAME } = format!("{} {}", $name, $self.upstream),
+            { attr::LIFECYCLE } = $step,
+            { attr::UPSTREAM_NAME } = $self.upstream.as_str(),
+            { attr::UPSTREAM_INCARNATION } = $incarnation.0,
+            { attr::UPSTREAM_TRANSPORT } = $self.transport,
+            { attr::ERROR_TYPE } = Empty,
+            { attr::OTEL_STATUS_CODE } = Empty,
+            { attr::OTEL_STATUS_DESCRIPTION } = Empty,
+            $($($rest)*)?
+        )
+    };
+}
+
+fn fail(span: &Span, error: &str, description: &str) {
+    span.record(attr::ERROR_TYPE, error);
+    span.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
+    span.record(attr::OTEL_STATUS_DESCRIPTION, description);
+}
+
+impl Trace {
+    pub(crate) fn new(upstream: UpstreamName, network: &'static str) -> Self {
+        Self {
+            upstream,
+            transport: if network == "pipe" { "stdio" } else { "http" },
+            connect: None,
+            lead: None,
+            last_connect: None,
+            deaths: VecDeque::new(),
+            last_death: None,
+            last_trip: None,
+        }
+    }
+
+    /// A connect begins; gives the span of the spawn inside it.
+    pub(crate) fn connecting(&mut self, incarnation: Incarnation, trial: bool) -> Span {
+        let lead = self.lead.as_ref();
+        let reason = match lead {
+            Some((_, kind)) => *kind,
+            None if trial => "respawn",
+            None => "startup",
+        };
+        let span = lifecycle!(
+            self,
+            attr::CONNECT,
+            attr::LIFECYCLE_CONNECT,
+            incarnation,
+            { attr::CONNECT_REASON } = reason,
+            { attr::MCP_PROTOCOL_VERSION } = Empty,
+            { attr::PROCESS_PID } = Empty,
+        );
+        if let Some(context) = lead.and_then(|(span, _)| trace::context_of(span)) {
+            trace::set_parent(&span, &context);
+        }
+        if let Some(previous) = &self.last_connect {
+            trace::link(&span, previous, attr::LINK_PREVIOUS_CONNECT);
+        }
+        self.last_connect = trace::context_of(&span);
+        let spawn =
+            lifecycle!(self, attr::SPAWN, "spawn", incarnation, { attr::PROCESS_PID } = Empty,);
+        if let Some(context) = &self.last_connect {
+            trace::set_parent(&spawn, context);
+        }
+        self.connect = Some(span);
+        spawn
+    }
+
+    /// The process runs.
+    pub(crate) fn spawned(&self, pid: Option<u32>) {
+        if let (Some(span), Some(pid)) = (&self.connect, pid) {
+            span.record(attr::PROCESS_PID, pid);
+        }
+    }
+
+    /// The session is open.
+    pub(crate) fn connected(
+        &mut self,
+        incarnation: Incarnation,
+        info: &ServerInfo,
+        took: Duration,
+    ) {
+        if let Some(span) = self.connect.take() {
+            span.record(attr::MCP_PROTOCOL_VERSION, info.version.as_str());
+        }
+        self.lead = None;
+        tracing::info!(upstream = %self.upstream, incarnation = incarnation.0,
+            server = info.implementation.as_str(), protocol = %info.version,
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "upstream connected");
+    }
+
+    /// An incarnation ended that nobody asked to end.
+    pub(crate) fn died(&mut self, facts: &DeathFacts<'_>, options: &Options, now: Time) {
+        let cause = facts.cause;
+        for span in self.connect.iter().chain(self.lead.iter().map(|(span, _)| span)) {
+            fail(span, cause.error_type(), facts.sentence);
+        }
+        self.connect = None;
+        self.lead = None;
+        let span = lifecycle!(
+            self,
+            attr::DEATH,
+            attr::LIFECYCLE_DEATH,
+            facts.incarnation,
+            { attr::DEATH_REASON } = cause.reason(),
+            { attr::PROCESS_PID } = facts.pid,
+            { attr::PROCESS_EXIT_CODE } = cause.exit_code(),
+            { attr::PROCESS_EXIT_SIGNAL } = cause.signal(),
+            { attr::UPSTREAM_UPTIME_S } = facts.uptime.as_secs_f64(),
+            { attr::REQUESTS_IN_FLIGHT } = facts.calls,
+            { attr::BREAKER_DEATHS_IN_WINDOW } = facts.deaths,
+            { attr::BREAKER_THRESHOLD } = options.max_deaths,
+            { attr::BREAKER_WINDOW_S } = options.window.as_secs_f64(),
+        );
+        fail(&span, cause.error_type(), facts.sentence);
+        if let Some(connect) = &self.last_connect {
+            trace::link(&span, connect, attr::LINK_CONNECT);
+        }
+        for call in facts.in_flight.iter().take(MAX_CALL_LINKS) {
+            trace::link(&span, call, attr::LINK_IN_FLIGHT);
+        }
+        self.last_death = trace::context_of(&span);
+        if let Some(context) = self.last_death.clone() {
+            self.deaths.push_back((now, context));
+            while self.deaths.len() > MAX_DEATH_LINKS {
+                self.deaths.pop_front();
+            }
+        }
+        tracing::warn!(upstream = %self.upstream, incarnation = facts.incarnation.0,
+            reason = facts.sentence, deaths_in_window = facts.deaths, calls_lost = facts.calls,
+            "upstream died");
+    }
+
+    /// A respawn follows after a wait.
+    pub(crate) fn waiting(&mut self, incarnation: Incarnation, delay: Duration, attempt: u32) {
+        let next = Incarnation(incarnation.0 + 1);
+        let ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let span = lifecycle!(
+            self,
+            attr::RESPAWN,
+            attr::LIFECYCLE_RESPAWN,
+            next,
+            { attr::RESPAWN_ATTEMPT } = attempt,
+            { attr::RESPAWN_BACKOFF_MS } = ms,
+        );
+        if let Some(death) = &self.last_death {
+            trace::set_parent(&span, death);
+        }
+        if let Some(connect) = &self.last_connect {
+            trace::link(&span, connect, attr::LINK_PREVIOUS_CONNECT);
+        }
+        self.lead = Some((span, "respawn"));
+        tracing::info!(upstream = %self.upstream, backoff_ms = ms, attempt,
+            "upstream will be started again");
+    }
+
+    /// The breaker opened.
+    pub(crate) fn tripped(&mut self, facts: &TripFacts<'_>, options: &Options, now: Time) {
+        let previous = if facts.was_trial { "half_open" } else { "closed" };
+        let span = lifecycle!(
+            self,
+            attr::TRIP,
+            attr::LIFECYCLE_TRIP,
+            facts.incarnation,
+            { attr::BREAKER_STATE } = "open",
+            { attr::BREAKER_PREVIOUS_STATE } = previous,
+            { attr::BREAKER_DEATHS_IN_WINDOW } = facts.deaths,
+            { attr::BREAKER_THRESHOLD } = options.max_deaths,
+            { attr::BREAKER_WINDOW_S } = options.window.as_secs_f64(),
+            { attr::BREAKER_RETRY_AFTER_S } = facts.cooldown.map(|wait| wait.as_secs_f64()),
+        );
+        fail(&span, attr::ERROR_UPSTREAM_TRIPPED, facts.sentence);
+        if let Some(death) = &self.last_death {
+            trace::set_parent(&span, death);
+        }
+        for (at, death) in &self.deaths {
+            if now.since(*at) <= options.window && Some(death) != self.last_death.as_ref() {
+                trace::link(&span, death, attr::LINK_DEATH);
+            }
+        }
+        self.last_trip = trace::context_of(&span);
+        tracing::error!(upstream = %self.upstream, reason = facts.sentence,
+            retry_after_s = facts.cooldown.map(|wait| wait.as_secs()),
+            "upstream tripped: it is not started again before the time is over or it is reset");
+    }
+
+    /// The breaker closed: by hand, or because a trial went well.
+    pub(crate) fn reset(&mut self, incarnation: Incarnation, reason: &'static str) {
+        let span = lifecycle!(
+            self,
+            attr::RESET,
+            attr::LIFECYCLE_RESET,
+            incarnation,
+            { attr::RESET_REASON } = reason,
+            { attr::BREAKER_STATE } = "closed",
+            { attr::BREAKER_PREVIOUS_STATE } = match (reason, &self.last_trip) {
+                ("manual", Some(_)) => "open",
+                ("manual", None) => "closed",
+                _ => "half_open",
+            },
+        );
+        if let Some(trip) = self.last_trip.take() {
+            trace::link(&span, &trip, attr::LINK_TRIP);
+        }
+        self.deaths.clear();
+        tracing::info!(upstream = %self.upstream, reason, "upstream reset: its breaker is closed");
+        if reason == "manual" {
+            self.lead = Some((span, "reset"));
+        }
+    }
+
+    /// Somebody asked for the end.
+    pub(crate) fn stopped(&mut self, incarnation: Incarnation, pid: Option<u32>, uptime: Duration) {
+        let span = lifecycle!(
+            self,
+            attr::STOP,
+            attr::LIFECYCLE_STOP,
+            incarnation,
+            { attr::PROCESS_PID } = pid,
+            { attr::UPSTREAM_UPTIME_S } = uptime.as_secs_f64(),
+        );
+        if let Some(connect) = &self.last_connect {
+            trace::link(&span, connect, attr::LINK_CONNECT);
+        }
+        self.connect = None;
+        self.lead = None;
+        tracing::info!(upstream = %self.upstream, incarnation = incarnation.0, "upstream stopped");
+    }
+}

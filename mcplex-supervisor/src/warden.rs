@@ -1,0 +1,77 @@
+//! The task that watches the end of one incarnation, and brings it about when told to.
+//!
+//! It alone holds the lifeline. Dropped before the end, it takes everything of the incarnation
+//! with it.
+
+use mcplex_proto::{
+    transport::{CloseStep, Closed, Ending, Grace, Lifeline},
+    upstream::Incarnation,
+};
+use std::time::Duration;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time,
+};
+
+/// What a warden says.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The incarnation has ended by itself.
+    Ended { incarnation: Incarnation, ending: Ending, words: Vec<String> },
+    /// An end that was ordered was tried; once nothing is left, this is the last report.
+    Closed { incarnation: Incarnation, closed: Closed },
+}
+
+/// Whose end, and how it is brought about.
+#[derive(Debug)]
+pub(crate) struct Warden {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) lifeline: Box<dyn Lifeline>,
+    pub(crate) grace: Grace,
+    /// How long until an end that failed is tried again.
+    pub(crate) recheck: Duration,
+    pub(crate) reports: mpsc::Sender<Report>,
+}
+
+impl Warden {
+    /// Watches until nothing of the incarnation is left.
+    pub(crate) async fn watch(mut self, order: oneshot::Receiver<()>) {
+        tokio::pin!(order);
+        tokio::select! {
+            ending = self.lifeline.ended() => {
+                let words = self.lifeline.last_words();
+                let incarnation = self.incarnation;
+                self.say(Report::Ended { incarnation, ending, words }).await;
+                // A dropped order means that the driver is gone; so should this be.
+                if order.await.is_err() {
+                    return;
+                }
+            }
+            ordered = &mut order => {
+                if ordered.is_err() {
+                    return;
+                }
+            }
+        }
+        let mut grace = self.grace;
+        loop {
+            let closed = self.lifeline.close(grace).await;
+            let is_gone = closed.is_gone;
+            if closed.step == CloseStep::Kill {
+                tracing::debug!(incarnation = self.incarnation.0, is_gone, "it had to be killed");
+            }
+            self.say(Report::Closed { incarnation: self.incarnation, closed }).await;
+            if is_gone {
+                return;
+            }
+            time::sleep(self.recheck).await;
+            // It had its time to end politely.
+            grace = Grace { eof: Duration::ZERO, term: Duration::ZERO, kill: grace.kill };
+        }
+    }
+
+    async fn say(&mut self, report: Report) {
+        // Refused means that the driver is gone and nobody listens.
+        let _is_heard: Result<(), _> = self.reports.send(report).await;
+    }
+}
