@@ -1,0 +1,70 @@
+//! Lines on their way in.
+
+use bytes::{Bytes, BytesMut};
+use mcplex_proto::frame::LineSplitter;
+use std::{
+    io,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// What is read at once at least: most messages fit, and fifty idle peers cost under 1 MiB.
+const READ: usize = 16 * 1024;
+
+/// What is read at once at most, while a long line comes in.
+const READ_LONG: usize = 1024 * 1024;
+
+/// Reads lines, with a bound on a line.
+#[derive(Debug)]
+pub(crate) struct Inbox<R> {
+    input: R,
+    lines: LineSplitter,
+    is_at_end: bool,
+    has_grown: bool,
+}
+
+/// Why no more lines can be read.
+pub(crate) type Broken = Arc<str>;
+
+impl<R: AsyncRead + Unpin> Inbox<R> {
+    pub(crate) fn new(input: R, max_line: usize) -> Self {
+        let lines = LineSplitter::new(max_line);
+        Self { input, lines, is_at_end: false, has_grown: false }
+    }
+
+    /// The next line that is not blank; `None` at the end of input.
+    pub(crate) fn poll_line(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Broken>>> {
+        loop {
+            match self.lines.next_line() {
+                Ok(Some(line)) => return Poll::Ready(Some(Ok(line))),
+                Ok(None) if self.is_at_end => return Poll::Ready(self.lines.rest().map(Ok)),
+                Ok(None) => {}
+                Err(too_long) => return Poll::Ready(Some(Err(too_long.to_string().into()))),
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(count) => self.is_at_end = count == 0,
+                Err(error) => return Poll::Ready(Some(Err(error.to_string().into()))),
+            }
+        }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let buffer = self.lines.buffer();
+        let waiting = buffer.len();
+        if waiting == 0 && std::mem::take(&mut self.has_grown) {
+            // Else the rest of a large buffer would be kept while nothing is said.
+            *buffer = BytesMut::new();
+        }
+        self.has_grown |= waiting > READ;
+        if buffer.capacity() - waiting < READ / 4 {
+            buffer.reserve(waiting.clamp(READ, READ_LONG));
+        }
+        // The future holds no state of its own, so a new one each time loses nothing.
+        pin!(self.input.read_buf(buffer)).poll(cx)
+    }
+}

@@ -1,0 +1,139 @@
+//! The end of a child: seen, or brought about.
+
+use crate::{group::Group, words::Words};
+use async_trait::async_trait;
+use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, Lifeline};
+use rustix::process::Signal;
+use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, time::Duration};
+use tokio::{process::Child, time};
+
+/// How long the last words may take after the death: a process that outlives the child may hold
+/// the pipe open, and nobody should wait for it.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// How often an empty group is looked for, first and at last; no system tells when it is.
+const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+
+/// A child and all that it started.
+///
+/// Dropping it without [`Lifeline::close`] kills the group at once.
+#[derive(Debug)]
+pub(crate) struct Life {
+    child: Child,
+    group: Group,
+    pid: Option<u32>,
+    ending: Option<Ending>,
+    words: Words,
+    heard_all: bool,
+}
+
+impl Life {
+    pub(crate) fn new(child: Child, words: Words) -> Self {
+        let pid = child.id();
+        let group = Group::led_by(pid.unwrap_or_default());
+        Self { child, group, pid, ending: None, words, heard_all: false }
+    }
+
+    /// Waits for the end of the leader; cancel safe.
+    async fn leader_ended(&mut self) -> Ending {
+        if let Some(ending) = &self.ending {
+            return ending.clone();
+        }
+        let status = self.child.wait().await;
+        let ending = status.map_or(Ending::Unknown, ending_of);
+        self.ending = Some(ending.clone());
+        // Looked at right now: an empty group must never be signaled again.
+        let _is_gone = self.group.is_gone();
+        ending
+    }
+
+    /// Waits until nothing is left, or time is up.
+    async fn gone_within(&mut self, limit: Duration) -> bool {
+        let all_gone = async {
+            self.leader_ended().await;
+            let mut pause = LOOK.0;
+            loop {
+                self.group.reap_adopted();
+                if self.group.is_gone() {
+                    break;
+                }
+                time::sleep(pause).await;
+                pause = (pause * 2).min(LOOK.1);
+            }
+        };
+        time::timeout(limit, all_gone).await.is_ok()
+    }
+
+    async fn descend(&mut self, grace: Grace) -> (CloseStep, bool) {
+        let has_ended = match self.child.try_wait() {
+            Ok(Some(status)) => {
+                self.ending.get_or_insert_with(|| ending_of(status));
+                true
+            }
+            Ok(None) | Err(_) => self.ending.is_some(),
+        };
+        if has_ended {
+            self.group.reap_adopted();
+            if self.group.is_gone() {
+                return (CloseStep::Ended, true);
+            }
+        } else if self.gone_within(grace.eof).await {
+            return (CloseStep::Eof, true);
+        }
+        self.group.signal(Signal::TERM);
+        // A stopped process cannot follow the request until it may continue.
+        self.group.signal(Signal::CONT);
+        if self.gone_within(grace.term).await {
+            return (CloseStep::Term, true);
+        }
+        self.group.signal(Signal::KILL);
+        (CloseStep::Kill, self.gone_within(grace.kill).await)
+    }
+
+    async fn hear_all(&mut self) {
+        if !self.heard_all {
+            let _in_time: Result<(), _> = time::timeout(LAST_WORDS, self.words.finished()).await;
+            self.heard_all = true;
+        }
+    }
+}
+
+#[async_trait]
+impl Lifeline for Life {
+    async fn ended(&mut self) -> Ending {
+        let ending = self.leader_ended().await;
+        self.hear_all().await;
+        ending
+    }
+
+    async fn close(mut self: Box<Self>, grace: Grace) -> Closed {
+        let (step, is_gone) = self.descend(grace).await;
+        self.hear_all().await;
+        let ending = self.ending.clone().unwrap_or(Ending::Unknown);
+        Closed { ending, step, is_gone }
+    }
+
+    fn last_words(&self) -> Vec<String> {
+        self.words.last()
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if !self.group.is_gone() {
+            self.group.signal(Signal::KILL);
+        }
+    }
+}
+
+fn ending_of(status: ExitStatus) -> Ending {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Exited(code),
+        (None, Some(signal)) => Ending::Signaled(signal),
+        (None, None) => Ending::Unknown,
+    }
+}

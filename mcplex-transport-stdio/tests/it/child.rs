@@ -1,0 +1,157 @@
+//! What is said to and by a child.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use mcplex_proto::{
+    message::{Message, Notification},
+    raw::Raw,
+    transport::{CloseStep, Connection, Ending, Grace, Received, Transport as _},
+    upstream::UpstreamName,
+};
+use mcplex_transport_stdio::{Command, StdioTransport};
+use std::{future::Future, time::Duration};
+
+/// A script as the child.
+pub(crate) fn sh(script: &str) -> Command {
+    let name = UpstreamName::new("test").expect("a good name");
+    Command::new(name, "sh").with_args(["-c", script])
+}
+
+pub(crate) async fn connect(script: &str) -> Connection {
+    StdioTransport::new(sh(script)).connect().await.expect("sh is there")
+}
+
+/// No wait of a test is longer.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), what).await.expect("it happens in time")
+}
+
+pub(crate) fn note(text: &str) -> Message {
+    Notification::new("note", Some(Raw::of(&[text]))).into()
+}
+
+#[tokio::test]
+async fn a_child_is_heard_in_order_and_garbage_is_passed_over() {
+    let script = r#"
+        printf '%s\r\n' '{"jsonrpc":"2.0","method":"a"}'
+        printf 'npm notice\n\377\376\n\n'
+        printf '%s' '{"jsonrpc":"2.0","method":"b"}'"#;
+    let Connection { outgoing, mut incoming, lifeline } = connect(script).await;
+    let mut heard = Vec::new();
+    for _ in 0..5 {
+        match soon(incoming.next()).await {
+            Some(Received::Message(Message::Notification(it))) => heard.push(it.method.to_string()),
+            Some(Received::Garbage(_)) => heard.push("garbage".to_owned()),
+            other => heard.push(format!("{other:?}")),
+        }
+    }
+    assert_eq!(heard, ["a", "garbage", "garbage", "b", "None"]);
+    drop((outgoing, incoming));
+    let closed = soon(lifeline.close(Grace::default())).await;
+    assert_eq!(closed.ending, Ending::Exited(0));
+    assert!(closed.is_gone);
+}
+
+#[tokio::test]
+async fn a_child_that_never_ends_a_line_is_given_up() {
+    let mut command = sh("while :; do printf 0123456789; done");
+    command.max_line = 100_000;
+    let mut connection = StdioTransport::new(command).connect().await.unwrap();
+    let said = soon(connection.incoming.next()).await;
+    assert!(matches!(&said, Some(Received::Broken(why)) if why.contains("100000")), "{said:?}");
+    assert!(soon(connection.incoming.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_large_message_goes_through_whole() {
+    let Connection { mut outgoing, mut incoming, lifeline } = connect("exec cat").await;
+    let text = "x".repeat(3 << 20);
+    let said = [note("before"), note(&text), note("after")];
+    let write = async {
+        for message in &said {
+            outgoing.feed(message.clone()).await.unwrap();
+        }
+        outgoing.flush().await.unwrap();
+    };
+    let read = async {
+        for message in &said {
+            match incoming.next().await {
+                Some(Received::Message(heard)) => assert!(heard == *message),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    soon(async { tokio::join!(write, read) }).await;
+    drop((outgoing, incoming));
+    assert_eq!(soon(lifeline.close(Grace::default())).await.step, CloseStep::Eof);
+}
+
+#[tokio::test]
+async fn a_child_that_does_not_read_holds_back_its_caller_and_not_the_close() {
+    let Connection { mut outgoing, incoming, lifeline } = connect("exec sleep 100").await;
+    let text = "x".repeat(10_000);
+    let mut accepted = 0;
+    let pause = Duration::from_millis(200);
+    while let Ok(done) = tokio::time::timeout(pause, outgoing.feed(note(&text))).await {
+        done.unwrap();
+        accepted += 1;
+        assert!(accepted < 1000, "nothing holds the caller back");
+    }
+    assert!(accepted >= 100, "only {accepted} messages were accepted");
+    drop((outgoing, incoming));
+    let grace = Grace { eof: Duration::from_millis(50), ..Grace::default() };
+    let closed = soon(lifeline.close(grace)).await;
+    assert_eq!((closed.step, closed.ending), (CloseStep::Term, Ending::Signaled(15)));
+    assert!(closed.is_gone);
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_never_cuts_a_line() {
+    // Nothing is read until a line stands on another pipe: the sender is caught in mid-write.
+    let home = tempfile::tempdir().unwrap();
+    let gate = home.path().join("gate");
+    let script = format!("mkfifo {0}; echo '{{}}'; read go < {0}; exec cat", gate.display());
+    let Connection { mut outgoing, mut incoming, lifeline: _lifeline } = connect(&script).await;
+    let ready = soon(incoming.next()).await;
+    assert!(matches!(ready, Some(Received::Garbage(_))), "{ready:?}");
+    let said: Vec<_> = (0..20).map(|n| note(&format!("{n}").repeat(30_000))).collect();
+    let mut given_up = 0;
+    for message in &said {
+        outgoing.feed(message.clone()).await.unwrap();
+        let pause = Duration::from_millis(5);
+        given_up += usize::from(tokio::time::timeout(pause, outgoing.flush()).await.is_err());
+    }
+    assert!(given_up > 10, "only {given_up} were given up");
+    soon(tokio::fs::write(&gate, "go\n")).await.unwrap();
+    let read = async {
+        for message in &said {
+            match incoming.next().await {
+                Some(Received::Message(heard)) => assert!(heard == *message),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    soon(async { tokio::join!(read, async { outgoing.flush().await.unwrap() }) }).await;
+}
+
+#[tokio::test]
+async fn a_child_that_has_closed_its_stdin_is_an_error_for_the_writer() {
+    let Connection { mut outgoing, incoming: _incoming, lifeline: mut life } =
+        connect("exec 0<&-; exit 3").await;
+    assert_eq!(soon(life.ended()).await, Ending::Exited(3));
+    let sent = soon(outgoing.send(note("too late"))).await;
+    assert_eq!(sent.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+#[tokio::test]
+async fn children_get_the_environment_the_arguments_and_the_directory() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().canonicalize().unwrap();
+    let mut command = sh(r#"echo "$SAID $1 $(pwd -P) ${PATH:+path}" >&2"#);
+    command.args.extend(["name".to_owned(), "argument".to_owned()]);
+    command.env = vec![("SAID".to_owned(), "variable".to_owned())];
+    command.cwd = Some(home.clone());
+    let mut connection = StdioTransport::new(command).connect().await.unwrap();
+    assert_eq!(soon(connection.lifeline.ended()).await, Ending::Exited(0));
+    let expect = format!("variable argument {} path", home.display());
+    assert_eq!(connection.lifeline.last_words(), [expect]);
+}

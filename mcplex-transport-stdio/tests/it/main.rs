@@ -1,0 +1,4 @@
+//! Real children and real pipes.
+
+mod child;
+mod end;
