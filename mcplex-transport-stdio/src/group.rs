@@ -4,6 +4,7 @@ use rustix::{
     io::Errno,
     process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid},
 };
+use std::fs;
 
 /// A process group that we created; its number is never used again once it was seen empty.
 #[derive(Debug)]
@@ -24,6 +25,23 @@ impl Group {
     pub(crate) fn is_gone(&mut self) -> bool {
         if let Some(id) = self.id
             && matches!(test_kill_process_group(id), Err(Errno::SRCH))
+        {
+            self.id = None;
+        }
+        self.id.is_none()
+    }
+
+    /// Whether nothing of the group is left but dead processes that their new parent has not
+    /// waited for.
+    ///
+    /// Some programs that run as process 1 of a container wait late or never. This reads all of
+    /// `/proc`, so it is asked seldom; elsewhere than on Linux the answer is that of
+    /// [`Self::is_gone`].
+    pub(crate) fn is_dead(&mut self) -> bool {
+        if !self.is_gone()
+            && let Some(id) = self.id
+            && cfg!(target_os = "linux")
+            && !has_living_member(id)
         {
             self.id = None;
         }
@@ -53,4 +71,23 @@ impl Group {
             }
         }
     }
+}
+
+/// Looks for a process of the group that is no zombie; in doubt there is one.
+///
+/// The system lists processes by number, and a new one has the highest: one that is started while
+/// this looks is seen, except where the numbers begin anew.
+fn has_living_member(group: Pid) -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else { return true };
+    let group = group.to_string();
+    processes.flatten().any(|process| {
+        let is_process = process.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        is_process
+            && fs::read_to_string(process.path().join("stat")).is_ok_and(|stat| {
+                // Behind the name, which may hold anything: state, parent, group.
+                let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+                let state = fields.next();
+                fields.nth(1) == Some(&group) && !matches!(state, Some("Z" | "X"))
+            })
+    })
 }

@@ -14,6 +14,10 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How often an empty group is looked for, first and at last; no system tells when it is.
 const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
+/// The look, a few milliseconds after the first, at which it is asked whether only zombies are
+/// left.
+const FIRST_COSTLY_LOOK: u32 = 4;
+
 /// A child and all that it started.
 ///
 /// Dropping it without [`Lifeline::close`] kills the group at once.
@@ -52,9 +56,15 @@ impl Life {
         let all_gone = async {
             self.leader_ended().await;
             let mut pause = LOOK.0;
-            loop {
+            for look in 1_u32.. {
                 self.group.reap_adopted();
-                if self.group.is_gone() {
+                // The costly question is asked ever more seldom.
+                let is_gone = if look >= FIRST_COSTLY_LOOK && look.is_power_of_two() {
+                    self.group.is_dead()
+                } else {
+                    self.group.is_gone()
+                };
+                if is_gone {
                     break;
                 }
                 time::sleep(pause).await;
@@ -62,6 +72,7 @@ impl Life {
             }
         };
         time::timeout(limit, all_gone).await.is_ok()
+            || (self.ending.is_some() && self.group.is_dead())
     }
 
     async fn descend(&mut self, grace: Grace) -> (CloseStep, bool) {

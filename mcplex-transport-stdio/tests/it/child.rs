@@ -8,7 +8,7 @@ use mcplex_proto::{
     upstream::UpstreamName,
 };
 use mcplex_transport_stdio::{Command, StdioTransport};
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
 /// A script as the child.
 pub(crate) fn sh(script: &str) -> Command {
@@ -26,7 +26,8 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn note(text: &str) -> Message {
-    Notification::new("note", Some(Raw::of(&[text]))).into()
+    let params = Raw::of(&BTreeMap::from([("text", text)]));
+    Notification::new("note", Some(params)).into()
 }
 
 #[tokio::test]
@@ -82,7 +83,7 @@ async fn a_large_message_goes_through_whole() {
     };
     soon(async { tokio::join!(write, read) }).await;
     drop((outgoing, incoming));
-    assert_eq!(soon(lifeline.close(Grace::default())).await.step, CloseStep::Eof);
+    assert!(soon(lifeline.close(Grace::default())).await.step <= CloseStep::Eof);
 }
 
 #[tokio::test]
