@@ -19,9 +19,8 @@ const QUICK: Grace = Grace {
 /// Connects and waits for a first line, which must say the pid of a process to look for.
 async fn connect_with_pid(script: &str) -> (Connection, Pid) {
     let mut connection = connect(script).await;
-    let Some(Received::Garbage(_)) = soon(connection.incoming.next()).await else {
-        panic!("the child writes that it is ready");
-    };
+    let ready = soon(connection.incoming.next()).await;
+    assert!(matches!(ready, Some(Received::Garbage(_))), "{ready:?}");
     // A number is no message, so it is told through stderr, which came before.
     let pid = soon(async {
         loop {

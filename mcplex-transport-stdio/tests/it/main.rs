@@ -2,3 +2,5 @@
 
 mod child;
 mod end;
+mod process;
+mod serve;

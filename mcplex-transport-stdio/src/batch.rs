@@ -1,0 +1,90 @@
+//! Answers to one request, or to a batch of them.
+
+use crate::{outbox::Outbox, serve::refuse};
+use bytes::{Bytes, BytesMut};
+use futures_util::future::join_all;
+use mcplex_proto::{
+    downstream::Session,
+    message::{BadMessage, Message, Request, Response},
+};
+use serde_json::value::RawValue;
+use std::{future::Future, sync::Arc};
+
+/// What is to be written once a call is done.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Of a single request; a cancelled one wants nothing.
+    One(Option<Response>),
+    /// Of a batch, as one line; nothing if no member wants an answer.
+    Batch {
+        /// How many requests of it were run.
+        calls: usize,
+        /// In the order of the requests, refused ones first.
+        responses: Vec<Response>,
+    },
+}
+
+impl Answer {
+    /// How many requests are done with it.
+    pub(crate) fn calls(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Batch { calls, .. } => *calls,
+        }
+    }
+
+    pub(crate) fn write(&self, outbox: &mut Outbox) {
+        match self {
+            Self::One(None) => {}
+            Self::One(Some(response)) => outbox.push(&response.clone().into()),
+            Self::Batch { responses, .. } if responses.is_empty() => {}
+            Self::Batch { responses, .. } => {
+                let mut line = BytesMut::from(&b"["[..]);
+                for (n, response) in responses.iter().enumerate() {
+                    if n > 0 {
+                        line.extend_from_slice(b",");
+                    }
+                    Message::from(response.clone()).write(&mut line);
+                }
+                line.extend_from_slice(b"]");
+                outbox.push_text(&line);
+            }
+        }
+    }
+}
+
+/// Runs one request.
+pub(crate) async fn answer_one(session: Arc<dyn Session>, request: Request) -> Answer {
+    Answer::One(session.request(request).await)
+}
+
+/// Takes the members of a batch in order, and runs up to `room` requests of it side by side.
+///
+/// `line` must be a JSON array.
+pub(crate) fn answer_batch(
+    session: &Arc<dyn Session>,
+    line: &Bytes,
+    room: usize,
+) -> (usize, impl Future<Output = Answer> + use<>) {
+    let members: Vec<&RawValue> = serde_json::from_slice(line).unwrap_or_default();
+    let (mut requests, mut responses) = (Vec::new(), Vec::new());
+    if members.is_empty() {
+        responses.push(BadMessage::Batch.to_response());
+    }
+    for member in members {
+        match Message::parse(line.slice_ref(member.get().as_bytes())) {
+            Ok(Message::Request(request)) if requests.len() < room => requests.push(request),
+            Ok(Message::Request(request)) => responses.push(refuse(request)),
+            Ok(Message::Notification(notification)) => session.notification(notification),
+            Ok(Message::Response(response)) => session.response(response),
+            Err(bad) => responses.push(bad.to_response()),
+        }
+    }
+    let (calls, session) = (requests.len(), Arc::clone(session));
+    let answer = async move {
+        let runs = requests.into_iter().map(|request| session.request(request));
+        responses.extend(join_all(runs).await.into_iter().flatten());
+        Answer::Batch { calls, responses }
+    };
+    (calls, answer)
+}

@@ -1,0 +1,300 @@
+//! Serves the one client that talks to us over a pair of pipes.
+
+use crate::{
+    batch::{Answer, answer_batch, answer_one},
+    inbox::Inbox,
+    outbox::Outbox,
+};
+use bytes::Bytes;
+use futures_util::{
+    stream::{FuturesUnordered, StreamExt as _},
+    task::AtomicWaker,
+};
+use mcplex_proto::{
+    downstream::{Client, Gateway, Session},
+    error::{ErrorObject, QUEUE_FULL},
+    frame,
+    id::Id,
+    message::{BadMessage, Message, Request, Response},
+    version::Version,
+};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+
+/// Nothing more is read while this many bytes wait to be written: a client that does not read
+/// its answers gets no new ones.
+const PAUSE_READING: usize = 1024 * 1024;
+
+/// What the gateway may have waiting for a client that does not read: 64 MiB, four of the longest
+/// lines, in 16384 messages. Beyond, the client counts as out of reach.
+const MAX_WAITING: (usize, usize) = (4 * frame::MAX_LINE, 16 * 1024);
+
+/// How long answers that are ready may take to be written at the end.
+const LAST_WRITE: Duration = Duration::from_millis(250);
+
+/// Lines taken before answers are written, so that a burst in does not hold up the way out.
+const LINES_AT_ONCE: usize = 64;
+
+/// Bounds on one client.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Requests that may run at the same time; one more is refused at once.
+    pub max_in_flight: usize,
+    /// The longest line the client may write.
+    pub max_line: usize,
+    /// How long running calls may go on once the client has left or we were asked to stop.
+    pub drain: Duration,
+}
+
+impl Default for Options {
+    /// 4096 calls of some 2 KiB each; no drain, for a client that closes our input wants us gone.
+    fn default() -> Self {
+        Self { max_in_flight: 4096, max_line: frame::MAX_LINE, drain: Duration::ZERO }
+    }
+}
+
+/// Why serving has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The client closed our input.
+    InputEnded,
+    /// We were asked to stop.
+    Stopped,
+    /// Nothing more can be read or written, and why.
+    Broken(Arc<str>),
+}
+
+/// Serves one client until it leaves, or until `stop` resolves.
+///
+/// Requests run side by side; each is begun before the next message is looked at. Dropping the
+/// future closes the session too.
+pub async fn serve_stdio<R, W>(
+    gateway: Arc<dyn Gateway>,
+    input: R,
+    output: W,
+    options: Options,
+    stop: impl Future<Output = ()>,
+) -> Left
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let peer = Arc::new(Peer::default());
+    let mut served = Served {
+        session: Open(gateway.open(Arc::<Peer>::clone(&peer))),
+        peer,
+        inbox: Inbox::new(input, options.max_line),
+        output,
+        calls: FuturesUnordered::new(),
+        in_flight: 0,
+        max_in_flight: options.max_in_flight,
+    };
+    let mut stop = pin!(stop);
+    let left = poll_fn(|cx| match stop.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(Left::Stopped),
+        Poll::Pending => served.poll(cx),
+    })
+    .await;
+    if !options.drain.is_zero() && !matches!(left, Left::Broken(_)) {
+        let drained: Result<_, _> =
+            timeout(options.drain, poll_fn(|cx| served.poll_drained(cx))).await;
+        tracing::debug!(is_complete = drained.is_ok(), "calls in flight were drained");
+    }
+    served.finish().await;
+    left
+}
+
+/// The client as the gateway sees it.
+#[derive(Default)]
+struct Peer {
+    /// Locked also while its bytes are written, which never waits.
+    outbox: Mutex<Outbox>,
+    /// Wakes the task that writes.
+    writer: AtomicWaker,
+}
+
+impl Peer {
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Peer")
+    }
+}
+
+impl Client for Peer {
+    fn send(&self, message: Message, _: Option<&Id>) -> bool {
+        {
+            let mut outbox = self.outbox();
+            if outbox.bytes() >= MAX_WAITING.0 || outbox.lines() >= MAX_WAITING.1 {
+                return false;
+            }
+            outbox.push(&message);
+        }
+        self.writer.wake();
+        true
+    }
+
+    fn network(&self) -> &'static str {
+        "pipe"
+    }
+}
+
+/// A session that is closed when nobody serves it any more.
+struct Open(Arc<dyn Session>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+type Call = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+struct Served<R, W> {
+    session: Open,
+    peer: Arc<Peer>,
+    inbox: Inbox<R>,
+    output: W,
+    /// A batch is one of them.
+    calls: FuturesUnordered<Call>,
+    in_flight: usize,
+    max_in_flight: usize,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Left> {
+        self.peer.writer.register(cx.waker());
+        loop {
+            let could_read = self.may_read();
+            let (taken, left) = self.take_lines(cx);
+            let answered = self.collect(cx);
+            if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+                return Poll::Ready(Left::Broken(error.to_string().into()));
+            }
+            if let Some(left) = left {
+                return Poll::Ready(left);
+            }
+            let may_read_again = !could_read && self.may_read();
+            if taken + answered == 0 && !may_read_again {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Resolves when all calls are answered and all answers written.
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.peer.writer.register(cx.waker());
+        self.collect(cx);
+        ready!(self.poll_write(cx))?;
+        if self.calls.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Closes the session, then writes what is ready.
+    async fn finish(self) {
+        let Self { session, peer, mut output, calls, .. } = self;
+        drop((session, calls));
+        let write = poll_fn(|cx| {
+            ready!(peer.outbox().poll_write(cx, &mut output))?;
+            Pin::new(&mut output).poll_flush(cx)
+        });
+        if !matches!(timeout(LAST_WRITE, write).await, Ok(Ok(()))) {
+            tracing::debug!("the client left before it had read everything");
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        self.peer.outbox().bytes() < PAUSE_READING
+    }
+
+    /// Takes lines until there are no more, and says how many they were.
+    fn take_lines(&mut self, cx: &mut Context<'_>) -> (usize, Option<Left>) {
+        for taken in 0..LINES_AT_ONCE {
+            if !self.may_read() {
+                return (taken, None);
+            }
+            match self.inbox.poll_line(cx) {
+                Poll::Ready(Some(Ok(line))) => self.take(line, cx),
+                Poll::Ready(Some(Err(why))) => return (taken, Some(Left::Broken(why))),
+                Poll::Ready(None) => return (taken, Some(Left::InputEnded)),
+                Poll::Pending => return (taken, None),
+            }
+        }
+        (LINES_AT_ONCE, None)
+    }
+
+    fn take(&mut self, line: Bytes, cx: &mut Context<'_>) {
+        match Message::parse(line.clone()) {
+            Ok(Message::Request(request)) => self.begin(request, cx),
+            Ok(Message::Notification(notification)) => self.session.0.notification(notification),
+            Ok(Message::Response(response)) => self.session.0.response(response),
+            // Only this revision knows batches.
+            Err(BadMessage::Batch) if self.session.0.version() == Some(Version::V2025_03_26) => {
+                let room = self.max_in_flight.saturating_sub(self.in_flight);
+                let (calls, batch) = answer_batch(&self.session.0, &line, room);
+                self.run(calls, Box::pin(batch), cx);
+            }
+            Err(bad) => {
+                tracing::debug!(error = %bad, "a client wrote what is no message");
+                self.peer.outbox().push(&bad.to_response().into());
+            }
+        }
+    }
+
+    fn begin(&mut self, request: Request, cx: &mut Context<'_>) {
+        if self.in_flight >= self.max_in_flight {
+            self.peer.outbox().push(&refuse(request).into());
+            return;
+        }
+        let call = answer_one(Arc::clone(&self.session.0), request);
+        self.run(1, Box::pin(call), cx);
+    }
+
+    /// Begins a call right now: what it was asked comes before all that the client says later.
+    fn run(&mut self, calls: usize, mut call: Call, cx: &mut Context<'_>) {
+        self.in_flight += calls;
+        match call.as_mut().poll(cx) {
+            Poll::Ready(answer) => self.answer(&answer),
+            Poll::Pending => self.calls.push(call),
+        }
+    }
+
+    fn collect(&mut self, cx: &mut Context<'_>) -> usize {
+        let mut answered = 0;
+        while let Poll::Ready(Some(answer)) = self.calls.poll_next_unpin(cx) {
+            self.answer(&answer);
+            answered += 1;
+        }
+        answered
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        self.in_flight -= answer.calls();
+        answer.write(&mut self.peer.outbox());
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.peer.outbox().poll_write(cx, &mut self.output))?;
+        Pin::new(&mut self.output).poll_flush(cx)
+    }
+}
+
+/// The answer to a request for which there is no room.
+pub(crate) fn refuse(request: Request) -> Response {
+    let error = ErrorObject::new(QUEUE_FULL, "Too many requests are in flight; try again later");
+    Response::error(Some(request.id), &error)
+}
