@@ -1,1 +1,5 @@
 //! MCP servers that misbehave on purpose, and an OTLP receiver, for tests.
+
+mod fake;
+
+pub use fake::fake_server;

@@ -1,0 +1,209 @@
+//! An MCP server over stdio that misbehaves as its flags say.
+//!
+//! Without flags it is a good server: it answers until its input ends. `--help` prints the flags;
+//! `behavior.rs` holds them. It knows no runtime and no crate of mcplex, so that a mistake there
+//! cannot hide here.
+
+mod behavior;
+mod features;
+mod peer;
+mod tools;
+
+use behavior::Behavior;
+use peer::Peer;
+use serde_json::{Value, json};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead as _, Write as _},
+    os::unix::process::CommandExt as _,
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+/// Set in a process that was started anew with SIGTERM ignored.
+const DEAF: &str = "FAKE_SERVER_DEAF";
+
+/// Nothing that a test forgot lives longer than this.
+const LONGEST_LIFE: Duration = Duration::from_secs(600);
+
+fn main() -> io::Result<()> {
+    let behavior = match Behavior::parse(std::env::args().skip(1)) {
+        Ok(Some(behavior)) => behavior,
+        Ok(None) => return io::stdout().write_all(Behavior::help().as_bytes()),
+        Err(why) => return Err(io::Error::other(why)),
+    };
+    thread::spawn(|| {
+        thread::sleep(LONGEST_LIFE);
+        die(99)
+    });
+    if behavior.linger {
+        linger();
+    }
+    if behavior.ignore_sigterm && std::env::var_os(DEAF).is_none() {
+        return Err(become_deaf());
+    }
+    begin(&behavior)?;
+    serve(&Arc::new(Peer::new(behavior)))
+}
+
+/// Does what is to be done before the first message.
+fn begin(behavior: &Behavior) -> io::Result<()> {
+    if let Some(file) = &behavior.spawn_log {
+        append(file, &format!("{}\n", std::process::id()))?;
+    }
+    if let Some(text) = &behavior.stderr {
+        writeln!(io::stderr(), "{text}")?;
+    }
+    if let Some(bytes) = behavior.flood_stderr {
+        for _ in 0..bytes.div_ceil(80) {
+            writeln!(io::stderr(), "{:79}", "flood")?;
+        }
+    }
+    if behavior.grandchild {
+        let mut grandchild = itself()?;
+        grandchild.arg("--linger").spawn()?;
+    }
+    if let Some(ms) = behavior.die_before_handshake {
+        die_in(ms, behavior);
+    }
+    Ok(())
+}
+
+/// Takes messages until the input ends.
+fn serve(peer: &Arc<Peer>) -> io::Result<()> {
+    let mut record = peer.behavior.record.as_ref().map(open).transpose()?;
+    let mut input = io::stdin().lock();
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        if let Some(record) = &mut record {
+            record.write_all(&line)?;
+        }
+        if let Ok(message) = serde_json::from_slice(&line) {
+            take(peer, &message)?;
+        }
+        line.clear();
+    }
+    if peer.behavior.ignore_eof || peer.behavior.ignore_sigterm {
+        linger();
+    }
+    Ok(())
+}
+
+fn take(peer: &Arc<Peer>, message: &Value) -> io::Result<()> {
+    match (message["method"].as_str(), message.get("id")) {
+        (Some("initialize"), Some(id)) => initialize(peer, id, &message["params"]),
+        (Some("tools/call"), Some(id)) => tools::call(peer, id.clone(), &message["params"])?,
+        (Some(method), Some(id)) => match features::answer(peer, method, &message["params"]) {
+            Ok(result) => peer.result(id, &result),
+            Err((code, why)) => peer.error(id, code, &why),
+        },
+        (Some("notifications/initialized"), None) => after_handshake(peer)?,
+        (Some("notifications/cancelled"), None) => peer.cancel(&message["params"]["requestId"]),
+        (Some(_), None) => {}
+        (None, Some(id)) => peer.resolve(id, message),
+        (None, None) => {}
+    }
+    Ok(())
+}
+
+fn initialize(peer: &Peer, id: &Value, params: &Value) {
+    let behavior = &peer.behavior;
+    if behavior.never_answer_initialize || behavior.die_before_handshake.is_some() {
+        return;
+    }
+    thread::sleep(Duration::from_millis(behavior.init_delay.unwrap_or_default()));
+    if behavior.initialize_error {
+        return peer.error(id, -32603, "it was told to refuse");
+    }
+    let version = match &behavior.protocol {
+        Some(version) => json!(version),
+        None => params["protocolVersion"].clone(),
+    };
+    peer.result(
+        id,
+        &json!({
+            "protocolVersion": version,
+            "capabilities": features::capabilities(behavior),
+            "serverInfo": { "name": "fake-server", "version": env!("CARGO_PKG_VERSION") },
+            "instructions": "It does as its flags say.",
+        }),
+    );
+}
+
+/// Does what is to be done once the session is open.
+fn after_handshake(peer: &Peer) -> io::Result<()> {
+    let behavior = &peer.behavior;
+    if let Some(ms) = behavior.die_after {
+        die_in(ms, behavior);
+    }
+    if let Some(bytes) = behavior.long_line {
+        let data = "x".repeat(usize::try_from(bytes).map_err(io::Error::other)?);
+        peer.notify("notifications/message", &json!({ "level": "info", "data": data }));
+    }
+    if let Some(bytes) = behavior.no_newline_flood {
+        let mut out = io::stdout().lock();
+        for _ in 0..bytes.div_ceil(1024) {
+            out.write_all(&[b'x'; 1024])?;
+        }
+        out.flush()?;
+    }
+    if behavior.close_stdout {
+        rustix::stdio::dup2_stdout(OpenOptions::new().write(true).open("/dev/null")?)?;
+    }
+    if behavior.stop_reading {
+        linger();
+    }
+    Ok(())
+}
+
+/// Starts this program anew, in this process, from a shell that ignores SIGTERM: what is ignored
+/// stays ignored, so no signal handler is needed.
+fn become_deaf() -> io::Error {
+    let exe = match std::env::current_exe() {
+        Ok(exe) => exe,
+        Err(error) => return error,
+    };
+    let script = r#"trap "" TERM; exec "$0" "$@""#;
+    #[expect(clippy::disallowed_methods, reason = "mcplex is not what starts it")]
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(exe).args(std::env::args_os().skip(1)).env(DEAF, "1").exec()
+}
+
+/// This program again, holding the same pipes.
+fn itself() -> io::Result<Command> {
+    #[expect(clippy::disallowed_methods, reason = "mcplex is not what starts it")]
+    let mut command = Command::new(std::env::current_exe()?);
+    command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    Ok(command)
+}
+
+fn die_in(ms: u64, behavior: &Behavior) {
+    let code = behavior.exit_code();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(ms));
+        die(code)
+    });
+}
+
+/// Stays and does nothing; the watch in `main` ends it.
+fn linger() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+#[expect(clippy::exit, reason = "it is there to die in the midst of things")]
+fn die(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+fn open(file: &String) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(file)
+}
+
+/// Adds to a file in one write, so that several processes can share it.
+fn append(file: &String, text: &str) -> io::Result<()> {
+    open(file)?.write_all(text.as_bytes())
+}

@@ -1,0 +1,100 @@
+//! The client at the other end, and what was agreed with it.
+
+use crate::behavior::Behavior;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write as _},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+/// How long it waits for the answer to a request of its own.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) behavior: Behavior,
+    /// Tools that `grow` added.
+    pub(crate) grown: AtomicU64,
+    /// Resources the client wants to hear of.
+    pub(crate) subscribed: Mutex<BTreeSet<String>>,
+    /// Ids, as text, of calls the client gave up.
+    cancelled: Mutex<BTreeSet<String>>,
+    /// Requests of its own that wait for an answer.
+    asked: Mutex<BTreeMap<u64, mpsc::Sender<Value>>>,
+    next_id: AtomicU64,
+}
+
+impl Peer {
+    pub(crate) fn new(behavior: Behavior) -> Self {
+        Self {
+            behavior,
+            grown: AtomicU64::new(0),
+            subscribed: Mutex::default(),
+            cancelled: Mutex::default(),
+            asked: Mutex::default(),
+            next_id: AtomicU64::new(1),
+        }
+    }
+
+    pub(crate) fn result(&self, id: &Value, result: &Value) {
+        self.answer(id, &json!({ "jsonrpc": "2.0", "id": id, "result": result }));
+    }
+
+    pub(crate) fn error(&self, id: &Value, code: i64, why: &str) {
+        let error = json!({ "code": code, "message": why });
+        self.answer(id, &json!({ "jsonrpc": "2.0", "id": id, "error": error }));
+    }
+
+    pub(crate) fn notify(&self, method: &str, params: &Value) {
+        self.write(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
+    }
+
+    /// Asks the client something and waits for the answer; never on the thread that reads.
+    pub(crate) fn ask(&self, method: &str, params: &Value) -> Value {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = mpsc::channel();
+        self.asked.lock().expect("no panic").insert(id, sender);
+        self.write(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
+        receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| json!({ "error": "no answer came" }))
+    }
+
+    /// Takes the answer to a request of its own.
+    pub(crate) fn resolve(&self, id: &Value, answer: &Value) {
+        let asked = id.as_u64().and_then(|id| self.asked.lock().expect("no panic").remove(&id));
+        if let Some(asked) = asked {
+            // Whoever asked has lost patience if this fails.
+            let _sent: Result<(), _> = asked.send(answer.clone());
+        }
+    }
+
+    pub(crate) fn cancel(&self, id: &Value) {
+        self.cancelled.lock().expect("no panic").insert(id.to_string());
+    }
+
+    fn answer(&self, id: &Value, message: &Value) {
+        let is_cancelled = self.cancelled.lock().expect("no panic").remove(&id.to_string());
+        if !(is_cancelled && self.behavior.mute_after_cancel) {
+            self.write(message);
+        }
+    }
+
+    fn write(&self, message: &Value) {
+        let mut line = Vec::new();
+        if self.behavior.garbage {
+            line.extend_from_slice(b"starting up, please wait ...\n\xff\xfe{\"\n");
+        }
+        line.extend_from_slice(message.to_string().as_bytes());
+        line.push(b'\n');
+        let mut out = io::stdout().lock();
+        if out.write_all(&line).and_then(|()| out.flush()).is_err() {
+            // Nobody listens any more.
+            crate::die(0);
+        }
+    }
+}
