@@ -1,1 +1,52 @@
-//! Serves MCP clients over Streamable HTTP.
+//! Serves MCP clients over Streamable HTTP, revisions 2025-03-26 to 2025-11-25.
+//!
+//! It carries messages between clients and a [`Gateway`](mcplex_proto::downstream::Gateway): it
+//! never answers a request itself, never reads a payload, and knows no upstream.
+//!
+//! Read it in this order: [`options`] (every bound, with its default), `listener` (connections and
+//! their end), `endpoint` (one HTTP request), `post` (calls, answered as JSON or as a stream),
+//! `session` (one client), `mailbox` (what waits for a client, what can be replayed), then the
+//! small pure parts `guard`, `accept`, `sse`.
+//!
+//! ```no_run
+//! # async fn run(gateway: std::sync::Arc<dyn mcplex_proto::downstream::Gateway>) -> std::io::Result<()> {
+//! use mcplex_transport_http::{HttpListener, Options};
+//!
+//! let listener = HttpListener::bind("127.0.0.1:8080".parse().expect("an address"))?;
+//! let stop = async { drop(tokio::signal::ctrl_c().await) };
+//! listener.serve(gateway, Options::default(), stop).await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod options;
+pub use options::Options;
+
+mod listener;
+pub use listener::HttpListener;
+
+mod endpoint;
+
+mod post;
+
+mod payload;
+
+mod work;
+
+mod session;
+
+mod outlet;
+
+mod mailbox;
+
+mod stream;
+
+mod reply;
+
+mod guard;
+
+mod accept;
+
+mod sse;
+
+mod clock;

@@ -1,0 +1,259 @@
+//! One HTTP request: who may ask, what is asked, and of which session.
+
+use crate::{
+    accept::Accept,
+    clock::Clock,
+    guard::Guard,
+    mailbox::STANDALONE,
+    options::Options,
+    outlet::Outlet,
+    post, reply,
+    reply::{Refusal, Reply, SESSION_ID},
+    session,
+    session::Live,
+    sse::EventId,
+    stream::EventStream,
+};
+use hyper::{HeaderMap, Method, Request as HttpRequest, StatusCode, body::Incoming, header};
+use mcplex_proto::{
+    downstream::{Client, Gateway},
+    version::Version,
+};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::runtime::Handle;
+
+/// The header that names the revision.
+const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+/// The header that names the last event a client has seen.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// What all connections share.
+pub(crate) struct Endpoint {
+    pub(crate) options: Options,
+    pub(crate) runtime: Handle,
+    guard: Guard,
+    gateway: Arc<dyn Gateway>,
+    clock: Clock,
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    by_id: BTreeMap<Box<str>, Arc<Live>>,
+    is_draining: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn new(
+        bound: SocketAddr,
+        gateway: Arc<dyn Gateway>,
+        options: Options,
+        runtime: Handle,
+    ) -> Self {
+        let guard = Guard::new(bound, &options);
+        let sessions = Mutex::new(Sessions::default());
+        Self { options, runtime, guard, gateway, clock: Clock::start(), sessions }
+    }
+
+    /// Serves one request.
+    pub(crate) async fn serve(self: Arc<Self>, request: HttpRequest<Incoming>) -> Reply {
+        let served = match self.check(&request) {
+            Err(refusal) => Err(refusal),
+            Ok(()) if request.method() == Method::POST => post::serve(&self, request).await,
+            Ok(()) if request.method() == Method::GET => self.listen(request.headers()),
+            Ok(()) if request.method() == Method::DELETE => self.delete(request.headers()),
+            Ok(()) => Err(Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &"only GET, POST and DELETE are served",
+            )
+            .with(header::ALLOW, "GET, POST, DELETE")),
+        };
+        served.unwrap_or_else(Refusal::into_reply)
+    }
+
+    fn check(&self, request: &HttpRequest<Incoming>) -> Result<(), Refusal> {
+        if let Some(why) = self.guard.objection(request.uri(), request.headers()) {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, &why));
+        }
+        if request.uri().path() != self.options.path {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, &"nothing is served under this path"));
+        }
+        Ok(())
+    }
+
+    /// GET: the standalone stream, or any stream from where the client lost it.
+    fn listen(&self, headers: &HeaderMap) -> Result<Reply, Refusal> {
+        if !Accept::read(headers).sse {
+            let why = "Accept must allow text/event-stream";
+            return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why));
+        }
+        let live = self.find(headers)?;
+        if self.lock().is_draining {
+            return Err(unavailable("no new streams: the listener stops"));
+        }
+        let last = match headers.get(LAST_EVENT_ID) {
+            None => None,
+            Some(last) => Some(last.to_str().ok().and_then(EventId::read).ok_or_else(lost)?),
+        };
+        let (stream, after) = last.map_or((STANDALONE, None), |id| (id.stream, Some(id.number)));
+        let (place, earlier) = live.outlet.lock().attach(stream, after).ok_or_else(lost)?;
+        if let Some(earlier) = earlier {
+            earlier.wake();
+        }
+        let is_primed = last.is_none() && self.primes(&live);
+        let outlet = Arc::clone(&live.outlet);
+        Ok(reply::events(EventStream::new(outlet, place, is_primed, self.options.keepalive)))
+    }
+
+    /// DELETE: the end of a session.
+    fn delete(&self, headers: &HeaderMap) -> Result<Reply, Refusal> {
+        let live = self.find(headers)?;
+        self.forget(&live);
+        Ok(reply::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Opens a session.
+    pub(crate) fn open(&self) -> Result<Arc<Live>, Refusal> {
+        let id = session::mint_id().map_err(|error| {
+            tracing::error!(%error, "no random bytes for a session id");
+            unavailable("no session id can be made")
+        })?;
+        self.check_room(&self.lock())?;
+        let outlet = Arc::new(Outlet::new(&self.options));
+        let client: Arc<dyn Client> = Arc::<Outlet>::clone(&outlet);
+        // Outside of the lock: this is foreign code.
+        let session = self.gateway.open(client);
+        let live = Arc::new(Live::new(id.clone(), session, outlet, self.clock.millis()));
+        let mut sessions = self.lock();
+        if let Err(refusal) = self.check_room(&sessions) {
+            drop(sessions);
+            live.close();
+            return Err(refusal);
+        }
+        sessions.by_id.insert(id, Arc::clone(&live));
+        tracing::debug!(sessions = sessions.by_id.len(), "session opened");
+        Ok(live)
+    }
+
+    fn check_room(&self, sessions: &Sessions) -> Result<(), Refusal> {
+        if sessions.is_draining {
+            return Err(unavailable("no new sessions: the listener stops"));
+        }
+        if sessions.by_id.len() >= self.options.max_sessions {
+            return Err(unavailable("too many sessions are open"));
+        }
+        Ok(())
+    }
+
+    /// The session a request belongs to.
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Arc<Live>, Refusal> {
+        let Some(id) = headers.get(SESSION_ID) else {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, &"Mcp-Session-Id is missing"));
+        };
+        let live = id.to_str().ok().and_then(|id| self.lock().by_id.get(id).cloned());
+        let live = live.ok_or_else(post::gone)?;
+        if let Some(wanted) = headers.get(PROTOCOL_VERSION) {
+            let wanted = wanted.to_str().ok().and_then(|text| text.parse::<Version>().ok());
+            let spoken = live.session.version();
+            if wanted.is_none() || spoken.is_some_and(|spoken| wanted != Some(spoken)) {
+                let why = "MCP-Protocol-Version is not the negotiated one";
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
+            }
+        }
+        live.touch(self.clock.millis());
+        Ok(live)
+    }
+
+    /// Whether the request names a session that is open.
+    pub(crate) fn knows(&self, headers: &HeaderMap) -> bool {
+        let id = headers.get(SESSION_ID).and_then(|id| id.to_str().ok());
+        id.is_some_and(|id| self.lock().by_id.contains_key(id))
+    }
+
+    /// Ends a session, once.
+    pub(crate) fn forget(&self, live: &Live) {
+        let known = self.lock().by_id.remove(&live.id);
+        if let Some(live) = known {
+            live.close();
+        }
+    }
+
+    /// How long an answer as JSON is awaited; `None` is without end.
+    pub(crate) fn patience(&self, accept: Accept) -> Option<Duration> {
+        match (accept.json, accept.sse) {
+            (true, true) => Some(self.options.json_wait),
+            (true, false) => None,
+            (false, _) => Some(Duration::ZERO),
+        }
+    }
+
+    /// Whether streams of this session begin with an event without data.
+    ///
+    /// Clients of earlier revisions take the empty data for a message and fail.
+    pub(crate) fn primes(&self, live: &Live) -> bool {
+        live.session.version() >= Some(Version::V2025_11_25)
+    }
+
+    /// How often [`Self::sweep`] is due: late by a quarter of the idle time, a minute at most.
+    pub(crate) fn sweep_every(&self) -> Duration {
+        let most = Duration::from_secs(60);
+        (self.options.session_idle / 4).clamp(Duration::from_millis(1), most)
+    }
+
+    /// Ends the sessions nobody used for too long.
+    pub(crate) fn sweep(&self) {
+        let now = self.clock.millis();
+        let bound = u64::try_from(self.options.session_idle.as_millis()).unwrap_or(u64::MAX);
+        let mut ended = Vec::new();
+        self.lock().by_id.retain(|_, live| {
+            if live.outlet.lock().is_busy() {
+                live.touch(now);
+            }
+            let is_over = live.idle(now) >= bound;
+            if is_over {
+                ended.push(Arc::clone(live));
+            }
+            !is_over
+        });
+        for live in ended {
+            live.close();
+        }
+    }
+
+    /// From now on no session and no stream is opened; standalone streams end.
+    pub(crate) fn drain(&self) {
+        let live: Vec<_> = {
+            let mut sessions = self.lock();
+            sessions.is_draining = true;
+            sessions.by_id.values().cloned().collect()
+        };
+        for live in live {
+            live.outlet.end_standalone();
+        }
+    }
+
+    /// Ends all sessions.
+    pub(crate) fn close(&self) {
+        let sessions = std::mem::take(&mut self.lock().by_id);
+        for live in sessions.into_values() {
+            live.close();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().expect("nothing panics while it holds the sessions")
+    }
+}
+
+fn unavailable(why: &str) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, &why).with(header::RETRY_AFTER, "5")
+}
+
+fn lost() -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, &"Last-Event-ID names no stream of this session")
+}

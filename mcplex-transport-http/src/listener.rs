@@ -1,0 +1,170 @@
+//! Connections coming in, and the end of all of them.
+
+use crate::{endpoint::Endpoint, options::Options};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use mcplex_proto::downstream::Gateway;
+use std::{
+    convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::{JoinError, JoinSet},
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+/// How many connections may wait for us in the system; what most systems allow at most anyway.
+const BACKLOG: u32 = 1024;
+
+/// How long a connection may be silent between requests, and a head may take; 75 s.
+///
+/// Longer than the idle time of the pools of common clients, so that they close first and no
+/// request meets a connection that is just being closed.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The largest read at once, and so the largest head of a request, in bytes; 128 KiB.
+const READ_BUFFER: usize = 128 * 1024;
+
+/// How long to wait when the system has no file descriptor for a new connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound address that clients can connect to.
+#[derive(Debug)]
+pub struct HttpListener {
+    listener: TcpListener,
+    bound: SocketAddr,
+}
+
+impl HttpListener {
+    /// Binds to `addr`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A respawned mcplex must not wait for the old connections to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let listener = socket.listen(BACKLOG)?;
+        let bound = listener.local_addr()?;
+        Ok(Self { listener, bound })
+    }
+
+    /// The address clients reach.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// Serves clients until `stop` resolves, then drains.
+    ///
+    /// Draining takes no new connections and sessions; calls in flight may finish within
+    /// [`Options::drain`], then all sessions are closed.
+    pub async fn serve(
+        self,
+        gateway: Arc<dyn Gateway>,
+        options: Options,
+        stop: impl Future<Output = ()>,
+    ) {
+        let drain = options.drain;
+        let permits = Arc::new(Semaphore::new(options.max_connections));
+        let endpoint = Arc::new(Endpoint::new(self.bound, gateway, options, Handle::current()));
+        let (stopping, stopped) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let mut sweep = interval(endpoint.sweep_every());
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                accepted = accept(&self.listener, &permits) => match accepted {
+                    Ok((stream, permit)) => {
+                        let serve = serve_connection(
+                            Arc::clone(&endpoint), stream, permit, stopped.clone(),
+                        );
+                        connections.spawn(serve);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "no connection accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = connections.join_next() => report(ended),
+                _ = sweep.tick() => endpoint.sweep(),
+            }
+        }
+        drop(self.listener);
+        endpoint.drain();
+        stopping.send_replace(true);
+        let finish = async {
+            while let Some(ended) = connections.join_next().await {
+                report(ended);
+            }
+        };
+        if timeout(drain, finish).await.is_err() {
+            tracing::warn!("calls were still in flight when the drain ended");
+        }
+        endpoint.close();
+        connections.shutdown().await;
+    }
+}
+
+/// Waits for a place, then for a client; cancel safe.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.expect("nobody closes the semaphore");
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, permit))
+}
+
+/// Serves one connection until it ends, or until its answers are written after the stop.
+async fn serve_connection(
+    endpoint: Arc<Endpoint>,
+    stream: TcpStream,
+    _permit: OwnedSemaphorePermit,
+    mut stopped: watch::Receiver<bool>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "small answers may be delayed");
+    }
+    let service = service_fn(move |request| {
+        let endpoint = Arc::clone(&endpoint);
+        async move { Ok::<_, Infallible>(endpoint.serve(request).await) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(READ_BUFFER)
+            .pipeline_flush(false)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    // Without an answer the sender is gone, which is a stop too.
+    let stop = async { drop(stopped.wait_for(|is_stopped| *is_stopped).await) };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // Clients leave as they like; that is no trouble of ours.
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection ended by a bug");
+    }
+}

@@ -1,0 +1,181 @@
+use super::*;
+use mcplex_proto::{message::Notification, message::Response, raw::Raw};
+
+fn mailbox(events: usize, bytes: usize) -> Mailbox {
+    Mailbox::new(&Options {
+        replay_events: events,
+        replay_bytes: bytes,
+        max_calls: 3,
+        ..Options::default()
+    })
+}
+
+fn note(text: &str) -> Message {
+    Notification::new("notifications/message", Some(Raw::of(&[text]))).into()
+}
+
+fn answer(id: u64) -> Message {
+    Response::result(id.into(), Raw::empty_object()).into()
+}
+
+fn read(mailbox: &mut Mailbox, place: &mut Place) -> String {
+    match mailbox.read(place, Waker::noop()) {
+        Next::Event(mut pieces) => {
+            let mut text = Vec::new();
+            while let Some(piece) = pieces.pop() {
+                text.extend_from_slice(&piece);
+            }
+            String::from_utf8(text).unwrap().lines().next().unwrap().to_owned()
+        }
+        Next::Pending => "pending".to_owned(),
+        Next::End => "end".to_owned(),
+    }
+}
+
+#[test]
+fn calls_are_bounded_and_their_ids_unique() {
+    let mut mailbox = mailbox(10, 1000);
+    let first = mailbox.begin(&[1.into(), 2.into()], true).unwrap();
+    assert_eq!(mailbox.begin(&[3.into(), 4.into()], true), Err(Refused::Full));
+    assert_eq!(mailbox.begin(&[2.into()], true), Err(Refused::Duplicate));
+    assert!(mailbox.end(first, &[1.into(), 2.into()]));
+    assert_eq!(mailbox.begin(&[5.into(), 5.into()], true), Err(Refused::Duplicate));
+    assert!(!mailbox.is_busy(), "a refused batch leaves nothing behind");
+    mailbox.close();
+    assert_eq!(mailbox.begin(&[1.into()], true), Err(Refused::Closed));
+}
+
+#[test]
+fn a_related_message_turns_the_answer_into_a_stream() {
+    let mut mailbox = mailbox(10, 1000);
+    let track = mailbox.begin(&[1.into()], true).unwrap();
+    assert_eq!(mailbox.watch(track, Waker::noop()), Signal::Wait);
+    let (is_taken, waker) = mailbox.send(&note("a"), Some(&1.into()));
+    assert!(is_taken && waker.is_some());
+    assert_eq!(mailbox.watch(track, Waker::noop()), Signal::Stream);
+    assert!(!mailbox.end(track, &[1.into()]));
+    let mut place = mailbox.stream(track).unwrap();
+    mailbox.answer(&1.into(), Some(&answer(1)));
+    mailbox.finish(track);
+    assert_eq!(read(&mut mailbox, &mut place), "id: 1-1");
+    assert_eq!(read(&mut mailbox, &mut place), "id: 1-2");
+    assert_eq!(read(&mut mailbox, &mut place), "end");
+    mailbox.detach(place);
+    let (mut again, _) = mailbox.attach(track, Some(1)).unwrap();
+    assert_eq!(read(&mut mailbox, &mut again), "id: 1-2");
+    assert_eq!(read(&mut mailbox, &mut again), "end");
+}
+
+#[test]
+fn a_client_that_reads_no_stream_gets_related_messages_only_on_an_open_one() {
+    let mut mailbox = mailbox(10, 1000);
+    mailbox.begin(&[1.into()], false).unwrap();
+    assert!(!mailbox.send(&note("a"), Some(&1.into())).0);
+    let (mut place, _) = mailbox.attach(STANDALONE, None).unwrap();
+    assert!(mailbox.send(&note("b"), Some(&1.into())).0);
+    assert_eq!(read(&mut mailbox, &mut place), "id: 0-1");
+    assert!(!mailbox.send(&note("c"), Some(&9.into())).0, "nobody asked that");
+}
+
+#[test]
+fn what_has_no_stream_waits_within_its_bound() {
+    let mut mailbox = mailbox(2, 1000);
+    assert!(mailbox.send(&note("a"), None).0);
+    assert!(mailbox.send(&note("b"), None).0);
+    assert!(!mailbox.send(&note("c"), None).0, "the queue is full");
+    let (mut place, _) = mailbox.attach(STANDALONE, None).unwrap();
+    assert_eq!(read(&mut mailbox, &mut place), "id: 0-1");
+    assert!(mailbox.send(&note("d"), None).0, "there is room again");
+    mailbox.detach(place);
+    let (mut place, _) = mailbox.attach(STANDALONE, None).unwrap();
+    assert_eq!(read(&mut mailbox, &mut place), "id: 0-2");
+    assert_eq!(read(&mut mailbox, &mut place), "id: 0-3");
+    assert_eq!(read(&mut mailbox, &mut place), "pending");
+}
+
+#[test]
+fn the_newest_reader_takes_over() {
+    let mut mailbox = mailbox(10, 1000);
+    let (mut old, _) = mailbox.attach(STANDALONE, None).unwrap();
+    assert_eq!(read(&mut mailbox, &mut old), "pending");
+    let (mut new, waker) = mailbox.attach(STANDALONE, None).unwrap();
+    assert!(waker.is_some(), "the old one must learn of it");
+    assert!(mailbox.send(&note("a"), None).0);
+    assert_eq!(read(&mut mailbox, &mut old), "end");
+    mailbox.detach(old);
+    assert_eq!(read(&mut mailbox, &mut new), "id: 0-1");
+}
+
+#[test]
+fn kept_events_are_bounded_and_the_oldest_go_first() {
+    let mut mailbox = mailbox(2, 1000);
+    let (mut place, _) = mailbox.attach(STANDALONE, None).unwrap();
+    for _ in 0..5 {
+        assert!(mailbox.send(&note("a"), None).0);
+        assert_ne!(read(&mut mailbox, &mut place), "pending");
+    }
+    let (mut again, _) = mailbox.attach(STANDALONE, Some(0)).unwrap();
+    assert_eq!(read(&mut mailbox, &mut again), "id: 0-4");
+    assert_eq!(read(&mut mailbox, &mut again), "id: 0-5");
+    assert_eq!((mailbox.kept.events, mailbox.pending.events), (2, 0));
+    assert!(mailbox.attach(STANDALONE, Some(6)).is_none(), "that was never sent");
+}
+
+#[test]
+fn an_answer_is_delivered_even_when_it_is_too_large_to_keep() {
+    let mut mailbox = mailbox(10, 100);
+    let track = mailbox.begin(&[1.into()], true).unwrap();
+    let mut place = mailbox.stream(track).unwrap();
+    let large = Response::result(1.into(), Raw::of(&"x".repeat(20_000))).into();
+    mailbox.answer(&1.into(), Some(&large));
+    mailbox.finish(track);
+    assert_eq!(read(&mut mailbox, &mut place), "id: 1-1");
+    assert_eq!(read(&mut mailbox, &mut place), "end");
+    mailbox.detach(place);
+    assert!(mailbox.attach(track, Some(0)).is_none(), "nothing of it is left");
+    assert_eq!((mailbox.kept.bytes, mailbox.pending.bytes, mailbox.tracks.len()), (0, 0, 1));
+}
+
+#[test]
+fn a_reader_that_leaves_keeps_its_events_for_the_next_one() {
+    let mut mailbox = mailbox(2, 1000);
+    let track = mailbox.begin(&[1.into()], true).unwrap();
+    let place = mailbox.stream(track).unwrap();
+    mailbox.detach(place);
+    for text in ["a", "b"] {
+        assert!(mailbox.send(&note(text), Some(&1.into())).0);
+    }
+    mailbox.answer(&1.into(), Some(&answer(1)));
+    mailbox.finish(track);
+    let (mut place, _) = mailbox.attach(track, Some(0)).unwrap();
+    assert_eq!(read(&mut mailbox, &mut place), "id: 1-2", "only two are kept");
+    assert_eq!(read(&mut mailbox, &mut place), "id: 1-3");
+    assert_eq!(read(&mut mailbox, &mut place), "end");
+}
+
+#[test]
+fn an_abandoned_post_leaves_nothing_behind() {
+    let mut mailbox = mailbox(10, 1000);
+    let track = mailbox.begin(&[1.into()], true).unwrap();
+    assert!(mailbox.send(&note("a"), Some(&1.into())).0);
+    mailbox.abandon(track);
+    assert!(!mailbox.send(&note("b"), Some(&1.into())).0);
+    mailbox.answer(&1.into(), Some(&answer(1)));
+    mailbox.finish(track);
+    assert!(!mailbox.is_busy());
+    assert_eq!((mailbox.kept.events, mailbox.pending.events, mailbox.tracks.len()), (0, 0, 1));
+}
+
+#[test]
+fn everything_ends_with_the_session() {
+    let mut mailbox = mailbox(10, 1000);
+    let track = mailbox.begin(&[1.into()], true).unwrap();
+    mailbox.watch(track, Waker::noop());
+    let (mut place, _) = mailbox.attach(STANDALONE, None).unwrap();
+    assert_eq!(read(&mut mailbox, &mut place), "pending");
+    assert_eq!(mailbox.close().len(), 2);
+    assert_eq!(mailbox.watch(track, Waker::noop()), Signal::Closed);
+    assert_eq!(read(&mut mailbox, &mut place), "end");
+    assert!(!mailbox.send(&note("a"), None).0);
+    assert!(mailbox.attach(STANDALONE, None).is_none());
+}

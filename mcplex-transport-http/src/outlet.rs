@@ -1,0 +1,65 @@
+//! A client as the gateway sees it: a mailbox behind a lock.
+
+use crate::{mailbox::Mailbox, options::Options};
+use mcplex_proto::{downstream::Client, id::Id, message::Message};
+use std::sync::{Mutex, MutexGuard};
+
+/// The mailbox of one session; no lock is held while foreign code runs.
+#[derive(Debug)]
+pub(crate) struct Outlet(Mutex<Mailbox>);
+
+impl Outlet {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self(Mutex::new(Mailbox::new(options)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Mailbox> {
+        self.0.lock().expect("nothing panics while it holds the mailbox")
+    }
+
+    /// Ends a call with its answer.
+    pub(crate) fn answer(&self, id: &Id, answer: Option<&Message>) {
+        let waker = self.lock().answer(id, answer);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// No more events will come in this track.
+    pub(crate) fn finish(&self, number: u64) {
+        let waker = self.lock().finish(number);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ends the open standalone stream, if any.
+    pub(crate) fn end_standalone(&self) {
+        let waker = self.lock().end_standalone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ends everything.
+    pub(crate) fn close(&self) {
+        let wakers = self.lock().close();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}
+
+impl Client for Outlet {
+    fn send(&self, message: Message, about: Option<&Id>) -> bool {
+        let (is_taken, waker) = self.lock().send(&message, about);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        is_taken
+    }
+
+    fn network(&self) -> &'static str {
+        "tcp"
+    }
+}

@@ -1,0 +1,283 @@
+//! A POST: messages for the gateway, and its answers as JSON or as a stream.
+
+use crate::{
+    accept,
+    accept::Accept,
+    endpoint::Endpoint,
+    mailbox::{Refused, Signal},
+    payload,
+    payload::Payload,
+    reply,
+    reply::{Refusal, Reply},
+    session::Live,
+    stream::EventStream,
+    work::{Answer, Work},
+};
+use futures_util::Stream as _;
+use hyper::{Request as HttpRequest, StatusCode, body::Incoming, header, header::HeaderValue};
+use mcplex_proto::{
+    id::Id,
+    message::{Message, Outcome, Request},
+    method,
+    version::Version,
+};
+use std::{
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::Sleep;
+
+/// Serves a POST.
+pub(crate) async fn serve(
+    endpoint: &Arc<Endpoint>,
+    request: HttpRequest<Incoming>,
+) -> Result<Reply, Refusal> {
+    let (head, mut body) = request.into_parts();
+    let headers = &head.headers;
+    if !accept::is_json(headers) {
+        let why = "Content-Type must be application/json";
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why));
+    }
+    let accept = Accept::read(headers);
+    if !accept.json && !accept.sse {
+        let why = "Accept must allow application/json or text/event-stream";
+        return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why));
+    }
+    let bytes = payload::read(headers, &mut body, &endpoint.options).await?;
+    let payload = payload::parse(bytes, endpoint.options.max_batch)?;
+    let id = match &payload {
+        Payload::One(Message::Request(request)) => Some(request.id.clone()),
+        Payload::One(_) | Payload::Batch(_) => None,
+    };
+    let named = |refusal: Refusal| refusal.naming(id.as_ref());
+    match payload {
+        Payload::One(Message::Request(request)) if request.method == method::INITIALIZE => {
+            initialize(endpoint, headers, request, accept).await.map_err(named)
+        }
+        Payload::One(message) => {
+            let live = endpoint.find(headers).map_err(named)?;
+            deliver(endpoint, &live, vec![message], accept, false).await.map_err(named)
+        }
+        Payload::Batch(messages) => {
+            let live = endpoint.find(headers)?;
+            check_batch(&live, &messages)?;
+            deliver(endpoint, &live, messages, accept, true).await
+        }
+    }
+}
+
+fn check_batch(live: &Live, messages: &[Message]) -> Result<(), Refusal> {
+    if live.session.version() != Some(Version::V2025_03_26) {
+        let why = "only sessions of revision 2025-03-26 have batches";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
+    }
+    let opens = |message: &Message| matches!(message, Message::Request(request) if request.method == method::INITIALIZE);
+    if messages.iter().any(opens) {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, &"`initialize` must stand alone"));
+    }
+    Ok(())
+}
+
+/// Opens a session, and closes it again when the gateway does not accept the client.
+async fn initialize(
+    endpoint: &Arc<Endpoint>,
+    headers: &hyper::HeaderMap,
+    request: Request,
+    accept: Accept,
+) -> Result<Reply, Refusal> {
+    // A client that still names a session we have forgotten needs a new one.
+    if endpoint.knows(headers) {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, &"the session is open already"));
+    }
+    let live = endpoint.open()?;
+    let mut waiting = match Waiting::begin(endpoint, &live, vec![request], accept) {
+        Ok(waiting) => waiting,
+        Err(refusal) => {
+            endpoint.forget(&live);
+            return Err(refusal);
+        }
+    };
+    let end = waiting.wait(endpoint.patience(accept)).await;
+    let is_refused = |(_, answer): &Answer| !matches!(answer, Some(answer) if matches!(answer.outcome, Outcome::Result(_)));
+    let has_failed = matches!(end, End::Done) && waiting.answers.iter().any(is_refused);
+    let mut reply = waiting.into_reply(end, false)?;
+    if has_failed {
+        endpoint.forget(&live);
+    } else {
+        let id = HeaderValue::from_str(&live.id).expect("a session id is visible ASCII");
+        reply.headers_mut().insert(reply::SESSION_ID, id);
+    }
+    Ok(reply)
+}
+
+/// Hands messages to the gateway in their order, and answers the requests among them.
+async fn deliver(
+    endpoint: &Arc<Endpoint>,
+    live: &Arc<Live>,
+    messages: Vec<Message>,
+    accept: Accept,
+    is_batch: bool,
+) -> Result<Reply, Refusal> {
+    let mut requests = Vec::new();
+    for message in messages {
+        match message {
+            Message::Request(request) => requests.push(request),
+            Message::Notification(notification) => live.session.notification(notification),
+            Message::Response(response) => live.session.response(response),
+        }
+    }
+    if requests.is_empty() {
+        return Ok(reply::empty(StatusCode::ACCEPTED));
+    }
+    let mut waiting = Waiting::begin(endpoint, live, requests, accept)?;
+    let end = waiting.wait(endpoint.patience(accept)).await;
+    waiting.into_reply(end, is_batch)
+}
+
+/// A POST whose calls are run by the task of its connection.
+///
+/// When that task ends first (the client has left), the calls go on in the session.
+struct Waiting {
+    endpoint: Arc<Endpoint>,
+    live: Arc<Live>,
+    track: u64,
+    ids: Vec<Id>,
+    work: Option<Work>,
+    answers: Vec<Answer>,
+}
+
+/// How waiting for answers in line ended.
+enum End {
+    /// All answers are there, and nothing but answers.
+    Done,
+    /// The rest comes as a stream.
+    Stream,
+    /// The session has ended.
+    Closed,
+}
+
+impl Waiting {
+    fn begin(
+        endpoint: &Arc<Endpoint>,
+        live: &Arc<Live>,
+        requests: Vec<Request>,
+        accept: Accept,
+    ) -> Result<Self, Refusal> {
+        let ids: Vec<_> = requests.iter().map(|request| request.id.clone()).collect();
+        let track = live.outlet.lock().begin(&ids, accept.sse).map_err(refuse)?;
+        let work = Some(Work::new(&live.session, requests));
+        let (endpoint, live) = (Arc::clone(endpoint), Arc::clone(live));
+        Ok(Self { endpoint, live, track, ids, work, answers: Vec::new() })
+    }
+
+    /// Runs the calls until all are answered or a stream is needed; `patience` is how long
+    /// JSON is still worth waiting for, without an end if the client reads nothing else.
+    async fn wait(&mut self, patience: Option<Duration>) -> End {
+        let mut timer: Option<Pin<Box<Sleep>>> = None;
+        poll_fn(|cx| {
+            if self.poll_work(cx).is_ready() {
+                let is_json = patience != Some(Duration::ZERO)
+                    && self.live.outlet.lock().end(self.track, &self.ids);
+                return Poll::Ready(if is_json { End::Done } else { End::Stream });
+            }
+            match self.live.outlet.lock().watch(self.track, cx.waker()) {
+                Signal::Closed => return Poll::Ready(End::Closed),
+                Signal::Stream => return Poll::Ready(End::Stream),
+                Signal::Wait => {}
+            }
+            let Some(patience) = patience else { return Poll::Pending };
+            if patience.is_zero() {
+                return Poll::Ready(End::Stream);
+            }
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            timer.as_mut().poll(cx).map(|()| End::Stream)
+        })
+        .await
+    }
+
+    /// Ready when all calls have ended.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(work) = &mut self.work else { return Poll::Ready(()) };
+        while let Some(answer) = std::task::ready!(Pin::new(&mut *work).poll_next(cx)) {
+            self.answers.push(answer);
+        }
+        self.work = None;
+        Poll::Ready(())
+    }
+
+    fn into_reply(mut self, end: End, is_batch: bool) -> Result<Reply, Refusal> {
+        match end {
+            End::Done => {
+                let answers = std::mem::take(&mut self.answers).into_iter();
+                let messages: Vec<Message> =
+                    answers.filter_map(|(_, answer)| answer.map(Into::into)).collect();
+                Ok(match &*messages {
+                    // Cancelled by the client, which wants no answer.
+                    [] => reply::empty(StatusCode::ACCEPTED),
+                    [message] if !is_batch => reply::json(message),
+                    messages => reply::json_array(messages),
+                })
+            }
+            End::Stream => self.into_stream(),
+            End::Closed => {
+                self.work = None;
+                Err(gone())
+            }
+        }
+    }
+
+    fn into_stream(mut self) -> Result<Reply, Refusal> {
+        let Some(place) = self.live.outlet.lock().stream(self.track) else {
+            self.work = None;
+            return Err(gone());
+        };
+        for (id, answer) in std::mem::take(&mut self.answers) {
+            self.live.outlet.answer(&id, answer.map(Into::into).as_ref());
+        }
+        match self.work.take() {
+            Some(work) => self.live.adopt(self.track, work, &self.endpoint.runtime),
+            None => self.live.outlet.finish(self.track),
+        }
+        let is_primed = self.endpoint.primes(&self.live);
+        let outlet = Arc::clone(&self.live.outlet);
+        Ok(reply::events(EventStream::new(
+            outlet,
+            place,
+            is_primed,
+            self.endpoint.options.keepalive,
+        )))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.live.outlet.lock().abandon(self.track);
+            for (id, _) in self.answers.drain(..) {
+                self.live.outlet.answer(&id, None);
+            }
+            self.live.adopt(self.track, work, &self.endpoint.runtime);
+        }
+    }
+}
+
+fn refuse(why: Refused) -> Refusal {
+    match why {
+        Refused::Closed => gone(),
+        Refused::Full => {
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, &"too many calls are in flight")
+                .with(header::RETRY_AFTER, "1")
+        }
+        Refused::Duplicate => {
+            Refusal::new(StatusCode::BAD_REQUEST, &"a call with this id is in flight")
+        }
+    }
+}
+
+/// The answer to whoever names a session that is no more.
+pub(crate) fn gone() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, &"there is no such session")
+}
