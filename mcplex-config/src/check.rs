@@ -1,0 +1,55 @@
+//! What is wrong only between two settings.
+
+use crate::{Config, ConfigError, Supervise, load::Layers};
+use std::time::Duration;
+
+impl Layers {
+    /// Refuses waits whose longest is shorter than their first.
+    pub(crate) fn check_supervise(
+        &self,
+        supervise: &Supervise,
+        path: &[&str],
+        label: &str,
+    ) -> Result<(), Box<ConfigError>> {
+        let waits: [(_, Duration, _, Duration); 2] = [
+            ("backoff_first", supervise.backoff_first, "backoff_max", supervise.backoff_max),
+            ("cooldown_first", supervise.cooldown_first, "cooldown_max", supervise.cooldown_max),
+        ];
+        for (first, shortest, max, longest) in waits {
+            if longest < shortest {
+                let key = format!("{label}.{max}");
+                let what = format!(
+                    "`{key}`: {} is shorter than `{first}`, which is {}",
+                    humantime::format_duration(longest),
+                    humantime::format_duration(shortest),
+                );
+                let step = if self.has(path, max) { max } else { first };
+                let place = self.place(&[path, &[step]].concat(), &key);
+                return Err(ConfigError::new(what, place, format!("raise {max} or lower {first}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What works but is probably not meant.
+pub(crate) fn warnings(config: &Config, has_file: bool, warnings: &mut Vec<String>) {
+    if !config.gateway.listen.ip().is_loopback() {
+        warnings.push(format!(
+            "gateway.listen is {}: other machines can reach every tool, and nobody is asked who \
+             they are",
+            config.gateway.listen
+        ));
+    }
+    let own = config.servers.iter().map(|server| (&server.supervise, server.name.as_str()));
+    for (supervise, name) in own.filter(|(own, _)| own.cooldown_first < own.window) {
+        warnings.push(format!(
+            "servers.{name}: cooldown_first ({}) is shorter than window ({}), which is used instead",
+            humantime::format_duration(supervise.cooldown_first),
+            humantime::format_duration(supervise.window),
+        ));
+    }
+    if has_file && !config.servers.iter().any(|server| server.enabled) {
+        warnings.push("no server is enabled: clients will see no tools".to_owned());
+    }
+}

@@ -1,0 +1,109 @@
+//! The `mcpServers` of desktop clients, turned into `[[servers]]`.
+
+use crate::{ConfigError, document::Parsed, server::remote, variables::SECTIONS};
+use figment::value::{Dict, Value};
+
+/// What an entry may have that means the same in `[[servers]]`.
+const KEYS: [&str; 6] = ["command", "args", "env", "cwd", "enabled", "supervise"];
+
+/// Moves the entries of `mcpServers` into `servers`, sorted by name.
+///
+/// A `servers` that is a table of tables, as one editor writes it, is treated alike. Keys of
+/// a client that mean nothing here become warnings: the file is shared with that client.
+pub(crate) fn convert(
+    parsed: &mut Parsed,
+    warnings: &mut Vec<String>,
+) -> Result<(), Box<ConfigError>> {
+    let mut tables = Vec::new();
+    if let Some(table) = parsed.settings.remove("mcpServers") {
+        tables.push(("mcpServers", table));
+        foreign_keys(parsed, warnings);
+    }
+    if parsed.settings.get("servers").is_some_and(|servers| servers.as_dict().is_some()) {
+        tables.extend(parsed.settings.remove("servers").map(|table| ("servers", table)));
+    }
+    for (section, table) in tables {
+        let Some(table) = table.into_dict() else {
+            return Err(ConfigError::new(
+                format!("`{section}`: expected an object of servers by name"),
+                parsed.place(&[section], section),
+                "write it as {\"mcpServers\": {\"files\": {\"command\": \"npx\"}}}",
+            ));
+        };
+        let mut servers = Vec::new();
+        for (name, entry) in table {
+            servers.extend(server(parsed, section, name, entry, warnings)?);
+        }
+        match parsed.settings.get_mut("servers") {
+            Some(Value::Array(_, known)) => known.extend(servers),
+            Some(_) | None => {
+                parsed.settings.insert("servers".to_owned(), servers.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes out what belongs to the client whose file this is.
+fn foreign_keys(parsed: &mut Parsed, warnings: &mut Vec<String>) {
+    let file = parsed.name().to_owned();
+    parsed.settings.retain(|key, _| {
+        let known = key == "servers" || SECTIONS.contains(&key.as_str());
+        if !known {
+            warnings.push(format!("{file}: `{key}` means nothing to mcplex and is left out"));
+        }
+        known
+    });
+}
+
+/// One entry as a table of `[[servers]]`; nothing if it is a disabled remote server.
+fn server(
+    parsed: &Parsed,
+    section: &str,
+    name: String,
+    entry: Value,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Value>, Box<ConfigError>> {
+    let key = format!("{section}.{name}");
+    let place = |step: &str| parsed.place(&[section, &name, step], &format!("{key}.{step}"));
+    let Some(mut entry) = entry.into_dict() else {
+        return Err(ConfigError::new(
+            format!("`{key}`: expected an object with a `command`"),
+            parsed.place(&[section, &name], &key),
+            "write it as {\"command\": \"npx\", \"args\": []}",
+        ));
+    };
+    let disabled = match entry.remove("disabled") {
+        None => false,
+        Some(Value::Bool(_, disabled)) => disabled,
+        Some(_) => {
+            let what = format!("`{key}.disabled`: expected true or false");
+            return Err(ConfigError::new(what, place("disabled"), "write it without quotes"));
+        }
+    };
+    let kind = entry.remove("type");
+    let kind = kind.as_ref().and_then(Value::as_str).unwrap_or("stdio");
+    if entry.contains_key("url") || kind != "stdio" {
+        if disabled {
+            warnings
+                .push(format!("{}: `{key}` is remote and disabled; it is left out", parsed.name()));
+            return Ok(None);
+        }
+        return Err(remote(&key, place("url")));
+    }
+    let mut server = Dict::from([("name".to_owned(), Value::from(name.clone()))]);
+    if disabled {
+        server.insert("enabled".to_owned(), false.into());
+        entry.remove("enabled");
+    }
+    for (step, value) in entry {
+        if KEYS.contains(&step.as_str()) {
+            server.insert(step, value);
+        } else {
+            let file = parsed.name();
+            warnings
+                .push(format!("{file}: `{key}.{step}` means nothing to mcplex and is left out"));
+        }
+    }
+    Ok(Some(server.into()))
+}

@@ -1,0 +1,152 @@
+//! What the rest of mcplex is told, section by section.
+
+use crate::{supervise::Supervise, unit};
+use serde::Deserialize;
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// All settings, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The endpoint that clients connect to.
+    pub gateway: Gateway,
+    /// How the upstreams are shown as one.
+    pub router: Router,
+    /// Logs and spans.
+    pub telemetry: Telemetry,
+    /// How an upstream is kept alive unless it says otherwise; each [`Server`] has its own copy.
+    pub supervise: Supervise,
+    /// The upstreams, in the order of the file.
+    pub servers: Vec<Server>,
+}
+
+/// The section `[gateway]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// The name that clients see.
+    #[serde(deserialize_with = "unit::text")]
+    pub name: String,
+    /// Where the HTTP endpoint listens.
+    #[serde(deserialize_with = "unit::address")]
+    pub listen: SocketAddr,
+    /// Path of the endpoint; begins with a slash.
+    #[serde(deserialize_with = "unit::url_path")]
+    pub path: String,
+    /// Host headers that are accepted besides those of loopback and of `listen`.
+    pub allowed_hosts: Vec<String>,
+    /// Origin headers that are accepted besides those of loopback.
+    pub allowed_origins: Vec<String>,
+    /// The longest body of a request, in bytes.
+    #[serde(deserialize_with = "unit::size")]
+    pub max_body: usize,
+    /// How many sessions may be open at once.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub max_sessions: usize,
+    /// How long a session without requests or streams is kept.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub session_idle: Duration,
+    /// How long calls in flight may go on when mcplex is asked to end.
+    #[serde(deserialize_with = "unit::duration")]
+    pub drain: Duration,
+}
+
+/// The section `[router]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Router {
+    /// When a name gets its upstream as a prefix.
+    pub naming: Naming,
+    /// What stands between prefix and name.
+    #[serde(deserialize_with = "unit::separator")]
+    pub separator: String,
+    /// How a tool call is answered while its upstream is down.
+    pub down_reply: DownReply,
+    /// The shortest time between two `list_changed` of one list.
+    #[serde(deserialize_with = "unit::duration")]
+    pub list_changed_interval: Duration,
+}
+
+/// When a name gets its upstream as a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Naming {
+    /// Always.
+    Prefix,
+    /// Where two upstreams use the same name.
+    OnCollision,
+    /// Never; of two equal names the first is shown.
+    None,
+}
+
+/// How a tool call is answered while its upstream is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DownReply {
+    /// As a tool result with `isError`.
+    Result,
+    /// As a JSON-RPC error.
+    Error,
+}
+
+/// The section `[telemetry]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Where spans are sent, if the file says so; the standard variables are read elsewhere.
+    #[serde(deserialize_with = "unit::endpoint")]
+    pub endpoint: Option<String>,
+    /// The name under which spans appear.
+    #[serde(deserialize_with = "unit::text")]
+    pub service_name: String,
+    /// What is logged: a level or directives.
+    #[serde(deserialize_with = "unit::text")]
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One readable line each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// One table of `[[servers]]`: an upstream.
+#[derive(Clone, PartialEq)]
+pub struct Server {
+    /// 1 to 64 letters, digits, `_` and `-`; unique.
+    pub name: String,
+    /// A path, or a name that is looked for in PATH.
+    pub command: String,
+    /// What it is started with.
+    pub args: Vec<String>,
+    /// Variables on top of the environment of mcplex.
+    pub env: BTreeMap<String, String>,
+    /// Where it is started, if not in the directory of mcplex.
+    pub cwd: Option<PathBuf>,
+    /// Whether it is started at all; texts of a server that is not keep their `${NAME}`.
+    pub enabled: bool,
+    /// How it is kept alive: `[supervise]` with its own table over it.
+    pub supervise: Supervise,
+}
+
+impl fmt::Debug for Server {
+    /// Leaves out the values of `args` and `env`, which are where secrets are passed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("name", &self.name)
+            .field("command", &self.command)
+            .field("args", &self.args.len())
+            .field("env", &self.env.keys())
+            .field("cwd", &self.cwd)
+            .field("enabled", &self.enabled)
+            .field("supervise", &self.supervise)
+            .finish()
+    }
+}

@@ -1,0 +1,183 @@
+//! Texts and numbers with a meaning: durations, sizes, addresses.
+//!
+//! Every function is a `deserialize_with` that answers with what was expected and what was found;
+//! `translate` adds key and place.
+
+use serde::{
+    Deserialize as _,
+    de::{Deserializer, Error as _, Unexpected, Visitor},
+};
+use std::{fmt, net::SocketAddr, time::Duration};
+
+/// A duration of zero or more.
+pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    parse(from, "a duration such as \"5s\"", |text| humantime::parse_duration(text).ok())
+}
+
+/// A duration that must not be zero.
+pub(crate) fn positive_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    parse(from, "a duration above zero such as \"5s\"", |text| {
+        humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero())
+    })
+}
+
+/// A number of bytes above zero.
+pub(crate) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    parse(from, "a size above zero such as \"64MiB\"", |text| {
+        parse_size(text).filter(|bytes| *bytes > 0)
+    })
+}
+
+/// An IP address with a port.
+pub(crate) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    let expected = "an IP address with a port such as \"127.0.0.1:3100\" or \"[::1]:3100\"";
+    parse(from, expected, |text| match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}").parse().ok(),
+        None => text.parse().ok(),
+    })
+}
+
+/// A path such as `/mcp`.
+pub(crate) fn url_path<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    parse(from, "a path such as \"/mcp\"", |text| {
+        let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
+        (text.starts_with('/') && clean).then(|| text.to_owned())
+    })
+}
+
+/// A text that is not empty.
+pub(crate) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    parse(from, "a text that is not empty", |text| {
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    })
+}
+
+/// What may stand between an upstream's name and a tool's.
+pub(crate) fn separator<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    parse(from, "1 to 8 letters, digits, `_` or `-`", |text| {
+        let clean = text.bytes().all(is_name_byte);
+        (clean && (1..=8).contains(&text.len())).then(|| text.to_owned())
+    })
+}
+
+/// A URL of a collector, or nothing.
+pub(crate) fn endpoint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    parse(from, "a URL such as \"http://localhost:4318\"", |text| {
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        match rest {
+            Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => {
+                Some(Some(text.to_owned()))
+            }
+            Some(_) => None,
+            None => text.is_empty().then_some(None),
+        }
+    })
+}
+
+/// A whole number by which a wait grows.
+pub(crate) fn factor<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    number(from, "a whole number of at least 1")
+}
+
+/// A whole number above zero.
+pub(crate) fn positive_number<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    number(from, "a whole number above zero")
+}
+
+/// A count above zero.
+pub(crate) fn positive_count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let expected = "a whole number above zero";
+    let found = usize::deserialize(from)?;
+    if found == 0 {
+        Err(D::Error::invalid_value(Unexpected::Unsigned(0), &expected))
+    } else {
+        Ok(found)
+    }
+}
+
+/// A share from 0 to 1.
+pub(crate) fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let found = f64::deserialize(from)?;
+    if (0.0..=1.0).contains(&found) {
+        Ok(found)
+    } else {
+        Err(D::Error::invalid_value(Unexpected::Float(found), &"a number from 0 to 1"))
+    }
+}
+
+/// Whether a byte may stand in the name of an upstream.
+pub(crate) fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+/// The number of bytes that a text such as `64MiB` means.
+fn parse_size(text: &str) -> Option<usize> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit: usize = match unit.trim().to_ascii_lowercase().as_str() {
+        "b" => 1,
+        "kb" => 1000,
+        "mb" => 1000 * 1000,
+        "gb" => 1000 * 1000 * 1000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+fn number<'de, D: Deserializer<'de>>(from: D, expected: &'static str) -> Result<u32, D::Error> {
+    let found = u32::deserialize(from)?;
+    if found == 0 {
+        Err(D::Error::invalid_value(Unexpected::Unsigned(0), &expected))
+    } else {
+        Ok(found)
+    }
+}
+
+fn parse<'de, D: Deserializer<'de>, T>(
+    from: D,
+    expected: &'static str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    let text = from.deserialize_str(Text(expected))?;
+    read(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &expected))
+}
+
+/// Takes a string and says what the string should have meant.
+struct Text(&'static str);
+
+impl Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let cases = [
+            ("64MiB", Some(64 << 20)),
+            ("1 kb", Some(1000)),
+            ("7B", Some(7)),
+            ("7", None),
+            ("MiB", None),
+            ("-1MiB", None),
+            ("99999999999999999999GiB", None),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(parse_size(text), bytes, "{text}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What a person writes and what comes of it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
+
+mod files;
+mod layers;
+mod reference;
+
+use mcplex_config::{Config, ConfigError, Document, Format, Loaded, Sources};
+
+/// A TOML file called `mcplex.toml`.
+fn toml(text: &str) -> Sources {
+    document("mcplex.toml", text, Format::Toml)
+}
+
+/// A JSON file called `mcp.json`.
+fn json(text: &str) -> Sources {
+    document("mcp.json", text, Format::Json)
+}
+
+fn document(name: &str, text: &str, format: Format) -> Sources {
+    let document = Document::Text { name: name.to_owned(), text: text.to_owned(), format };
+    Sources { document: Some(document), ..Sources::default() }
+}
+
+fn with_env<const N: usize>(sources: Sources, env: [(&str, &str); N]) -> Sources {
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Sources { env, ..sources }
+}
+
+fn load(sources: Sources) -> Loaded {
+    Config::load(sources).unwrap_or_else(|error| panic!("{}", show(&error)))
+}
+
+/// An error as the command line would show it.
+fn show(error: &ConfigError) -> String {
+    format!("{}: {} | {}", error.place, error.what, error.hint)
+}
