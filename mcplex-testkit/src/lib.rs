@@ -3,3 +3,4 @@
 mod fake;
 
 pub use fake::fake_server;
+pub mod otlp;
