@@ -1,0 +1,53 @@
+//! Says to the SDK what `tracing` cannot say.
+
+use std::str::FromStr as _;
+
+use mcplex_proto::attr;
+use mcplex_proto::trace::{TraceBridge, TraceContext};
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{Context, KeyValue};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// The bridge to the SDK; without the layer in the subscriber it does nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bridge;
+
+impl TraceBridge for Bridge {
+    fn context(&self, span: &Span) -> Option<TraceContext> {
+        let context = span.context();
+        let span = context.span();
+        let at = span.span_context();
+        let (trace, id) = (at.trace_id().to_bytes(), at.span_id().to_bytes());
+        let known = TraceContext::local(trace, id, at.trace_flags().to_u8())?;
+        Some(match at.trace_state().header() {
+            state if state.is_empty() => known,
+            state => known.with_state(&state),
+        })
+    }
+
+    fn set_parent(&self, span: &Span, parent: &TraceContext) {
+        let parent = Context::new().with_remote_span_context(outward(parent));
+        // Fails for a span that is not exported or has started: then there is nothing to set.
+        drop(span.set_parent(parent));
+    }
+
+    fn add_link(&self, span: &Span, to: &TraceContext, kind: &'static str) {
+        let attributes = vec![KeyValue::new(attr::LINK_KIND, kind)];
+        span.add_link_with_attributes(outward(to), attributes);
+    }
+}
+
+/// Turns a context into the words of the SDK.
+fn outward(context: &TraceContext) -> SpanContext {
+    let state = context.tracestate().and_then(|state| TraceState::from_str(state).ok());
+    SpanContext::new(
+        TraceId::from_bytes(context.trace_id()),
+        SpanId::from_bytes(context.span_id()),
+        TraceFlags::new(context.flags()),
+        context.is_remote(),
+        state.unwrap_or_default(),
+    )
+}
