@@ -62,7 +62,8 @@ fn queue(
         .build()?;
     let config =
         BatchConfigBuilder::default().with_max_queue_size(size).with_scheduled_delay(delay).build();
-    let exporter = CountingExporter { inner, counts: Arc::clone(counts) };
+    let exporter =
+        CountingExporter { inner, endpoint: export.endpoint.clone(), counts: Arc::clone(counts) };
     Ok(BatchSpanProcessor::builder(exporter).with_batch_config(config).build())
 }
 

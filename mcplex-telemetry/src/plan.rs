@@ -147,15 +147,23 @@ fn url(endpoint: &str, path: &str) -> Result<String, EndpointError> {
     if authority.contains('@') {
         return Err(EndpointError::Credentials);
     }
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    if !scheme.eq_ignore_ascii_case("http") || host.is_empty() || rest.contains(char::is_whitespace)
-    {
+    let is_http = scheme.eq_ignore_ascii_case("http") && !rest.contains(char::is_whitespace);
+    if !is_http || !is_host_and_port(authority) {
         return Err(EndpointError::NotHttp);
     }
     if path.is_empty() {
         return Ok(endpoint.to_owned());
     }
     Ok(format!("{}{path}", endpoint.trim_end_matches('/')))
+}
+
+/// Whether this names a host, and a port only if there is such a port.
+fn is_host_and_port(authority: &str) -> bool {
+    // The last colon of a bare IPv6 address is inside its brackets.
+    match authority.rsplit_once(':').filter(|_| !authority.ends_with(']')) {
+        Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok(),
+        None => !authority.is_empty(),
+    }
 }
 
 /// Whether spans are to leave over OTLP.

@@ -80,6 +80,8 @@ impl Counts {
 #[derive(Debug)]
 pub(crate) struct CountingExporter {
     pub(crate) inner: OtlpExporter,
+    /// For the operator: the exporter's own errors do not say it.
+    pub(crate) endpoint: String,
     pub(crate) counts: Arc<Counts>,
 }
 
@@ -94,7 +96,10 @@ impl SpanExporter for CountingExporter {
             Err(error) => {
                 let (failures, is_worth_a_line) = self.counts.failed();
                 if is_worth_a_line {
-                    tracing::warn!(%error, spans, failures, "spans could not be exported");
+                    let endpoint = &self.endpoint;
+                    tracing::warn!(
+                        endpoint, %error, spans, failures, "spans could not be exported"
+                    );
                 }
             }
         }

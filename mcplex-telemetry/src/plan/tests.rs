@@ -39,6 +39,8 @@ fn a_base_gets_the_path_and_a_whole_url_does_not() {
     check_endpoint(&[(BASE, "http://c:1/otlp/")], None, Some("http://c:1/otlp/v1/traces"));
     check_endpoint(&[(TRACES, "http://c:1/spans")], None, Some("http://c:1/spans"));
     check_endpoint(&[(TRACES, "http://c:1/")], None, Some("http://c:1/"));
+    check_endpoint(&[(BASE, "http://[::1]")], None, Some("http://[::1]/v1/traces"));
+    check_endpoint(&[(BASE, "http://[::1]:1")], None, Some("http://[::1]:1/v1/traces"));
 }
 
 #[test]
@@ -83,6 +85,8 @@ fn what_the_configuration_cannot_have_is_an_error() {
         ("https://c", EndpointError::Https),
         ("http://", EndpointError::NotHttp),
         ("http://:4318", EndpointError::NotHttp),
+        ("http://c:port", EndpointError::NotHttp),
+        ("http://c:70000", EndpointError::NotHttp),
         ("ftp://c", EndpointError::NotHttp),
         ("http://a b", EndpointError::NotHttp),
         ("http://u:p@c", EndpointError::Credentials),
