@@ -1,2 +1,82 @@
-//! The chores of the project.
-fn main() {}
+//! The chores of the project; `cargo xtask --help` names them all.
+//!
+//! Nothing in here is part of mcplex. A chore prints the commands it runs, so that every step
+//! can be repeated by hand.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore talks to the person who runs it"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "chores start programs and time them; none of this runs inside mcplex"
+)]
+
+mod arrows;
+mod deny;
+mod gate;
+mod interop;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use workspace::Workspace;
+
+/// The chores of the mcplex workspace.
+///
+/// Start with `cargo xtask test`: it needs nothing but Rust. `cargo xtask ci` is the whole gate
+/// and also talks to real servers and clients, for which it wants Node, Python and cargo-deny;
+/// `.ci/run` installs what is missing and then calls it.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask test                      every test that needs only Rust
+  cargo xtask ci                        the whole gate, as CI runs it
+  cargo xtask ci --only fmt,clippy      two steps of it, before a commit
+  cargo xtask ci --skip interop,deny    all that works without Node, Python and cargo-deny
+  cargo xtask ci --keep-going           do not stop at the first step that fails
+  cargo xtask arrows                    may this crate depend on that one?";
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Runs every test that needs only Rust, documentation examples included.
+    Test,
+    /// Runs the whole gate; the exit code says whether it passed.
+    Ci(gate::Options),
+    /// Checks the dependency arrows between the crates and the shape of the tree.
+    Arrows,
+    /// Checks licenses, advisories and sources of all dependencies with cargo-deny.
+    Deny,
+    /// Runs mcplex between real servers and real clients (Node and Python).
+    Interop,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> anyhow::Result<()> {
+    let workspace = Workspace::load()?;
+    match chore {
+        Chore::Test => gate::test(&workspace),
+        Chore::Ci(options) => gate::run(&workspace, &options),
+        Chore::Arrows => arrows::run(&workspace),
+        Chore::Deny => deny::run(&workspace),
+        Chore::Interop => interop::run(&workspace),
+    }
+}

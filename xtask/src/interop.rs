@@ -1,0 +1,20 @@
+//! mcplex between servers and clients that nobody here wrote.
+
+use crate::workspace::Workspace;
+use cargo_metadata::camino::Utf8PathBuf;
+use std::env;
+use xshell::cmd;
+
+/// Names the folder of the installed packages; outside the clone they survive a fresh one.
+const DIR_VARIABLE: &str = "MCPLEX_INTEROP_DIR";
+
+/// Installs the pinned packages where they are missing, builds mcplex and runs the checks.
+pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+    let dir = env::var(DIR_VARIABLE)
+        .map_or_else(|_| workspace.target().join("interop"), Utf8PathBuf::from);
+    let mcplex = workspace.built("debug", "mcplex");
+    let shell = workspace.shell()?;
+    cmd!(shell, "bash interop/install.sh {dir}").run()?;
+    cmd!(shell, "cargo build --package mcplex-cli").run()?;
+    Ok(cmd!(shell, "node interop/run.mjs --mcplex {mcplex} --dir {dir}").run()?)
+}
