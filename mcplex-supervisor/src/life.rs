@@ -242,6 +242,7 @@ impl Life {
     }
 
     fn stop(&mut self, now: Time) {
+        self.mature(now);
         match &mut self.state {
             State::Starting { .. } | State::Ready { .. } => self.end(Next::Stopped, now),
             State::Stopping { next, .. } => *next = Next::Stopped,
@@ -443,4 +444,10 @@ impl Life {
 }
 
 #[cfg(test)]
+mod world;
+
+#[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod properties;
