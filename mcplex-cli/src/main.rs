@@ -1,3 +1,37 @@
-//! The `mcplex` binary: one MCP endpoint in front of many MCP servers, supervised.
+//! The `mcplex` command: one MCP endpoint in front of many MCP servers, supervised.
 
-fn main() {}
+mod args;
+mod clock;
+mod commands;
+mod exit;
+mod gateway;
+mod port;
+mod settings;
+mod signals;
+mod wire;
+
+use crate::{
+    args::{Args, Command},
+    exit::Failure,
+};
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    match args.command.unwrap_or_default() {
+        Command::Serve(options) => commands::serve::run(options),
+        Command::Stdio(options) => commands::stdio::run(options),
+        Command::Check(options) => commands::check::run(&options),
+        Command::DemoServer { name } => commands::demo_server::run(name),
+        Command::Completions { shell } => commands::pages::completions(shell),
+        Command::Man => commands::pages::man(),
+    }
+}

@@ -6,7 +6,7 @@
 
 use crate::{
     lists::{Item, Kind, Lists},
-    naming::{self, Names, Naming},
+    naming::{self, Names, Rule},
     template,
 };
 use mcplex_proto::{edit, raw::Raw, upstream::UpstreamName};
@@ -52,10 +52,10 @@ pub(crate) enum Miss<'a> {
 
 impl Catalog {
     /// Joins the lists of all upstreams, in the order of the configuration.
-    pub(crate) fn build(naming: Naming, names: &[UpstreamName], lists: &[Arc<Lists>]) -> Self {
+    pub(crate) fn build(rule: &Rule, names: &[UpstreamName], lists: &[Arc<Lists>]) -> Self {
         let mut catalog = Self::default();
         for kind in [Kind::Tools, Kind::Prompts] {
-            let (table, result) = named(kind, naming, names, lists);
+            let (table, result) = named(kind, rule, names, lists);
             catalog.results[kind as usize] = Some(result);
             match kind {
                 Kind::Tools => catalog.tools = table,
@@ -149,7 +149,7 @@ fn all(lists: &[Arc<Lists>], kind: Kind) -> impl Iterator<Item = (usize, &Item)>
 /// The table of a kind whose items clients know by name, and the result that lists them.
 fn named(
     kind: Kind,
-    naming: Naming,
+    rule: &Rule,
     upstreams: &[UpstreamName],
     lists: &[Arc<Lists>],
 ) -> (Table, Raw) {
@@ -157,7 +157,7 @@ fn named(
         .iter()
         .map(|lists| lists.of(kind).iter().map(|item| item.key.clone()).collect())
         .collect();
-    let Names { shown, ambiguous, shadowed } = naming::assign(naming, upstreams, &own);
+    let Names { shown, ambiguous, shadowed } = naming::assign(rule, upstreams, &own);
     for (upstream, name) in shadowed {
         tracing::warn!(upstream = %upstreams[upstream], name, list = kind.member(),
             "a name stands twice and only the first can be reached");
@@ -185,6 +185,7 @@ fn list_result<'a>(kind: Kind, items: impl IntoIterator<Item = &'a str>) -> Raw 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::naming::Naming;
     use mcplex_proto::{handshake::ServerInfo, version::Version};
 
     fn lists(tools: &[&str], resources: &[&str], templates: &[&str]) -> Arc<Lists> {
@@ -218,7 +219,8 @@ mod tests {
     fn catalog(lists: &[Arc<Lists>]) -> Catalog {
         let names: Vec<_> =
             ["a", "b"].iter().map(|name| UpstreamName::new(name).unwrap()).collect();
-        Catalog::build(Naming::OnCollision, &names, lists)
+        let rule = Rule { naming: Naming::OnCollision, separator: "__".to_owned() };
+        Catalog::build(&rule, &names, lists)
     }
 
     #[test]

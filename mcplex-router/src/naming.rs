@@ -19,8 +19,13 @@ pub enum Naming {
     None,
 }
 
-/// Stands between the upstream's name and its own; dots and slashes are refused by model APIs.
-const SEPARATOR: &str = "__";
+/// When and how names get a prefix.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) naming: Naming,
+    /// Stands between the upstream's name and its own.
+    pub(crate) separator: String,
+}
 
 /// The longest name that is formed: several model APIs refuse tool names over 64 characters.
 const MAX_FORMED: usize = 64;
@@ -48,9 +53,9 @@ pub(crate) struct Shown {
 }
 
 /// Gives every own name a client name; each client name stands once.
-pub(crate) fn assign(naming: Naming, upstreams: &[UpstreamName], own: &[Vec<String>]) -> Names {
+pub(crate) fn assign(rule: &Rule, upstreams: &[UpstreamName], own: &[Vec<String>]) -> Names {
     let holders = holders(own);
-    let is_bare = |name: &str| match naming {
+    let is_bare = |name: &str| match rule.naming {
         Naming::Prefix => false,
         Naming::OnCollision => holders[name].len() == 1,
         Naming::None => true,
@@ -74,7 +79,7 @@ pub(crate) fn assign(naming: Naming, upstreams: &[UpstreamName], own: &[Vec<Stri
                 }
                 own_name.clone()
             } else {
-                let name = form(&upstreams[upstream], own_name, &taken);
+                let name = form(rule, &upstreams[upstream], own_name, &taken);
                 taken.insert(name.clone());
                 names.ambiguous.entry(own_name.clone()).or_default().push(name.clone());
                 name
@@ -96,8 +101,8 @@ fn holders(own: &[Vec<String>]) -> BTreeMap<&str, BTreeSet<usize>> {
 }
 
 /// `upstream__name`, shortened with a hash of the whole where it is too long or taken.
-fn form(upstream: &UpstreamName, own_name: &str, taken: &BTreeSet<String>) -> String {
-    let whole = format!("{upstream}{SEPARATOR}{own_name}");
+fn form(rule: &Rule, upstream: &UpstreamName, own_name: &str, taken: &BTreeSet<String>) -> String {
+    let whole = format!("{upstream}{}{own_name}", rule.separator);
     if whole.chars().count() <= MAX_FORMED && !taken.contains(&whole) {
         return whole;
     }
@@ -122,6 +127,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn rule(naming: Naming) -> Rule {
+        Rule { naming, separator: "__".to_owned() }
+    }
+
     fn shown(naming: Naming, own: &[&[&str]]) -> Vec<String> {
         names(naming, own).shown.into_iter().map(|shown| shown.name).collect()
     }
@@ -131,7 +140,7 @@ mod tests {
             ["a", "b", "c"].iter().map(|name| UpstreamName::new(name).unwrap()).collect();
         let own: Vec<Vec<String>> =
             own.iter().map(|list| list.iter().map(|&name| name.to_owned()).collect()).collect();
-        assign(naming, &upstreams, &own)
+        assign(&rule(naming), &upstreams, &own)
     }
 
     #[test]
@@ -173,7 +182,7 @@ mod tests {
             let upstreams: Vec<_> =
                 (0..own.len()).map(|n| UpstreamName::new(&format!("a{n}")).unwrap()).collect();
             for naming in [Naming::Prefix, Naming::OnCollision, Naming::None] {
-                let names = assign(naming, &upstreams, &own);
+                let names = assign(&rule(naming), &upstreams, &own);
                 let unique: BTreeSet<_> = names.shown.iter().map(|shown| &shown.name).collect();
                 prop_assert_eq!(unique.len(), names.shown.len());
                 let all: usize = own.iter().map(Vec::len).sum();

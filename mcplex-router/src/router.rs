@@ -5,7 +5,7 @@ use crate::{
     level::Level,
     link::Link,
     lists::{Kind, Lists},
-    naming::Naming,
+    naming::{Naming, Rule},
     refresh,
     relay::Relay,
     session::{DownstreamSession, SessionNumber},
@@ -40,6 +40,9 @@ pub struct Options {
     pub version: String,
     /// When names get a prefix.
     pub naming: Naming,
+    /// Stands between an upstream's name and its own; `__`, because model APIs refuse dots and
+    /// slashes.
+    pub separator: String,
     /// Clients hear at most one `list_changed` of a kind in this time; 1 s, so that a crash loop
     /// cannot make clients read their lists again and again.
     pub list_changed_interval: Duration,
@@ -55,10 +58,17 @@ impl Default for Options {
             name: "mcplex".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             naming: Naming::default(),
+            separator: "__".to_owned(),
             list_changed_interval: Duration::from_secs(1),
             list_timeout: Duration::from_secs(30),
             down_reply: DownReply::default(),
         }
+    }
+}
+
+impl Options {
+    fn rule(&self) -> Rule {
+        Rule { naming: self.naming, separator: self.separator.clone() }
     }
 }
 
@@ -110,7 +120,7 @@ impl Router {
     pub fn new(options: Options, names: Vec<UpstreamName>, clock: Arc<dyn Clock>) -> Self {
         let links = names.iter().cloned().map(Link::new).collect();
         let lists: Vec<_> = names.iter().map(|_| Arc::new(Lists::default())).collect();
-        let catalog = Catalog::build(options.naming, &names, &lists);
+        let catalog = Catalog::build(&options.rule(), &names, &lists);
         let shared = Shared {
             options,
             names,
@@ -166,7 +176,7 @@ impl Shared {
     /// Joins all lists again; tells which kinds are others now.
     pub(crate) fn rebuild(&self) -> Vec<Kind> {
         let lists: Vec<_> = self.links.iter().map(Link::lists).collect();
-        let new = Arc::new(Catalog::build(self.options.naming, &self.names, &lists));
+        let new = Arc::new(Catalog::build(&self.options.rule(), &self.names, &lists));
         let old = std::mem::replace(&mut *lock(&self.catalog), new.clone());
         Kind::ALL.into_iter().filter(|&kind| old.result(kind) != new.result(kind)).collect()
     }

@@ -117,7 +117,7 @@ impl Lifeline for Life {
         ending
     }
 
-    async fn close(mut self: Box<Self>, grace: Grace) -> Closed {
+    async fn close(&mut self, grace: Grace) -> Closed {
         let (step, is_gone) = self.descend(grace).await;
         self.hear_all().await;
         let ending = self.ending.clone().unwrap_or(Ending::Unknown);

@@ -1,7 +1,6 @@
 //! What a person writes and what comes of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
-
 mod files;
 mod layers;
 mod reference;

@@ -17,7 +17,7 @@ impl Driver {
             self.life.handle_event(Event::Demand, self.now);
         }
         match self.life.health() {
-            Health::Ready => self.transmit(waiting),
+            Health::Ready => self.transmit(*waiting),
             Health::Recovering => {
                 if let Err(waiting) = self.parked.push(waiting, self.now) {
                     let error = UpstreamError::QueueFull {
@@ -31,9 +31,9 @@ impl Driver {
         }
     }
 
-    pub(super) fn transmit(&mut self, waiting: Box<Waiting>) {
-        let Phase::Open(open) = &mut self.phase else { return self.refuse(*waiting) };
-        let Waiting { call, reply } = *waiting;
+    pub(super) fn transmit(&mut self, waiting: Waiting) {
+        let Phase::Open(open) = &mut self.phase else { return self.refuse(waiting) };
+        let Waiting { call, reply } = waiting;
         if self.shared.takes_off(call.id, Sent { reply, trace: call.trace }) {
             let request = Request {
                 id: call.id.into(),
@@ -83,7 +83,7 @@ impl Driver {
         match self.life.health() {
             Health::Ready => {
                 while let Some(waiting) = self.parked.pop() {
-                    self.transmit(waiting);
+                    self.transmit(*waiting);
                 }
             }
             Health::Tripped | Health::Stopped => {

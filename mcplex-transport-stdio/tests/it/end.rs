@@ -35,7 +35,7 @@ async fn connect_with_pid(script: &str) -> (Connection, Pid) {
 }
 
 async fn close(connection: Connection) -> Closed {
-    let Connection { outgoing, incoming, lifeline } = connection;
+    let Connection { outgoing, incoming, mut lifeline } = connection;
     drop((outgoing, incoming));
     soon(lifeline.close(QUICK)).await
 }
@@ -94,7 +94,7 @@ async fn what_a_dead_child_left_behind_is_ended_without_the_first_step() {
     let script = "sleep 100 & echo $! >&2; echo 1; exit 7";
     let (mut connection, grandchild) = connect_with_pid(script).await;
     assert_eq!(soon(connection.lifeline.ended()).await, Ending::Exited(7));
-    let Connection { outgoing, incoming, lifeline } = connection;
+    let Connection { outgoing, incoming, mut lifeline } = connection;
     drop((outgoing, incoming));
     let closed = soon(lifeline.close(Grace { eof: Duration::from_secs(1000), ..QUICK })).await;
     let expect = Closed { ending: Ending::Exited(7), step: CloseStep::Term, is_gone: true };

@@ -1,0 +1,93 @@
+//! `mcplex serve`: the gateway over HTTP.
+
+use crate::{
+    args::ServeOptions,
+    exit::{Code, Failure},
+    gateway::{self, Front},
+    port,
+    settings::{self, Settings},
+    signals::Signals,
+};
+use std::{future::Future, io::Write as _, net::SocketAddr, time::Duration};
+
+/// How long the last spans may take to leave.
+const FLUSH: Duration = Duration::from_secs(3);
+
+pub(crate) fn run(options: ServeOptions) -> Result<(), Failure> {
+    let settings = settings::load(&options.config, options.listen, &options.log)?;
+    run_gateway(&settings, async {
+        let listener = port::bind(settings.config().gateway.listen)?;
+        greet(&settings, listener.local_addr());
+        let front = Front { http: Some(listener), stdio: false };
+        gateway::run(&settings, front, Signals::listen()?).await
+    })
+}
+
+/// Runs a gateway on a runtime of its own, with logs and traces.
+pub(crate) fn run_gateway(
+    settings: &Settings,
+    gateway: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let telemetry = settings::install_telemetry(settings)?;
+    // One thread: the gateway waits for pipes and sockets, and hands almost every message from
+    // one to the other; a second thread would only add the cost of waking it.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            Failure::from_error(Code::Failed, "the runtime cannot be started", &error)
+        })?;
+    let result = runtime.block_on(gateway);
+    // A thread that waits for stdin of a terminal may wait for ever.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    if let Err(error) = telemetry.shutdown(FLUSH) {
+        tracing::warn!(%error, "some of the last spans are lost");
+    }
+    result
+}
+
+/// Says where clients connect and what to do next.
+fn greet(settings: &Settings, address: SocketAddr) {
+    let config = settings.config();
+    let url = format!("http://{address}{}", config.gateway.path);
+    let enabled = config.servers.iter().filter(|server| server.enabled).count();
+    let mut text = format!(
+        "mcplex {} serves {enabled} upstreams at\n\n    {url}\n\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    if !address.ip().is_loopback() {
+        text.push_str("Other machines can reach this address, and nothing asks who they are.\n\n");
+    }
+    match &settings.file {
+        Some(file) => text += &format!("The configuration is {}.\n", file.display()),
+        None => text += &demo(&url),
+    }
+    // Nobody may be there to read it.
+    let _is_read = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn demo(url: &str) -> String {
+    format!(
+        "There is no configuration yet, so these are two demo servers that are mcplex itself.
+
+Add it to your client (Claude Code, Cursor, VS Code and others read this form):
+
+    {{ \"mcpServers\": {{ \"mcplex\": {{ \"type\": \"http\", \"url\": \"{url}\" }} }} }}
+
+or:  claude mcp add --transport http mcplex {url}
+
+Then ask your client to
+  - call `add_note`, then `list_notes`
+  - call `crash`, and watch below how the server `fragile` is started again
+  - call `crash` six times within a minute, and watch its breaker trip
+
+Next: write your own servers into mcplex.toml, then run `mcplex serve -c mcplex.toml`:
+
+    [[servers]]
+    name = \"files\"
+    command = \"npx\"
+    args = [\"-y\", \"@modelcontextprotocol/server-filesystem\", \".\"]
+
+`mcplex check` says what it would run; Ctrl-C ends mcplex and all its servers.
+
+"
+    )
+}

@@ -1,0 +1,147 @@
+//! Runs the gateway: listeners in front, upstreams behind, signals above.
+//!
+//! | state | what runs | leaves by |
+//! | --- | --- | --- |
+//! | serving | listeners, upstreams | the first stop signal, or the client on stdin leaving |
+//! | draining | calls in flight, upstreams | the last call, or the drain's end |
+//! | ending | the ends of all upstreams | nothing being left |
+//!
+//! A second stop signal leaves any of them at once: every process group is killed.
+
+use crate::{
+    exit::{Code, Failure},
+    settings::Settings,
+    signals::{Asked, Signals},
+    wire::{self, Upstreams},
+};
+use mcplex_proto::upstream::{Health, Upstream as _};
+use mcplex_supervisor::Handle;
+use mcplex_transport_http::HttpListener;
+use mcplex_transport_stdio::{process_input, process_output, serve_stdio};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+
+/// What the gateway listens at.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) http: Option<HttpListener>,
+    pub(crate) stdio: bool,
+}
+
+/// How much longer than its steps the end of an upstream may take, for a busy host.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// Serves until it is told to stop, and ends everything it started.
+pub(crate) async fn run(
+    settings: &Settings,
+    front: Front,
+    mut signals: Signals,
+) -> Result<(), Failure> {
+    let config = settings.config();
+    let upstreams = wire::start(config, seed()).map_err(|error| {
+        Failure::from_error(Code::Configuration, "a server cannot be started", &error)
+    })?;
+    let (stop, stopping) = watch::channel(false);
+    let mut listeners = listen(settings, front, &upstreams, &stopping)?;
+    // Serving: until a listener ends (the client on stdin left) or somebody asks for the end.
+    loop {
+        tokio::select! {
+            Some(_) = listeners.join_next() => break,
+            asked = signals.next() => match asked {
+                Asked::Reset => reset(&upstreams.handles).await,
+                Asked::Stop(name, _) => {
+                    tracing::info!(signal = name, "draining; a second signal ends at once");
+                    break;
+                }
+            },
+        }
+    }
+    stop.send_replace(true);
+    let end = async {
+        while listeners.join_next().await.is_some() {}
+        end_all(upstreams, wire::longest_end(config) + SLACK).await;
+    };
+    tokio::select! {
+        () = end => Ok(()),
+        code = second(&mut signals) => {
+            // Dropping the tasks kills every process group.
+            Err(Failure::new(code, String::new()))
+        }
+    }
+}
+
+fn listen(
+    settings: &Settings,
+    front: Front,
+    upstreams: &Upstreams,
+    stopping: &watch::Receiver<bool>,
+) -> Result<JoinSet<()>, Failure> {
+    let mut listeners = JoinSet::new();
+    let gateway = Arc::new(upstreams.router.clone());
+    if let Some(http) = front.http {
+        let options = wire::http_options(settings.config());
+        let stop = stopped(stopping.clone());
+        let gateway = Arc::clone(&gateway);
+        listeners.spawn(async move { http.serve(gateway, options, stop).await });
+    }
+    if front.stdio {
+        let pipe =
+            |error| Failure::from_error(Code::Failed, "stdin or stdout is not usable", &error);
+        let (input, output) = (process_input().map_err(pipe)?, process_output().map_err(pipe)?);
+        let options = mcplex_transport_stdio::Options::default();
+        let stop = stopped(stopping.clone());
+        listeners.spawn(async move {
+            let left = serve_stdio(gateway, input, output, options, stop).await;
+            tracing::info!(?left, "the client on stdin has left");
+        });
+    }
+    Ok(listeners)
+}
+
+/// Resolves when the end has begun.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is an end too.
+    let _is_told = stopping.wait_for(|stop| *stop).await.is_ok();
+}
+
+async fn second(signals: &mut Signals) -> Code {
+    loop {
+        if let Asked::Stop(_, code) = signals.next().await {
+            return code;
+        }
+    }
+}
+
+/// Starts every tripped upstream again.
+async fn reset(handles: &[Handle]) {
+    for handle in handles {
+        if handle.status().health == Health::Tripped {
+            handle.reset().await;
+        }
+    }
+}
+
+/// Ends all upstreams side by side.
+async fn end_all(mut upstreams: Upstreams, limit: Duration) {
+    let mut asking = JoinSet::new();
+    for handle in upstreams.handles.drain(..) {
+        asking.spawn(async move { handle.shutdown().await });
+    }
+    let mut left = asking.len();
+    let gone = async {
+        while asking.join_next().await.is_some() {}
+        // The router's own task never ends by itself.
+        while left > 0 && upstreams.tasks.join_next().await.is_some() {
+            left -= 1;
+        }
+    };
+    if timeout(limit, gone).await.is_err() {
+        tracing::error!("not every upstream could be ended in time; what is left is killed");
+    }
+}
+
+/// Jitter of this start; the address of a fresh allocation and the process differ enough.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

@@ -1,0 +1,157 @@
+//! The one place that knows every implementation: turns words of the configuration into options,
+//! and joins transports, supervisors and router.
+
+use crate::clock::TokioClock;
+use mcplex_config::{Config, Server, Supervise};
+use mcplex_proto::{
+    raw::Raw,
+    transport::Grace,
+    upstream::{BadName, UpstreamName},
+};
+use mcplex_router::{DownReply, Naming, Router};
+use mcplex_supervisor::{Handle, Options, ProbeOptions, Spec, supervise};
+use mcplex_transport_stdio::{Command, StdioTransport};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+
+/// Everything that runs behind the listeners.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    pub(crate) router: Router,
+    pub(crate) handles: Vec<Handle>,
+    /// One task per upstream, and the router's own.
+    pub(crate) tasks: JoinSet<()>,
+}
+
+/// Starts every enabled upstream of the configuration.
+pub(crate) fn start(config: &Config, seed: u64) -> Result<Upstreams, BadName> {
+    let servers: Vec<_> = config.servers.iter().filter(|server| server.enabled).collect();
+    let names: Vec<_> =
+        servers.iter().map(|server| UpstreamName::new(&server.name)).collect::<Result<_, _>>()?;
+    let router = Router::new(router_options(config), names.clone(), Arc::new(TokioClock));
+    let mut tasks = JoinSet::new();
+    let mut handles = Vec::with_capacity(servers.len());
+    for (index, (server, name)) in servers.into_iter().zip(names).enumerate() {
+        let spec = Spec {
+            name: name.clone(),
+            transport: Arc::new(StdioTransport::new(command(server, name))),
+            options: options(&server.supervise),
+            capabilities: capabilities(),
+            client_info: Raw::of(&json!({
+                "name": config.gateway.name,
+                "version": env!("CARGO_PKG_VERSION"),
+            })),
+            seed: seed.wrapping_add(index as u64),
+        };
+        let (handle, task) = supervise(spec, router.events(index));
+        router.attach(index, Arc::new(handle.clone()));
+        tasks.spawn(task);
+        handles.push(handle);
+    }
+    let running = router.clone();
+    tasks.spawn(async move { running.run().await });
+    Ok(Upstreams { router, handles, tasks })
+}
+
+/// What upstreams are told a client can do: all that can be carried. Whether the client of a call
+/// can is known only then, and a request it cannot answer is refused then.
+fn capabilities() -> Raw {
+    Raw::of(&json!({
+        "roots": { "listChanged": true },
+        "sampling": { "tools": {}, "context": {} },
+        "elicitation": { "form": {}, "url": {} },
+    }))
+}
+
+/// The child that a server's entry describes.
+pub(crate) fn command(server: &Server, name: UpstreamName) -> Command {
+    Command {
+        env: server.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        cwd: server.cwd.clone(),
+        max_line: server.supervise.max_line,
+        stderr_lines: server.supervise.stderr_lines,
+        ..Command::new(name, &server.command).with_args(server.args.clone())
+    }
+}
+
+fn router_options(config: &Config) -> mcplex_router::Options {
+    mcplex_router::Options {
+        name: config.gateway.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        naming: match config.router.naming {
+            mcplex_config::Naming::Prefix => Naming::Prefix,
+            mcplex_config::Naming::OnCollision => Naming::OnCollision,
+            mcplex_config::Naming::None => Naming::None,
+        },
+        separator: config.router.separator.clone(),
+        list_changed_interval: config.router.list_changed_interval,
+        down_reply: match config.router.down_reply {
+            mcplex_config::DownReply::Result => DownReply::Result,
+            mcplex_config::DownReply::Error => DownReply::Error,
+        },
+        ..mcplex_router::Options::default()
+    }
+}
+
+fn options(words: &Supervise) -> Options {
+    Options {
+        handshake_timeout: words.handshake_timeout,
+        call_timeout: words.call_timeout,
+        queue_limit: words.queue_limit,
+        queue_wait: words.queue_wait,
+        max_deaths: words.max_deaths,
+        window: words.window,
+        max_run: words.max_run,
+        stable_after: words.stable_after,
+        backoff_first: words.backoff_first,
+        backoff_factor: words.backoff_factor,
+        backoff_max: words.backoff_max,
+        cooldown_first: words.cooldown_first,
+        cooldown_factor: words.cooldown_factor,
+        cooldown_max: words.cooldown_max,
+        cooldown_permanent: words.cooldown_permanent,
+        cooldown_jitter: percent(words.cooldown_jitter),
+        cooldown_never: words.cooldown_never,
+        probation: words.probation,
+        auto_trials: words.auto_trials,
+        grace: Grace { eof: words.grace_eof, term: words.grace_term, kill: words.grace_kill },
+        close_recheck: words.close_recheck,
+        probe: words.probe.then_some(ProbeOptions {
+            every: words.probe_every,
+            timeout: words.probe_timeout,
+            misses: words.probe_misses,
+        }),
+        write_stall: words.write_stall,
+    }
+}
+
+/// The configuration checks that it is between 0 and 1.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the value is between 0 and 100"
+)]
+fn percent(part: f64) -> u32 {
+    (part.clamp(0.0, 1.0) * 100.0).round() as u32
+}
+
+/// What the HTTP listener is told.
+pub(crate) fn http_options(config: &Config) -> mcplex_transport_http::Options {
+    mcplex_transport_http::Options {
+        path: config.gateway.path.clone(),
+        allowed_hosts: config.gateway.allowed_hosts.clone(),
+        allowed_origins: config.gateway.allowed_origins.clone(),
+        max_body: config.gateway.max_body,
+        max_sessions: config.gateway.max_sessions,
+        session_idle: config.gateway.session_idle,
+        drain: config.gateway.drain,
+        ..mcplex_transport_http::Options::default()
+    }
+}
+
+/// The longest that ending all upstreams may take: they end side by side.
+pub(crate) fn longest_end(config: &Config) -> Duration {
+    let of = |words: &Supervise| words.grace_eof + words.grace_term + words.grace_kill;
+    config.servers.iter().map(|server| of(&server.supervise)).max().unwrap_or_default()
+}
