@@ -83,6 +83,7 @@ fn server(
     };
     let kind = entry.remove("type");
     let kind = kind.as_ref().and_then(Value::as_str).unwrap_or("stdio");
+    let disabled = disabled || entry.get("enabled").and_then(Value::to_bool) == Some(false);
     if entry.contains_key("url") || kind != "stdio" {
         if disabled {
             warnings

@@ -33,8 +33,10 @@ pub struct Gateway {
     #[serde(deserialize_with = "unit::url_path")]
     pub path: String,
     /// Host headers that are accepted besides those of loopback and of `listen`.
+    #[serde(deserialize_with = "unit::hosts")]
     pub allowed_hosts: Vec<String>,
     /// Origin headers that are accepted besides those of loopback.
+    #[serde(deserialize_with = "unit::origins")]
     pub allowed_origins: Vec<String>,
     /// The longest body of a request, in bytes.
     #[serde(deserialize_with = "unit::size")]

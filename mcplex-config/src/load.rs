@@ -29,14 +29,15 @@ impl Config {
         let has_file = sources.document.is_some();
         let layers = Layers::new(sources, &mut warnings)?;
         layers.check_sections()?;
+        let supervise: Supervise = layers.section("supervise")?;
+        layers.check_supervise(&supervise, &["supervise"], "supervise")?;
         let config = Self {
             gateway: layers.section("gateway")?,
             router: layers.section("router")?,
             telemetry: layers.section("telemetry")?,
-            supervise: layers.section::<Supervise>("supervise")?,
+            supervise,
             servers: server::read(&layers, &layers.table("supervise"))?,
         };
-        layers.check_supervise(&config.supervise, &["supervise"], "supervise")?;
         check::warnings(&config, has_file, &mut warnings);
         let settings = loaded::settings(&layers);
         Ok(Loaded { config, warnings, settings })
@@ -86,8 +87,9 @@ impl Layers {
         match file.settings.keys().find(|key| !known().any(|known| known == *key)) {
             None => Ok(()),
             Some(key) => {
-                let hint = match nearest(key, known()) {
+                let hint = match nearest(key, known().chain(["mcpServers"])) {
                     Some("servers") => "did you mean `[[servers]]`?".to_owned(),
+                    Some("mcpServers") => "did you mean `mcpServers`?".to_owned(),
                     Some(meant) => format!("did you mean `[{meant}]`?"),
                     None => {
                         let known: Vec<_> = known().collect();

@@ -3,7 +3,11 @@
 //! What only changed comfort becomes a warning. What kept somebody out is an error as long as it
 //! is in force: to go on without it would open what a person had closed.
 
-use crate::{ConfigError, document::Parsed, server::remote};
+use crate::{
+    ConfigError,
+    document::Parsed,
+    server::{label, remote},
+};
 use figment::value::{Dict, Value};
 
 /// Sections that are gone.
@@ -28,6 +32,7 @@ pub(crate) fn convert(
 ) -> Result<(), Box<ConfigError>> {
     locks(parsed)?;
     let file = parsed.name().to_owned();
+    let mut remotes = Vec::new();
     let mut gone = |key: &str| {
         warnings.push(format!("{file}: `{key}` of the original mcplex has no effect here"));
     };
@@ -48,15 +53,20 @@ pub(crate) fn convert(
         gone("gateway.api_key");
     }
     if let Some(Value::Array(_, servers)) = parsed.settings.get_mut("servers") {
-        for server in servers {
+        for (index, server) in servers.iter_mut().enumerate() {
+            let label = label(index, server);
             let Value::Dict(_, server) = server else { continue };
+            if server.contains_key("url") {
+                remotes.push(format!("{file}: `{label}` is remote and disabled; it is left out"));
+            }
             for key in SERVER_KEYS.into_iter().chain(SERVER_LOCKS) {
                 if server.remove(key).is_some() {
-                    gone(&format!("servers.{key}"));
+                    gone(&format!("{label}.{key}"));
                 }
             }
         }
     }
+    warnings.append(&mut remotes);
     Ok(())
 }
 
@@ -64,9 +74,9 @@ pub(crate) fn convert(
 fn locks(parsed: &Parsed) -> Result<(), Box<ConfigError>> {
     let lost = |path: &[&str], key: &str| {
         ConfigError::new(
-            format!("`{key}` restricted access in the original mcplex and is not supported"),
+            format!("`{key}` is a protection of the original mcplex that is not supported"),
             parsed.place(path, key),
-            "remove it if the tools may be reached without it, or put something in front that asks",
+            "remove it if you can do without, or put something in front of mcplex that has it",
         )
     };
     if parsed.settings.get("gateway").is_some_and(|gateway| in_force(gateway.find_ref("api_key"))) {
@@ -81,21 +91,22 @@ fn locks(parsed: &Parsed) -> Result<(), Box<ConfigError>> {
     }
     let Some(Value::Array(_, servers)) = parsed.settings.get("servers") else { return Ok(()) };
     for (index, server) in servers.iter().enumerate() {
-        let index = index.to_string();
+        let (label, index) = (label(index, server), index.to_string());
         for key in SERVER_LOCKS {
             if in_force(server.find_ref(key)) {
-                return Err(lost(&["servers", &index, key], &format!("servers.{key}")));
+                return Err(lost(&["servers", &index, key], &format!("{label}.{key}")));
             }
         }
-        let disabled = server.find_ref("enabled").and_then(Value::to_bool) == Some(false);
-        if server.find_ref("url").is_some() && !disabled {
-            return Err(remote(
-                "servers",
-                parsed.place(&["servers", &index, "url"], "servers.url"),
-            ));
+        if server.find_ref("url").is_some() && !is_disabled(server) {
+            let key = format!("{label}.url");
+            return Err(remote(&label, parsed.place(&["servers", &index, "url"], &key)));
         }
     }
     Ok(())
+}
+
+fn is_disabled(server: &Value) -> bool {
+    server.find_ref("enabled").and_then(Value::to_bool) == Some(false)
 }
 
 /// Whether a restriction restricts anything.

@@ -30,9 +30,9 @@ fn enabled_by_default() -> bool {
     true
 }
 
-/// What a server is called in errors: by its name, or by its number where it has none.
+/// What a server is called in errors: by its name, or by its number where it has no usable one.
 pub(crate) fn label(index: usize, server: &Value) -> String {
-    match server.find_ref("name").and_then(Value::as_str) {
+    match server.find_ref("name").and_then(Value::as_str).filter(|name| is_name(name)) {
         Some(name) => format!("servers.{name}"),
         None => format!("servers[{index}]"),
     }
@@ -49,44 +49,71 @@ pub(crate) fn remote(key: &str, place: Place) -> Box<ConfigError> {
 }
 
 /// The tables of all servers, checked each and against each other.
-pub(crate) fn read(layers: &Layers, defaults: &Dict) -> Result<Vec<Server>, Box<ConfigError>> {
-    let mut servers: Vec<Server> = Vec::new();
+pub(crate) fn read(layers: &Layers, global: &Dict) -> Result<Vec<Server>, Box<ConfigError>> {
+    let mut servers = Vec::new();
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for (index, value) in layers.servers()?.iter().enumerate() {
-        let number = index.to_string();
-        let label = label(index, value);
-        let wrong = |step: &str, what: String, hint: &str| {
-            let key = format!("{label}.{step}");
-            let place = layers.file_place(&["servers", &number, step], &key);
-            ConfigError::new(format!("`{key}`: {what}"), place, hint)
-        };
-        let table: Table = value
-            .deserialize()
-            .map_err(|error| layers.translate(&error, &["servers", &number], &label))?;
-        name(&table.name).map_err(|(what, hint)| wrong("name", what, hint))?;
-        if let Some(first) = servers.iter().position(|server| server.name == table.name) {
+        // One that is in use was refused; one that is not keeps its place, which lines are found by.
+        if value.find_ref("url").is_some() {
+            continue;
+        }
+        let server = one(layers, global, index, value)?;
+        if let Some(first) = names.insert(server.name.clone(), index) {
             let first = layers.file_place(&["servers", &first.to_string(), "name"], "");
             let what = format!("the name is taken by the server at {first}");
-            return Err(wrong("name", what, "give each server a name of its own"));
+            let own = "give each server a name of its own";
+            return Err(wrong(layers, index, value, "name", &what, own));
         }
-        let program = "give the program that speaks MCP on its stdin and stdout";
-        if table.command.trim().is_empty() {
-            return Err(wrong("command", "expected a program, found nothing".into(), program));
-        }
-        if [&table.command].into_iter().chain(&table.args).any(|text| text.contains('\0')) {
-            return Err(wrong("command", "a NUL cannot be passed to a program".into(), program));
-        }
-        let bad = |(name, value): &(&String, &String)| {
-            name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
-        };
-        if let Some((name, _)) = table.env.iter().find(bad) {
-            let hint = "names have no `=`, and neither names nor values have a NUL";
-            return Err(wrong("env", format!("{name:?} cannot be a variable"), hint));
-        }
-        let supervise = supervise(layers, value, defaults, &number, &label)?;
-        let Table { name, command, args, env, cwd, enabled, _supervise: IgnoredAny } = table;
-        servers.push(Server { name, command, args, env, cwd, enabled, supervise });
+        servers.push(server);
     }
     Ok(servers)
+}
+
+fn one(
+    layers: &Layers,
+    global: &Dict,
+    index: usize,
+    value: &Value,
+) -> Result<Server, Box<ConfigError>> {
+    let (label, number) = (label(index, value), index.to_string());
+    let wrong = |step, what: &str, hint| Err(wrong(layers, index, value, step, what, hint));
+    let Table { name, command, args, env, cwd, enabled, _supervise: IgnoredAny } = value
+        .deserialize()
+        .map_err(|error| layers.translate(&error, &["servers", &number], &label))?;
+    if !is_name(&name) {
+        let what = format!("expected 1 to {MAX_NAME} letters, digits, `_` or `-`, found {name:?}");
+        let hint = "it becomes part of tool names; put `-` where there is a space";
+        return wrong("name", &what, hint);
+    }
+    if command.trim().is_empty() || command.contains('\0') {
+        let hint = "give the program that speaks MCP on its stdin and stdout";
+        return wrong("command", "expected the name or path of a program", hint);
+    }
+    if args.iter().any(|text| text.contains('\0')) {
+        return wrong("args", "a NUL cannot be passed to a program", "take it out");
+    }
+    let bad = |(name, value): &(&String, &String)| {
+        name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
+    };
+    if let Some((name, _)) = env.iter().find(bad) {
+        let hint = "names have no `=`, and neither names nor values have a NUL";
+        return wrong("env", &format!("{name:?} cannot be a variable"), hint);
+    }
+    let supervise = supervise(layers, value, global, &number, &label)?;
+    Ok(Server { name, command, args, env, cwd, enabled, supervise })
+}
+
+fn wrong(
+    layers: &Layers,
+    index: usize,
+    server: &Value,
+    step: &str,
+    what: &str,
+    hint: &str,
+) -> Box<ConfigError> {
+    let key = format!("{}.{step}", label(index, server));
+    let place = layers.file_place(&["servers", &index.to_string(), step], &key);
+    ConfigError::new(format!("`{key}`: {what}"), place, hint)
 }
 
 /// `[supervise]` with the server's own table over it.
@@ -118,12 +145,6 @@ fn supervise(
     Ok(supervise)
 }
 
-fn name(name: &str) -> Result<(), (String, &'static str)> {
-    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_name_byte) {
-        return Ok(());
-    }
-    Err((
-        format!("expected 1 to {MAX_NAME} letters, digits, `_` or `-`, found {name:?}"),
-        "it becomes part of tool names; put `-` where there is a space",
-    ))
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_name_byte)
 }

@@ -37,7 +37,8 @@ impl Layers {
             }
             Kind::UnknownVariant(found, known) => {
                 let known: Vec<_> = known.iter().map(|known| format!("{known:?}")).collect();
-                let what = format!("`{key}`: expected {}, found {found:?}", known.join(" or "));
+                let known = known.join(", ");
+                let what = format!("`{key}`: expected one of {known}, found {found:?}");
                 (what, self.hint(&full))
             }
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
@@ -87,6 +88,7 @@ fn plain(expected: &str) -> &str {
         "a sequence" => "a list of texts",
         "a map" => "a table of texts",
         _ if expected.starts_with("struct ") => "a table",
+        _ if expected.starts_with("enum ") => "a text",
         _ => expected,
     }
 }

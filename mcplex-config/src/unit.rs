@@ -45,6 +45,21 @@ pub(crate) fn url_path<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::
     })
 }
 
+/// Values of a Host header.
+pub(crate) fn hosts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let is_host = |text: &String| !text.is_empty() && !text.contains(['/', ' ', '*', '@']);
+    list(from, "hosts such as \"mcp.example\" or \"mcp.example:3100\"", is_host)
+}
+
+/// Values of an Origin header.
+pub(crate) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    list(from, "origins such as \"https://chat.example\", without a path", |text| {
+        text.split_once("://").is_some_and(|(scheme, host)| {
+            !scheme.is_empty() && !host.is_empty() && !host.contains(['/', ' ', '*', '@'])
+        })
+    })
+}
+
 /// A text that is not empty.
 pub(crate) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     parse(from, "a text that is not empty", |text| {
@@ -126,6 +141,18 @@ fn parse_size(text: &str) -> Option<usize> {
         _ => return None,
     };
     number.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+fn list<'de, D: Deserializer<'de>>(
+    from: D,
+    expected: &'static str,
+    fits: impl Fn(&String) -> bool,
+) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    match texts.iter().find(|text| !fits(text)) {
+        Some(odd) => Err(D::Error::invalid_value(Unexpected::Str(odd), &expected)),
+        None => Ok(texts),
+    }
 }
 
 fn number<'de, D: Deserializer<'de>>(from: D, expected: &'static str) -> Result<u32, D::Error> {

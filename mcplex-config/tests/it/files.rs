@@ -63,8 +63,8 @@ blocked_tools = []
         "gateway.hot_reload",
         "router.mode",
         "gateway.api_key",
-        "servers.transport",
-        "servers.blocked_tools",
+        "servers.a.transport",
+        "servers.a.blocked_tools",
     ];
     assert_eq!(keys, expected);
 }

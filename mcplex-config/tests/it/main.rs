@@ -1,6 +1,6 @@
 //! What a person writes and what comes of it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+mod errors;
 mod files;
 mod layers;
 mod reference;
@@ -27,11 +27,12 @@ fn with_env<const N: usize>(sources: Sources, env: [(&str, &str); N]) -> Sources
     Sources { env, ..sources }
 }
 
+#[expect(clippy::panic, reason = "a test that cannot go on fails here")]
 fn load(sources: Sources) -> Loaded {
     Config::load(sources).unwrap_or_else(|error| panic!("{}", show(&error)))
 }
 
 /// An error as the command line would show it.
 fn show(error: &ConfigError) -> String {
-    format!("{}: {} | {}", error.place, error.what, error.hint)
+    format!("{error}\nhint: {}", error.hint)
 }
