@@ -57,7 +57,6 @@ impl Breaker {
         options: &Options,
         now: Time,
     ) -> Option<TripCause> {
-        self.forget_old(options, now);
         while self.deaths.len() > options.max_deaths as usize {
             self.deaths.pop_front();
         }
@@ -145,10 +144,6 @@ impl Breaker {
     /// Trips since the last stable life or reset.
     pub(crate) fn trips(&self) -> u32 {
         self.trips
-    }
-
-    fn forget_old(&mut self, options: &Options, now: Time) {
-        self.deaths.retain(|death| now.since(*death) < options.window);
     }
 }
 

@@ -36,15 +36,17 @@
 //!    deadline: nothing is stuck.
 //! 8. The same options, seed and events give the same actions.
 
+mod view;
+
 use crate::{
     backoff::{Backoff, Jitter},
-    breaker::{Breaker, Death, TripCause},
+    breaker::{Breaker, Death},
     event::{Action, Event, Failure, Note},
     options::Options,
     state::{Next, NextTrial, Standing, State, Why},
     time::Time,
 };
-use mcplex_proto::upstream::{Health, Incarnation};
+use mcplex_proto::upstream::Incarnation;
 use std::{collections::VecDeque, time::Duration};
 
 /// How many notes wait to be taken; one `handle_*` makes three at most, older ones are dropped.
@@ -105,10 +107,9 @@ impl Life {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
-        // Each turn leaves a state or a standing, and the longest way is probation, new, stable.
-        while let Some((due, why)) = self.poll_timeout()
-            && due <= now
-        {
+        // The longest way in one moment: probation, new, stable.
+        for _ in 0..3 {
+            let Some((_, why)) = self.poll_timeout().filter(|(due, _)| *due <= now) else { return };
             match why {
                 Why::Handshake => self.failed(Failure::Death, now),
                 Why::Probation | Why::Stable => self.mature(now),
@@ -145,85 +146,6 @@ impl Life {
     #[must_use]
     pub fn poll_note(&mut self) -> Option<Note> {
         self.notes.pop_front()
-    }
-
-    /// How it is, in one word.
-    ///
-    /// What is still being ended is as good as what follows it.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        match self.state {
-            State::Ready { .. } => Health::Ready,
-            State::Stopped | State::Stopping { next: Next::Stopped, .. } => Health::Stopped,
-            State::Open { .. } | State::Stopping { next: Next::Open { .. }, .. } => Health::Tripped,
-            State::Starting { .. } | State::Backoff { .. } | State::Stopping { .. } => {
-                Health::Recovering
-            }
-        }
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Its limits.
-    #[must_use]
-    pub fn options(&self) -> &Options {
-        &self.options
-    }
-
-    /// The current life or the last one; 0 before the first.
-    #[must_use]
-    pub fn incarnation(&self) -> Incarnation {
-        self.incarnation
-    }
-
-    /// Deaths in the window that ends now.
-    #[must_use]
-    pub fn deaths(&self, now: Time) -> u32 {
-        self.breaker.deaths(&self.options, now)
-    }
-
-    /// Lives in a row that ended before they were stable.
-    #[must_use]
-    pub fn run(&self) -> u32 {
-        self.breaker.run()
-    }
-
-    /// Trips since the last stable life or reset.
-    #[must_use]
-    pub fn trips(&self) -> u32 {
-        self.breaker.trips()
-    }
-
-    /// Why the breaker is open or on trial, if it is.
-    #[must_use]
-    pub fn tripped_by(&self) -> Option<TripCause> {
-        self.breaker.open()
-    }
-
-    /// What kind of failure ended the last life that failed.
-    #[must_use]
-    pub fn last_failure(&self) -> Option<Failure> {
-        self.last_failure
-    }
-
-    /// When a life may begin next, with or without a caller; none while there is one.
-    #[must_use]
-    pub fn retry_at(&self) -> Option<Time> {
-        match self.state {
-            State::Backoff { until } => Some(until),
-            State::Open { trial: NextTrial::At(time) | NextTrial::OnDemand { from: time } } => {
-                Some(time)
-            }
-            State::Open { trial: NextTrial::Never }
-            | State::Stopped
-            | State::Starting { .. }
-            | State::Ready { .. }
-            | State::Stopping { .. } => None,
-        }
     }
 }
 

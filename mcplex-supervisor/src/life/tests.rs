@@ -2,6 +2,8 @@ use super::{
     world::{Script, World},
     *,
 };
+use crate::breaker::TripCause;
+use mcplex_proto::upstream::Health;
 
 const HOUR: u64 = 3_600_000;
 const NEVER: fn() -> Options = || Options { cooldown_never: true, ..Options::default() };
@@ -319,6 +321,20 @@ fn an_exit_in_the_same_tick_as_a_stop_is_no_death() {
     assert_eq!((life.poll_note(), life.deaths(Time(0))), (None, 0));
     life.handle_event(GONE_1, Time(0));
     assert_eq!(life.state(), &State::Stopped);
+}
+
+#[test]
+fn one_incarnation_dies_once_and_an_earlier_one_changes_nothing() {
+    let mut life = after(&[Event::Start, DEATH_1, DEATH_1, GONE_1], Options::default());
+    assert_eq!(life.deaths(Time(0)), 1);
+    let (due, _) = life.poll_timeout().unwrap();
+    life.handle_timeout(due);
+    assert_eq!(life.incarnation(), Incarnation(2));
+    let before = life.clone();
+    for late in [Event::Connected(FIRST), DEATH_1, GONE_1, Event::NotGone { incarnation: FIRST }] {
+        life.handle_event(late, due);
+        assert_eq!(life, before, "{late:?}");
+    }
 }
 
 #[test]

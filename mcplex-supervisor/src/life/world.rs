@@ -1,6 +1,7 @@
 //! A host in virtual time: starts what a [`Life`] asks for, and fails as its script says.
 
 use super::*;
+use crate::breaker::TripCause;
 use std::collections::BTreeMap;
 
 /// How one incarnation behaves; all times in milliseconds.
@@ -111,9 +112,8 @@ impl World {
     }
 
     pub(super) fn trips(&self) -> Vec<TripCause> {
-        let cause = |(_, note): &(Time, Note)| match note {
-            Note::Tripped { cause, .. } => Some(*cause),
-            _ => None,
+        let cause = |(_, note): &(Time, Note)| {
+            if let Note::Tripped { cause, .. } = note { Some(*cause) } else { None }
         };
         self.notes.iter().filter_map(cause).collect()
     }

@@ -1,0 +1,91 @@
+//! What others may know of a life.
+
+use super::{Life, Options};
+use crate::{
+    breaker::TripCause,
+    event::Failure,
+    state::{Next, NextTrial, State},
+    time::Time,
+};
+use mcplex_proto::upstream::{Health, Incarnation};
+
+impl Life {
+    /// How it is, in one word.
+    ///
+    /// What is still being ended is as good as what follows it.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match self.state {
+            State::Ready { .. } => Health::Ready,
+            State::Stopped | State::Stopping { next: Next::Stopped, .. } => Health::Stopped,
+            State::Open { .. } | State::Stopping { next: Next::Open { .. }, .. } => Health::Tripped,
+            State::Starting { .. } | State::Backoff { .. } | State::Stopping { .. } => {
+                Health::Recovering
+            }
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The current life or the last one; 0 before the first.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Deaths in the window that ends now.
+    #[must_use]
+    pub fn deaths(&self, now: Time) -> u32 {
+        self.breaker.deaths(&self.options, now)
+    }
+
+    /// Lives in a row that ended before they were stable.
+    #[must_use]
+    pub fn run(&self) -> u32 {
+        self.breaker.run()
+    }
+
+    /// Trips since the last stable life or reset.
+    #[must_use]
+    pub fn trips(&self) -> u32 {
+        self.breaker.trips()
+    }
+
+    /// Why the breaker is open or on trial, if it is.
+    #[must_use]
+    pub fn tripped_by(&self) -> Option<TripCause> {
+        self.breaker.open()
+    }
+
+    /// What kind of failure ended the last life that failed.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<Failure> {
+        self.last_failure
+    }
+
+    /// When a life may begin next, with or without a caller; none while there is one.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Time> {
+        match self.state {
+            State::Backoff { until } => Some(until),
+            State::Open { trial: NextTrial::At(time) | NextTrial::OnDemand { from: time } } => {
+                Some(time)
+            }
+            State::Open { trial: NextTrial::Never }
+            | State::Stopped
+            | State::Starting { .. }
+            | State::Ready { .. }
+            | State::Stopping { .. } => None,
+        }
+    }
+}
