@@ -36,7 +36,7 @@ async fn a_child_is_heard_in_order_and_garbage_is_passed_over() {
         printf '%s\r\n' '{"jsonrpc":"2.0","method":"a"}'
         printf 'npm notice\n\377\376\n\n'
         printf '%s' '{"jsonrpc":"2.0","method":"b"}'"#;
-    let Connection { outgoing, mut incoming, lifeline } = connect(script).await;
+    let Connection { outgoing, mut incoming, mut lifeline } = connect(script).await;
     let mut heard = Vec::new();
     for _ in 0..5 {
         match soon(incoming.next()).await {
@@ -64,7 +64,7 @@ async fn a_child_that_never_ends_a_line_is_given_up() {
 
 #[tokio::test]
 async fn a_large_message_goes_through_whole() {
-    let Connection { mut outgoing, mut incoming, lifeline } = connect("exec cat").await;
+    let Connection { mut outgoing, mut incoming, mut lifeline } = connect("exec cat").await;
     let text = "x".repeat(3 << 20);
     let said = [note("before"), note(&text), note("after")];
     let write = async {
@@ -88,7 +88,7 @@ async fn a_large_message_goes_through_whole() {
 
 #[tokio::test]
 async fn a_child_that_does_not_read_holds_back_its_caller_and_not_the_close() {
-    let Connection { mut outgoing, incoming, lifeline } = connect("exec sleep 100").await;
+    let Connection { mut outgoing, incoming, mut lifeline } = connect("exec sleep 100").await;
     let text = "x".repeat(10_000);
     let mut accepted = 0;
     let pause = Duration::from_millis(200);
