@@ -6,7 +6,7 @@ use futures_channel::mpsc;
 use futures_util::StreamExt as _;
 use mcplex_proto::{
     downstream::{Client, Gateway, Session},
-    message::{Notification, Request, Response},
+    message::{Message, Notification, Request, Response},
     raw::Raw,
     version::Version,
 };
@@ -25,6 +25,9 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+
+/// Far smaller than the bounds of what waits, so that those are met.
+const PIPE: usize = 16 * 1024;
 
 /// A gateway that notes what happens and answers `hold` only once it is told `release`.
 pub(crate) struct World {
@@ -111,8 +114,8 @@ struct Scene {
 impl Scene {
     fn new(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         let (world, events) = World::new();
-        let (write, input) = duplex(1000);
-        let (output, read) = duplex(1000);
+        let (write, input) = duplex(PIPE);
+        let (output, read) = duplex(PIPE);
         let door = Arc::new(Door(Arc::clone(&world)));
         let mut served = JoinSet::new();
         served.spawn(serve_stdio(door, input, output, options, stop));
@@ -269,17 +272,15 @@ async fn a_client_that_does_not_read_gets_no_new_answers_and_is_out_of_reach_in_
         assert!(asked < 1000, "nothing holds the client back");
     }
     let client = scene.world.client.lock().unwrap().clone().unwrap();
-    let note = || {
-        let params = serde_json::json!({ "text": "x".repeat(1 << 20) });
-        Notification::new("note", Some(Raw::of(&params))).into()
-    };
-    let reached = (0..100).take_while(|_| client.send(note(), None)).count();
+    let params = serde_json::json!({ "text": "x".repeat(1 << 20) });
+    let note = Message::from(Notification::new("note", Some(Raw::of(&params))));
+    let reached = (0..100).take_while(|_| client.send(note.clone(), None)).count();
     assert!((50..70).contains(&reached), "{reached}");
     // Once it reads again, everything comes.
     for _ in 0..reached + 10 {
         assert!(!scene.hear().await.is_empty());
     }
-    assert!(client.send(note(), None));
+    assert!(client.send(note, None));
 }
 
 #[tokio::test]
