@@ -1,0 +1,19 @@
+//! The listener against clients that speak HTTP by hand, with a scripted gateway behind it.
+
+#[cfg(test)]
+mod gateway;
+#[cfg(test)]
+mod peer;
+
+#[cfg(test)]
+mod batches;
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod resuming;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod streams;

@@ -1,0 +1,135 @@
+//! Requests that are served, and those that are not.
+
+use crate::{
+    gateway::Server,
+    peer::{LATEST, call, initialize, result},
+};
+use mcplex_transport_http::Options;
+
+#[tokio::test]
+async fn notifications_and_responses_are_accepted_without_a_body() {
+    let mut server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    let (head, body) = peer.post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
+    assert_eq!((head.status, head.get("content-length"), &*body), (202, "0", ""));
+    assert_eq!(server.saw().await, "notification notifications/initialized");
+    let (head, body) = peer.post(&result("3", "{}")).await;
+    assert_eq!((head.status, &*body), (202, ""));
+    assert_eq!(server.saw().await, "response 3");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message_are_refused() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    for (body, code) in [
+        ("nonsense", "-32700"),
+        ("", "-32700"),
+        ("[1,", "-32700"),
+        ("[]", "-32600"),
+        ("{}", "-32600"),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"echo"}"#, "-32600"),
+        (r#"{"jsonrpc":"2.0","id":1.5,"method":"echo"}"#, "-32600"),
+    ] {
+        let (head, answer) = peer.post(body).await;
+        assert_eq!((head.status, head.get("content-type")), (400, "application/json"), "{body}");
+        assert!(answer.contains(code) && !answer.contains(r#""id""#), "{body}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths_are_not_found() {
+    let server = Server::start(Options::default());
+    let mut peer = server.connect().await;
+    peer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(peer.response().await.0.status, 404);
+}
+
+#[tokio::test]
+async fn other_methods_are_told_which_there_are() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    for method in ["PUT", "PATCH", "OPTIONS"] {
+        let (head, _) = peer.ask(method, &[], "").await;
+        assert_eq!((head.status, head.get("allow")), (405, "GET, POST, DELETE"), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_must_read_what_we_write() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    let body = call("1", "echo", "{}");
+    assert_eq!(peer.ask("POST", &["Accept: text/html"], &body).await.0.status, 406);
+    assert_eq!(peer.ask("GET", &["Accept: application/json"], "").await.0.status, 406);
+    assert_eq!(peer.ask("POST", &["Accept: */*"], &body).await.0.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_must_write_json() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    let body = call("1", "echo", "{}");
+    assert_eq!(peer.ask("POST", &["Content-Type: text/plain"], &body).await.0.status, 415);
+    let charset = ["Content-Type: application/json; charset=utf-8"];
+    assert_eq!(peer.ask("POST", &charset, &body).await.0.status, 200);
+}
+
+#[tokio::test]
+async fn foreign_pages_and_rebound_names_are_refused_before_anything_else() {
+    let server = Server::start(Options {
+        allowed_origins: vec!["https://app.example".to_owned()],
+        allowed_hosts: vec!["box.lan".to_owned()],
+        ..Options::default()
+    });
+    let mut peer = server.connect().await;
+    for (header, status) in [
+        ("Origin: https://evil.example", 403),
+        ("Origin: null", 403),
+        ("Host: evil.example", 403),
+        ("Host: evil.example:80", 403),
+        ("Origin: https://app.example", 200),
+        ("Origin: http://localhost:6274", 200),
+        ("Host: box.lan:8080", 200),
+        ("Host: 127.0.0.1:1", 200),
+    ] {
+        let (head, body) = peer.ask("POST", &[header], &initialize(LATEST)).await;
+        assert_eq!(head.status, status, "{header}: {body}");
+    }
+    let (head, _) = peer.ask("GET", &["Origin: https://evil.example"], "").await;
+    assert_eq!(head.status, 403);
+}
+
+#[tokio::test]
+async fn a_cancelled_call_has_no_answer() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    let (head, body) = peer.post(&call("1", "cancelled", "{}")).await;
+    assert_eq!((head.status, &*body), (202, ""));
+    peer.stream("POST", &["Accept: text/event-stream"], &call("1", "cancelled", "{}")).await;
+    assert_eq!(peer.event().await.unwrap().id, "3-0");
+    assert_eq!(peer.event().await, None);
+}
+
+#[tokio::test]
+async fn a_bug_behind_us_ends_one_connection_and_nothing_else() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    peer.request("POST", &[], &call("1", "bug", "{}")).await;
+    assert!(peer.is_closed().await);
+    let mut other = server.connect().await;
+    other.session.clone_from(&peer.session);
+    assert_eq!(other.post(&call("2", "echo", "{}")).await.0.status, 200);
+}
+
+#[tokio::test]
+async fn a_large_answer_arrives_whole() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    let (head, body) = peer.post(&call("1", "large", "{}")).await;
+    assert_eq!((head.status, body.len()), (200, 300_000 + result("1", "\"\"").len()));
+    let params = format!(r#"{{"text":"{}"}}"#, "y".repeat(2_000_000));
+    let (head, body) = peer.post(&call("2", "echo", &params)).await;
+    assert_eq!(head.status, 200);
+    assert!(body == result("2", &params));
+}
