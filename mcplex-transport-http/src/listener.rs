@@ -72,7 +72,7 @@ impl HttpListener {
         stop: impl Future<Output = ()>,
     ) {
         let drain = options.drain;
-        let permits = Arc::new(Semaphore::new(options.max_connections));
+        let permits = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
         let endpoint = Arc::new(Endpoint::new(self.bound, gateway, options, Handle::current()));
         let (stopping, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();

@@ -4,6 +4,9 @@
 //! *pending* until a reader took it and *kept* afterwards, for a client that resumes. Both have
 //! their own bound; answers to calls are always taken, as the calls themselves are bounded.
 
+mod track;
+
+use self::track::{Event, Load, Phase, Track};
 use crate::{options::Options, sse, sse::EventId, sse::Pieces};
 use mcplex_proto::{id::Id, message::Message};
 use std::{
@@ -29,58 +32,6 @@ pub(crate) struct Mailbox {
     /// Kept events, oldest first.
     kept_order: VecDeque<u64>,
     is_closed: bool,
-}
-
-#[derive(Debug, Default)]
-struct Track {
-    phase: Phase,
-    events: VecDeque<Event>,
-    /// The number of the latest event.
-    latest: u64,
-    /// The number of the latest event a reader took.
-    taken: u64,
-    has_reader: bool,
-    /// Tells a reader from the one that took over.
-    reader: u64,
-    waker: Option<Waker>,
-    is_done: bool,
-}
-
-/// How the answer of a POST travels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
-    /// As JSON; may become a stream.
-    #[default]
-    Open,
-    /// As JSON, whatever comes.
-    Fixed,
-    /// As events.
-    Streaming,
-}
-
-#[derive(Debug)]
-struct Event {
-    number: u64,
-    pieces: Pieces,
-    is_kept: bool,
-}
-
-#[derive(Debug, Default)]
-struct Load {
-    events: usize,
-    bytes: usize,
-}
-
-impl Load {
-    fn add(&mut self, bytes: usize) {
-        self.events += 1;
-        self.bytes += bytes;
-    }
-
-    fn remove(&mut self, bytes: usize) {
-        self.events -= 1;
-        self.bytes -= bytes;
-    }
 }
 
 /// Why calls were not taken.
@@ -203,7 +154,7 @@ impl Mailbox {
             // Its POST is about to read it.
             self.stream(number);
         }
-        (true, self.push(number, message))
+        (true, self.push(number, message, false))
     }
 
     fn phase(&self, number: u64) -> Phase {
@@ -222,7 +173,9 @@ impl Mailbox {
     pub(crate) fn answer(&mut self, id: &Id, answer: Option<&Message>) -> Option<Waker> {
         let number = self.calls.remove(id)?;
         match answer {
-            Some(answer) if self.phase(number) == Phase::Streaming => self.push(number, answer),
+            Some(answer) if self.phase(number) == Phase::Streaming => {
+                self.push(number, answer, true)
+            }
             Some(_) | None => None,
         }
     }
@@ -254,7 +207,7 @@ impl Mailbox {
         track.phase = Phase::Fixed;
         track.has_reader = false;
         track.waker = None;
-        for event in track.events.drain(..) {
+        for event in track.events.drain(..).filter(|event| !event.is_answer) {
             self.pending.remove(event.pieces.len());
         }
     }
@@ -270,7 +223,8 @@ impl Mailbox {
         }
         let track = self.tracks.get_mut(&number)?;
         let after = after.unwrap_or(track.taken);
-        if track.phase != Phase::Streaming || after > track.latest {
+        // Nobody can have lost what nobody was given.
+        if track.phase != Phase::Streaming || after > track.taken {
             return None;
         }
         track.reader += 1;
@@ -333,13 +287,15 @@ impl Mailbox {
         tracks.into_values().filter_map(|track| track.waker).collect()
     }
 
-    fn push(&mut self, number: u64, message: &Message) -> Option<Waker> {
+    fn push(&mut self, number: u64, message: &Message, is_answer: bool) -> Option<Waker> {
         let track = self.tracks.get_mut(&number)?;
         track.latest += 1;
         let id = EventId { stream: number, number: track.latest };
         let pieces = sse::event(id, message);
-        self.pending.add(pieces.len());
-        track.events.push_back(Event { number: track.latest, pieces, is_kept: false });
+        if !is_answer {
+            self.pending.add(pieces.len());
+        }
+        track.events.push_back(Event { number: track.latest, pieces, is_kept: false, is_answer });
         let waker = track.waker.take();
         if !track.has_reader && number != STANDALONE {
             let at = track.events.len() - 1;
@@ -360,7 +316,9 @@ impl Mailbox {
         let Some(track) = self.tracks.get_mut(&number) else { return };
         let Some(event) = track.events.get_mut(at).filter(|event| !event.is_kept) else { return };
         let bytes = event.pieces.len();
-        self.pending.remove(bytes);
+        if !event.is_answer {
+            self.pending.remove(bytes);
+        }
         // One that is too large for the whole bound must not push out all others.
         if bytes > self.max_bytes || self.max_events == 0 {
             track.events.remove(at);
@@ -391,15 +349,6 @@ impl Mailbox {
             .is_some_and(|track| track.is_done && !track.has_reader && track.events.is_empty());
         if is_over {
             self.tracks.remove(&number);
-        }
-    }
-}
-
-impl Track {
-    fn wake_with(&mut self, waker: &Waker) {
-        match &mut self.waker {
-            Some(known) => known.clone_from(waker),
-            None => self.waker = Some(waker.clone()),
         }
     }
 }

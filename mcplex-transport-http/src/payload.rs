@@ -14,8 +14,15 @@ use mcplex_proto::{
 use serde_json::value::RawValue;
 use std::{future::poll_fn, pin::Pin};
 
-/// How much is reserved on the word of a client alone, in bytes.
-const TRUSTED_LENGTH: usize = 1024 * 1024;
+/// How much is reserved on the word of a client alone, in bytes; 4 MiB.
+///
+/// Memory that is reserved but not written costs nothing yet; growing costs a copy.
+const TRUSTED_LENGTH: usize = 4 * 1024 * 1024;
+
+/// Bodies up to this many bytes are copied out of the connection's buffer; 4 KiB.
+///
+/// A call that waits long would hold the whole buffer, and the connection need a new one.
+const SMALL: usize = 4 * 1024;
 
 /// What a client posted.
 #[derive(Debug)]
@@ -26,7 +33,7 @@ pub(crate) enum Payload {
     Batch(Vec<Message>),
 }
 
-/// Reads the whole body, which is one slice of the connection's buffer when it is small.
+/// Reads the whole body; one that came in one piece is not put together anew.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: &mut Incoming,
@@ -74,7 +81,11 @@ async fn collect(
             rest.extend_from_slice(&data);
         }
     }
-    Ok(Some(if rest.is_empty() { first } else { rest.freeze() }))
+    Ok(Some(match first.len() {
+        0 => rest.freeze(),
+        1..=SMALL => Bytes::copy_from_slice(&first),
+        _ => first,
+    }))
 }
 
 /// Parses what was read.

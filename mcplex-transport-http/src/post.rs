@@ -254,13 +254,17 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(work) = self.work.take() {
-            self.live.outlet.lock().abandon(self.track);
-            for (id, _) in self.answers.drain(..) {
-                self.live.outlet.answer(&id, None);
-            }
-            self.live.adopt(self.track, work, &self.endpoint.runtime);
+        let Some(work) = self.work.take() else { return };
+        self.live.outlet.lock().abandon(self.track);
+        if std::thread::panicking() {
+            // A call that panicked cannot go on.
+            self.live.outlet.lock().end(self.track, &self.ids);
+            return;
         }
+        for (id, _) in self.answers.drain(..) {
+            self.live.outlet.answer(&id, None);
+        }
+        self.live.adopt(self.track, work, &self.endpoint.runtime);
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use mcplex_proto::{message::Notification, message::Response, raw::Raw};
+use proptest::prelude::*;
 
 fn mailbox(events: usize, bytes: usize) -> Mailbox {
     Mailbox::new(&Options {
@@ -178,4 +179,112 @@ fn everything_ends_with_the_session() {
     assert_eq!(read(&mut mailbox, &mut place), "end");
     assert!(!mailbox.send(&note("a"), None).0);
     assert!(mailbox.attach(STANDALONE, None).is_none());
+}
+
+#[test]
+fn a_large_answer_that_is_being_read_does_not_hold_up_messages() {
+    let mut mailbox = mailbox(10, 100);
+    let track = mailbox.begin(&[1.into()], true).unwrap();
+    let place = mailbox.stream(track).unwrap();
+    let large = Response::result(1.into(), Raw::of(&"x".repeat(20_000))).into();
+    mailbox.answer(&1.into(), Some(&large));
+    assert!(mailbox.send(&note("a"), None).0);
+    mailbox.detach(place);
+    assert_eq!(mailbox.pending.events, 1);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Begin(u64, bool),
+    Send(Option<u64>, usize),
+    Stream(u64),
+    Answer(u64, usize),
+    Finish(u64),
+    Abandon(u64),
+    End(u64),
+    Attach(u64, Option<u64>),
+    Read(u8),
+    Detach(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let small = 0_u64..4;
+    prop_oneof![
+        (small.clone(), any::<bool>()).prop_map(|(id, may)| Step::Begin(id, may)),
+        (prop::option::of(small.clone()), 0_usize..80).prop_map(|(id, len)| Step::Send(id, len)),
+        small.clone().prop_map(Step::Stream),
+        (small.clone(), 0_usize..400).prop_map(|(id, len)| Step::Answer(id, len)),
+        (1_u64..4).prop_map(Step::Finish),
+        (1_u64..4).prop_map(Step::Abandon),
+        (1_u64..4).prop_map(Step::End),
+        (small, prop::option::of(0_u64..5)).prop_map(|(track, after)| Step::Attach(track, after)),
+        any::<u8>().prop_map(Step::Read),
+        (0_usize..4).prop_map(Step::Detach),
+    ]
+}
+
+fn apply(mailbox: &mut Mailbox, readers: &mut Vec<Place>, step: Step) {
+    let text = |len: usize| Raw::of(&"x".repeat(len));
+    match step {
+        Step::Begin(id, may_stream) => drop(mailbox.begin(&[id.into()], may_stream)),
+        Step::Send(about, len) => {
+            let message = Notification::new("n", Some(text(len))).into();
+            mailbox.send(&message, about.map(Into::into).as_ref());
+        }
+        Step::Stream(track) => readers.extend(mailbox.stream(track)),
+        Step::Answer(id, len) => {
+            let answer = Response::result(id.into(), text(len)).into();
+            mailbox.answer(&id.into(), Some(&answer));
+        }
+        Step::Finish(track) => drop(mailbox.finish(track)),
+        // Only a POST that still waits, and has given its reader to nobody, can be abandoned.
+        Step::Abandon(track) if mailbox.tracks.get(&track).is_some_and(is_unread) => {
+            mailbox.abandon(track);
+        }
+        Step::Abandon(_) => {}
+        Step::End(track) => drop(mailbox.end(track, &[])),
+        Step::Attach(track, after) => {
+            readers.extend(mailbox.attach(track, after).map(|(place, _)| place));
+        }
+        Step::Read(at) => {
+            let count = readers.len();
+            if let Some(place) = readers.get_mut(usize::from(at) % count.max(1)) {
+                let before = place.number;
+                let next = mailbox.read(place, Waker::noop());
+                assert_eq!(matches!(next, Next::Event(_)), place.number > before);
+            }
+        }
+        Step::Detach(at) if at < readers.len() => mailbox.detach(readers.swap_remove(at)),
+        Step::Detach(_) => {}
+    }
+}
+
+fn is_unread(track: &Track) -> bool {
+    track.events.iter().all(|event| !event.is_kept)
+}
+
+proptest! {
+    #[test]
+    fn the_bounds_hold_and_the_books_are_right(steps in prop::collection::vec(step(), 0..60)) {
+        let mut mailbox = mailbox(5, 300);
+        let mut readers = Vec::new();
+        for step in steps {
+            apply(&mut mailbox, &mut readers, step);
+            let events = || mailbox.tracks.values().flat_map(|track| &track.events);
+            let load = |events: Vec<&Event>| {
+                (events.len(), events.iter().map(|event| event.pieces.len()).sum::<usize>())
+            };
+            let kept = load(events().filter(|event| event.is_kept).collect());
+            let pending =
+                load(events().filter(|event| !event.is_kept && !event.is_answer).collect());
+            prop_assert_eq!((mailbox.kept.events, mailbox.kept.bytes), kept);
+            prop_assert_eq!((mailbox.pending.events, mailbox.pending.bytes), pending);
+            prop_assert!(kept.0 <= 5 && kept.1 <= 300 && pending.0 <= 5);
+            prop_assert_eq!(mailbox.kept_order.len(), kept.0);
+            for track in mailbox.tracks.values() {
+                prop_assert!(track.events.iter().is_sorted_by_key(|event| event.number));
+                prop_assert!(track.events.iter().is_sorted_by_key(|event| !event.is_kept));
+            }
+        }
+    }
 }
