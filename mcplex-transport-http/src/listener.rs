@@ -47,8 +47,11 @@ impl HttpListener {
     /// Outside of a tokio runtime.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A respawned mcplex must not wait for the old connections to be forgotten.
-        socket.set_reuseaddr(true)?;
+        // A new mcplex must not wait until the connections of the last one are forgotten. On
+        // Windows it need not, and the option would let others take our port.
+        if cfg!(unix) {
+            socket.set_reuseaddr(true)?;
+        }
         socket.bind(addr)?;
         let listener = socket.listen(BACKLOG)?;
         let bound = listener.local_addr()?;
