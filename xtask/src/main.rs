@@ -12,8 +12,11 @@
     reason = "chores start programs and time them; none of this runs inside mcplex"
 )]
 
+mod archive;
 mod arrows;
+mod bench;
 mod deny;
+mod dist;
 mod gate;
 mod interop;
 mod workspace;
@@ -41,7 +44,10 @@ Examples:
   cargo xtask ci --only fmt,clippy      two steps of it, before a commit
   cargo xtask ci --skip interop,deny    all that works without Node, Python and cargo-deny
   cargo xtask ci --keep-going           do not stop at the first step that fails
-  cargo xtask arrows                    may this crate depend on that one?";
+  cargo xtask arrows                    may this crate depend on that one?
+  cargo xtask bench --quick             how fast is it, roughly?
+  cargo xtask bench --write             the figures of docs/benchmarks.md, in some minutes
+  cargo xtask dist                      the release archive in dist/";
 
 #[derive(Debug, Subcommand)]
 enum Chore {
@@ -55,6 +61,10 @@ enum Chore {
     Deny,
     /// Runs mcplex between real servers and real clients (Node and Python).
     Interop,
+    /// Measures mcplex against its targets, with release builds.
+    Bench(bench::Options),
+    /// Writes a release archive for this machine.
+    Dist(dist::Options),
 }
 
 fn main() -> ExitCode {
@@ -78,5 +88,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Arrows => arrows::run(&workspace),
         Chore::Deny => deny::run(&workspace),
         Chore::Interop => interop::run(&workspace),
+        Chore::Bench(options) => bench::run(&workspace, &options),
+        Chore::Dist(options) => dist::run(&workspace, &options),
     }
 }

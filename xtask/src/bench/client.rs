@@ -1,0 +1,250 @@
+//! The closed-loop client: each worker sends a call, awaits its answer, and only then the next.
+//!
+//! The same workers run over stdio and over HTTP, and each writes its call with a write of its
+//! own, so that a ratio of two runs compares the paths and not two clients.
+
+use anyhow::{Context as _, bail};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
+
+/// How long an answer may be late before a run is given up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One worker's way to the server.
+pub(crate) trait Caller {
+    /// Sends one request and returns the line that answers it.
+    async fn call(&mut self, id: u64, request: &[u8]) -> anyhow::Result<Vec<u8>>;
+
+    /// Sends one notification.
+    async fn notify(&mut self, notification: &[u8]) -> anyhow::Result<()>;
+}
+
+/// What the workers ask for.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    Ping,
+    /// The tool's name and the text that must come back.
+    Echo(String, String),
+}
+
+impl Ask {
+    fn request(&self, id: u64) -> Vec<u8> {
+        match self {
+            Self::Ping => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#),
+            Self::Echo(tool, text) => format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"text":"{text}"}}}}}}"#
+            ),
+        }
+        .into_bytes()
+    }
+
+    /// Whether an answer is the one that was asked for.
+    fn check(&self, id: u64, answer: &[u8]) -> anyhow::Result<()> {
+        let answered: Answer<'_> = serde_json::from_slice(answer)?;
+        let right = answered.is(id)
+            && match (self, answered.result) {
+                (_, None) => false,
+                (Self::Ping, Some(_)) => true,
+                (Self::Echo(_, text), Some(result)) => {
+                    memmem::find(result.get().as_bytes(), text.as_bytes()).is_some()
+                }
+            };
+        if !right {
+            let shown = String::from_utf8_lossy(&answer[..answer.len().min(300)]);
+            bail!("an answer is not what was asked for: {shown}");
+        }
+        Ok(())
+    }
+}
+
+/// As much of an answer as a client has to read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Answer<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    method: Option<&'a str>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+}
+
+impl Answer<'_> {
+    pub(crate) fn is(&self, id: u64) -> bool {
+        self.id() == Some(id)
+    }
+
+    /// The id, when this is an answer to a request of ours.
+    pub(crate) fn id(&self) -> Option<u64> {
+        if self.method.is_some() { None } else { self.id?.get().parse().ok() }
+    }
+}
+
+/// What a run of the workers gave.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) elapsed: Duration,
+    /// One entry for each call.
+    pub(crate) latencies: Vec<Duration>,
+}
+
+impl Run {
+    pub(crate) fn calls(&self) -> f64 {
+        self.latencies.len() as f64
+    }
+
+    pub(crate) fn rate(&self) -> f64 {
+        self.calls() / self.elapsed.as_secs_f64()
+    }
+}
+
+/// When a worker stops.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    Elapsed(Duration),
+    Calls(usize),
+}
+
+/// Lets every caller loop until the end.
+pub(crate) async fn run(
+    callers: &mut [impl Caller],
+    ids: &Cell<u64>,
+    ask: &Ask,
+    until: Until,
+) -> anyhow::Result<Run> {
+    let began = Instant::now();
+    let workers: FuturesUnordered<_> =
+        callers.iter_mut().map(|caller| work(caller, ids, ask, began, until)).collect();
+    let limit = match until {
+        Until::Elapsed(length) => length + PATIENCE,
+        Until::Calls(_) => PATIENCE,
+    };
+    let done = timeout(limit, workers.collect::<Vec<_>>()).await.context("an answer is missing")?;
+    let elapsed = began.elapsed();
+    let mut latencies = Vec::new();
+    for part in done {
+        latencies.extend(part?);
+    }
+    Ok(Run { elapsed, latencies })
+}
+
+async fn work(
+    caller: &mut impl Caller,
+    ids: &Cell<u64>,
+    ask: &Ask,
+    began: Instant,
+    until: Until,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut latencies = Vec::new();
+    let mut sent = began;
+    loop {
+        let id = ids.replace(ids.get() + 1);
+        let answer = caller.call(id, &ask.request(id)).await?;
+        ask.check(id, &answer)?;
+        let now = Instant::now();
+        latencies.push(now - sent);
+        sent = now;
+        let over = match until {
+            Until::Elapsed(length) => now - began >= length,
+            Until::Calls(most) => latencies.len() >= most,
+        };
+        if over {
+            return Ok(latencies);
+        }
+    }
+}
+
+/// Opens an MCP session.
+pub(crate) async fn initialize(caller: &mut impl Caller, ids: &Cell<u64>) -> anyhow::Result<()> {
+    let params = json!({
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "bench", "version": "1"},
+    });
+    ask(caller, ids, "initialize", &params).await?;
+    let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    caller.notify(done.to_string().as_bytes()).await
+}
+
+/// Awaits that so many tools are listed; returns their names.
+pub(crate) async fn tools(
+    caller: &mut impl Caller,
+    ids: &Cell<u64>,
+    count: usize,
+) -> anyhow::Result<Vec<String>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let names = list(caller, ids).await?;
+        if names.len() >= count {
+            return Ok(names);
+        }
+        if Instant::now() >= deadline {
+            bail!("{} of {count} tools are listed after {} s", names.len(), PATIENCE.as_secs());
+        }
+        // Often enough to see the moment, seldom enough not to be what the gateway is busy with.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The names of all echo tools, all pages followed.
+async fn list(caller: &mut impl Caller, ids: &Cell<u64>) -> anyhow::Result<Vec<String>> {
+    /// A list of the benches has 50 tools; more pages than that never end.
+    const PAGES_MAX: usize = 100;
+    let mut names = Vec::new();
+    let mut params = json!({});
+    for _ in 0..PAGES_MAX {
+        let result = ask(caller, ids, "tools/list", &params).await?;
+        let tools = result["tools"].as_array().into_iter().flatten();
+        let found = tools.filter_map(|tool| tool["name"].as_str());
+        names.extend(found.filter(|name| name.contains("echo")).map(str::to_owned));
+        let Some(next) = result["nextCursor"].as_str() else { return Ok(names) };
+        params = json!({"cursor": next});
+    }
+    bail!("a list has more than {PAGES_MAX} pages")
+}
+
+async fn ask(
+    caller: &mut impl Caller,
+    ids: &Cell<u64>,
+    method: &str,
+    params: &Value,
+) -> anyhow::Result<Value> {
+    let id = ids.replace(ids.get() + 1);
+    let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+    let answer = timeout(PATIENCE, caller.call(id, request.to_string().as_bytes()))
+        .await
+        .with_context(|| format!("{method} got no answer"))??;
+    let mut answer: Value = serde_json::from_slice(&answer)?;
+    match answer.get_mut("result") {
+        Some(result) => Ok(result.take()),
+        None => bail!("{method} failed: {answer}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_must_be_the_one_asked_for() {
+        let ask = Ask::Echo("echo".into(), "abc".into());
+        let check = |answer: &str| ask.check(4, answer.as_bytes()).is_ok();
+        assert!(check(r#"{"id":4,"result":{"content":[{"type":"text","text":"abc"}]}}"#));
+        assert!(!check(r#"{"id":5,"result":{"content":[{"type":"text","text":"abc"}]}}"#));
+        assert!(!check(r#"{"id":4,"result":{"isError":true}}"#));
+        assert!(!check(r#"{"id":4,"error":{"message":"abc"}}"#));
+        assert!(Ask::Ping.check(4, br#"{"id":4,"result":{}}"#).is_ok());
+    }
+
+    #[test]
+    fn a_request_is_json() {
+        let request = Ask::Echo("echo".into(), "abc".into()).request(3);
+        let value: Value = serde_json::from_slice(&request).unwrap();
+        assert_eq!(value["params"]["arguments"]["text"], "abc");
+    }
+}

@@ -1,0 +1,70 @@
+//! What the kernel knows about a process: its processor time and its memory.
+
+use anyhow::{Context as _, bail};
+use rustix::param::clock_ticks_per_second;
+use std::{fs, time::Duration};
+
+/// Processor time of a process so far, all its threads together.
+pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+    let ticks = ticks(&stat).with_context(|| format!("failed to understand {path}"))?;
+    Ok(Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64))
+}
+
+/// User and system ticks of a `/proc/PID/stat`; the name in it may hold spaces and brackets.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// Resident memory of a process now, in bytes.
+pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
+    status(pid, "VmRSS")
+}
+
+/// The most resident memory since the start or the last [`forget_peak`], in bytes.
+pub(crate) fn peak(pid: u32) -> anyhow::Result<u64> {
+    status(pid, "VmHWM")
+}
+
+/// Lets the peak begin anew at what is resident now.
+pub(crate) fn forget_peak(pid: u32) -> anyhow::Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    fs::write(&path, "5").with_context(|| format!("failed to write {path}"))
+}
+
+fn status(pid: u32, key: &str) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+    let Some(bytes) = kibibytes(&text, key).map(|kib| kib * 1024) else {
+        bail!("{path} has no {key}");
+    };
+    Ok(bytes)
+}
+
+fn kibibytes(status: &str, key: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_found_behind_any_name() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 250 50 0 0 20 0";
+        assert_eq!(ticks(stat), Some(300));
+        assert_eq!(ticks("nonsense"), None);
+    }
+
+    #[test]
+    fn memory_is_read_by_its_key() {
+        let status = "VmPeak:\t  900 kB\nVmHWM:\t  120 kB\nVmRSS:\t   77 kB\n";
+        assert_eq!(kibibytes(status, "VmRSS"), Some(77));
+        assert_eq!(kibibytes(status, "VmSwap"), None);
+    }
+}
