@@ -55,8 +55,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     if cfg!(debug_assertions) {
         return again_in_release(workspace, &programs);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let figures = runtime.block_on(measure(&programs, options));
+    let figures = measure(&programs, options);
     if options.json {
         println!("{:#}", report::to_json(&figures, options.quick));
     } else {
@@ -77,7 +76,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     Ok(())
 }
 
-async fn measure(programs: &Programs, options: &Options) -> Vec<Figure> {
+fn measure(programs: &Programs, options: &Options) -> Vec<Figure> {
     let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
     let mut figures = Vec::new();
     for scenario in Scenario::value_variants() {
@@ -85,7 +84,7 @@ async fn measure(programs: &Programs, options: &Options) -> Vec<Figure> {
             continue;
         }
         eprintln!("measuring {scenario:?}");
-        let measured = scenario.measure(programs, effort).await;
+        let measured = scenario.measure(programs, effort);
         let mut rounds = measured.map_err(|error| format!("{error:#}")).map(Vec::into_iter);
         for question in scenario.questions() {
             let rounds = match &mut rounds {

@@ -1,29 +1,40 @@
 //! The closed-loop client: each worker sends a call, awaits its answer, and only then the next.
 //!
-//! The same workers run over stdio and over HTTP, and each writes its call with a write of its
-//! own, so that a ratio of two runs compares the paths and not two clients.
+//! Each worker is a thread that blocks on its own call, as independent callers would. The same
+//! workers run over stdio and over HTTP, so that a ratio of two runs compares the paths and not
+//! two clients. A client that does all of its work in one loop is of no use here: over one pipe
+//! its calls travel in batches, and the direct rate then says how well batches travel.
 
 use anyhow::{Context as _, bail};
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use std::{
-    cell::Cell,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
 
 /// How long an answer may be late before a run is given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One worker's way to the server.
-pub(crate) trait Caller {
-    /// Sends one request and returns the line that answers it.
-    async fn call(&mut self, id: u64, request: &[u8]) -> anyhow::Result<Vec<u8>>;
+pub(crate) trait Caller: Send {
+    /// Sends one request and returns the line that answers it, with [`PATIENCE`].
+    fn call(&mut self, id: u64, request: &[u8]) -> anyhow::Result<Vec<u8>>;
 
     /// Sends one notification.
-    async fn notify(&mut self, notification: &[u8]) -> anyhow::Result<()>;
+    fn notify(&mut self, notification: &[u8]) -> anyhow::Result<()>;
+}
+
+/// Gives every request of a bench an id of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Ids(AtomicU64);
+
+impl Ids {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// What the workers ask for.
@@ -111,31 +122,29 @@ pub(crate) enum Until {
 }
 
 /// Lets every caller loop until the end.
-pub(crate) async fn run(
+pub(crate) fn run(
     callers: &mut [impl Caller],
-    ids: &Cell<u64>,
+    ids: &Ids,
     ask: &Ask,
     until: Until,
 ) -> anyhow::Result<Run> {
     let began = Instant::now();
-    let workers: FuturesUnordered<_> =
-        callers.iter_mut().map(|caller| work(caller, ids, ask, began, until)).collect();
-    let limit = match until {
-        Until::Elapsed(length) => length + PATIENCE,
-        Until::Calls(_) => PATIENCE,
-    };
-    let done = timeout(limit, workers.collect::<Vec<_>>()).await.context("an answer is missing")?;
+    let parts: Vec<_> = thread::scope(|scope| {
+        let start = |caller| scope.spawn(move || work(caller, ids, ask, began, until));
+        let workers: Vec<_> = callers.iter_mut().map(start).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker does not panic")).collect()
+    });
     let elapsed = began.elapsed();
     let mut latencies = Vec::new();
-    for part in done {
+    for part in parts {
         latencies.extend(part?);
     }
     Ok(Run { elapsed, latencies })
 }
 
-async fn work(
+fn work(
     caller: &mut impl Caller,
-    ids: &Cell<u64>,
+    ids: &Ids,
     ask: &Ask,
     began: Instant,
     until: Until,
@@ -143,8 +152,8 @@ async fn work(
     let mut latencies = Vec::new();
     let mut sent = began;
     loop {
-        let id = ids.replace(ids.get() + 1);
-        let answer = caller.call(id, &ask.request(id)).await?;
+        let id = ids.next();
+        let answer = caller.call(id, &ask.request(id))?;
         ask.check(id, &answer)?;
         let now = Instant::now();
         latencies.push(now - sent);
@@ -160,26 +169,26 @@ async fn work(
 }
 
 /// Opens an MCP session.
-pub(crate) async fn initialize(caller: &mut impl Caller, ids: &Cell<u64>) -> anyhow::Result<()> {
+pub(crate) fn initialize(caller: &mut impl Caller, ids: &Ids) -> anyhow::Result<()> {
     let params = json!({
         "protocolVersion": "2025-11-25",
         "capabilities": {},
         "clientInfo": {"name": "bench", "version": "1"},
     });
-    ask(caller, ids, "initialize", &params).await?;
+    ask(caller, ids, "initialize", &params)?;
     let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-    caller.notify(done.to_string().as_bytes()).await
+    caller.notify(done.to_string().as_bytes())
 }
 
 /// Awaits that so many tools are listed; returns their names.
-pub(crate) async fn tools(
+pub(crate) fn tools(
     caller: &mut impl Caller,
-    ids: &Cell<u64>,
+    ids: &Ids,
     count: usize,
 ) -> anyhow::Result<Vec<String>> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let names = list(caller, ids).await?;
+        let names = list(caller, ids)?;
         if names.len() >= count {
             return Ok(names);
         }
@@ -187,18 +196,18 @@ pub(crate) async fn tools(
             bail!("{} of {count} tools are listed after {} s", names.len(), PATIENCE.as_secs());
         }
         // Often enough to see the moment, seldom enough not to be what the gateway is busy with.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// The names of all echo tools, all pages followed.
-async fn list(caller: &mut impl Caller, ids: &Cell<u64>) -> anyhow::Result<Vec<String>> {
+fn list(caller: &mut impl Caller, ids: &Ids) -> anyhow::Result<Vec<String>> {
     /// A list of the benches has 50 tools; more pages than that never end.
     const PAGES_MAX: usize = 100;
     let mut names = Vec::new();
     let mut params = json!({});
     for _ in 0..PAGES_MAX {
-        let result = ask(caller, ids, "tools/list", &params).await?;
+        let result = ask(caller, ids, "tools/list", &params)?;
         let tools = result["tools"].as_array().into_iter().flatten();
         let found = tools.filter_map(|tool| tool["name"].as_str());
         names.extend(found.filter(|name| name.contains("echo")).map(str::to_owned));
@@ -208,17 +217,12 @@ async fn list(caller: &mut impl Caller, ids: &Cell<u64>) -> anyhow::Result<Vec<S
     bail!("a list has more than {PAGES_MAX} pages")
 }
 
-async fn ask(
-    caller: &mut impl Caller,
-    ids: &Cell<u64>,
-    method: &str,
-    params: &Value,
-) -> anyhow::Result<Value> {
-    let id = ids.replace(ids.get() + 1);
+fn ask(caller: &mut impl Caller, ids: &Ids, method: &str, params: &Value) -> anyhow::Result<Value> {
+    let id = ids.next();
     let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-    let answer = timeout(PATIENCE, caller.call(id, request.to_string().as_bytes()))
-        .await
-        .with_context(|| format!("{method} got no answer"))??;
+    let answer = caller
+        .call(id, request.to_string().as_bytes())
+        .with_context(|| format!("{method} got no answer"))?;
     let mut answer: Value = serde_json::from_slice(&answer)?;
     match answer.get_mut("result") {
         Some(result) => Ok(result.take()),

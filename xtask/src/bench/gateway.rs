@@ -1,15 +1,22 @@
 //! The mcplex under measurement, with its configuration and its children.
 
-use super::{client, client::PATIENCE, http::Http, pipe::Pipe};
+use super::{
+    client::{self, Ids, PATIENCE},
+    http::Http,
+    pipe::Pipe,
+    process::{ended, kill},
+};
 use anyhow::{Context as _, bail};
 use cargo_metadata::camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
-use std::{cell::Cell, env, fmt::Write as _, fs, process, process::Stdio};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-    task::JoinSet,
-    time::timeout,
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{self, Child, ChildStderr, Command, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 /// The two programs that a bench runs.
@@ -86,61 +93,68 @@ pub(crate) struct Gateway {
     child: Child,
     pub(crate) pid: u32,
     pub(crate) address: String,
-    /// Reads what it logs, so that it never waits for us.
-    log: JoinSet<()>,
 }
 
 impl Gateway {
-    pub(crate) async fn start(programs: &Programs, config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn start(programs: &Programs, config: &Config) -> anyhow::Result<Self> {
         let mut command = command(&programs.mcplex);
         command.args(["serve", "-c", config.path.as_str(), "--listen", "127.0.0.1:0"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("failed to start {}", programs.mcplex))?;
-        let pid = child.id().context("mcplex is gone already")?;
-        let mut lines = BufReader::new(child.stderr.take().context("no stderr")?).lines();
-        let mut said = Vec::new();
-        let find = async {
-            while let Some(line) = lines.next_line().await? {
-                if let Some(address) = endpoint(&line) {
-                    return Ok(address.to_owned());
-                }
-                said.push(line);
-            }
-            bail!("mcplex ended before it named its endpoint; it said: {}", said.join(" | "))
-        };
-        let address = timeout(PATIENCE, find).await.context("mcplex names no endpoint")??;
-        let mut log = JoinSet::new();
-        log.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, pid, address, log })
+        let mut child =
+            command.spawn().with_context(|| format!("failed to start {}", programs.mcplex))?;
+        let log = child.stderr.take().expect("stderr is a pipe");
+        let mut gateway = Self { pid: child.id(), child, address: String::new() };
+        let (found, address) = mpsc::sync_channel(1);
+        // The thread ends with the gateway, whose log then ends.
+        thread::spawn(move || read(log, &found));
+        gateway.address = address.recv_timeout(PATIENCE).context("mcplex names no endpoint")??;
+        Ok(gateway)
     }
 
     /// One session, open on a connection for each worker.
-    pub(crate) async fn connect(&self, ids: &Cell<u64>, count: usize) -> anyhow::Result<Vec<Http>> {
-        let mut first = Http::open(&self.address, None).await?;
-        client::initialize(&mut first, ids).await?;
+    pub(crate) fn connect(&self, ids: &Ids, count: usize) -> anyhow::Result<Vec<Http>> {
+        let mut first = Http::open(&self.address, None)?;
+        client::initialize(&mut first, ids)?;
         let session = first.session();
         let mut workers = vec![first];
         while workers.len() < count {
-            workers.push(Http::open(&self.address, session.clone()).await?);
+            workers.push(Http::open(&self.address, session.clone())?);
         }
         Ok(workers)
     }
 
     /// Asks it to end, and makes it end when it does not.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("no such pid")?;
         kill_process(pid, Signal::TERM)?;
-        let ended = timeout(PATIENCE, self.child.wait()).await;
-        self.log.shutdown().await;
-        if ended.is_err() {
-            self.child.kill().await?;
+        if !ended(&mut self.child, PATIENCE)? {
             bail!("mcplex did not end within {} s of SIGTERM", PATIENCE.as_secs());
         }
         Ok(())
     }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        kill(&mut self.child);
+    }
+}
+
+/// Finds the endpoint in the log, and reads on so that the gateway never waits for us.
+fn read(log: ChildStderr, found: &mpsc::SyncSender<anyhow::Result<String>>) {
+    let mut said = Vec::new();
+    let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+    for line in lines.by_ref() {
+        if let Some(address) = endpoint(&line) {
+            // Whoever asked waits, or has given up.
+            drop(found.send(Ok(address.to_owned())));
+            lines.for_each(drop);
+            return;
+        }
+        said.push(line);
+    }
+    let said = said.join(" | ");
+    drop(found.send(Err(anyhow::anyhow!("mcplex ended before it named its endpoint: {said}"))));
 }
 
 /// The `IP:PORT` of a line with `http://IP:PORT/mcp` in it.

@@ -1,13 +1,15 @@
 //! One keep-alive connection to an MCP endpoint, with as little work as HTTP/1.1 allows.
 
-use super::client::{Answer, Caller};
+use super::client::{Answer, Caller, PATIENCE};
 use anyhow::{Context as _, bail};
 use memchr::memmem;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+use std::{
+    io::{Read as _, Write as _},
     net::TcpStream,
 };
 
+/// How much one read may bring.
+const READ_MAX: usize = 256 << 10;
 /// A head longer than this is no answer of ours.
 const HEAD_MAX: usize = 64 << 10;
 
@@ -19,14 +21,19 @@ pub(crate) struct Http {
     session: Option<String>,
     /// What was read and not used yet.
     buffer: Vec<u8>,
+    /// Where a read puts its bytes.
+    fresh: Box<[u8]>,
 }
 
 impl Http {
     /// Connects to `IP:PORT`.
-    pub(crate) async fn open(address: &str, session: Option<String>) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+    pub(crate) fn open(address: &str, session: Option<String>) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, address: address.to_owned(), session, buffer: Vec::new() })
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let fresh = vec![0; READ_MAX].into_boxed_slice();
+        Ok(Self { stream, address: address.to_owned(), session, buffer: Vec::new(), fresh })
     }
 
     /// The session that the server named.
@@ -34,7 +41,7 @@ impl Http {
         self.session.clone()
     }
 
-    async fn post(&mut self, body: &[u8]) -> anyhow::Result<(Head, Vec<u8>)> {
+    fn post(&mut self, body: &[u8]) -> anyhow::Result<(Head, Vec<u8>)> {
         let session = self.session.as_ref().map_or_else(String::new, |session| {
             format!("Mcp-Session-Id: {session}\r\nMCP-Protocol-Version: 2025-11-25\r\n")
         });
@@ -46,14 +53,14 @@ impl Http {
         )
         .into_bytes();
         request.extend_from_slice(body);
-        self.stream.write_all(&request).await?;
-        let head = self.head().await?;
+        self.stream.write_all(&request)?;
+        let head = self.head()?;
         if !(200..300).contains(&head.status) {
             bail!("the gateway answered with status {}", head.status);
         }
         let body = match head.length {
-            Length::Known(length) => self.take(length).await?,
-            Length::Chunked => self.chunks().await?,
+            Length::Known(length) => self.take(length)?,
+            Length::Chunked => self.chunks()?,
         };
         if let Some(session) = &head.session {
             self.session = Some(session.clone());
@@ -61,7 +68,7 @@ impl Http {
         Ok((head, body))
     }
 
-    async fn head(&mut self) -> anyhow::Result<Head> {
+    fn head(&mut self) -> anyhow::Result<Head> {
         loop {
             if let Some(end) = memmem::find(&self.buffer, b"\r\n\r\n") {
                 let head = Head::read(std::str::from_utf8(&self.buffer[..end])?)?;
@@ -71,39 +78,41 @@ impl Http {
             if self.buffer.len() > HEAD_MAX {
                 bail!("the head of an answer is too long");
             }
-            self.fill().await?;
+            self.fill()?;
         }
     }
 
-    async fn fill(&mut self) -> anyhow::Result<()> {
-        if self.stream.read_buf(&mut self.buffer).await? == 0 {
+    fn fill(&mut self) -> anyhow::Result<()> {
+        let read = self.stream.read(&mut self.fresh).context("an answer is missing")?;
+        if read == 0 {
             bail!("the gateway closed a connection");
         }
+        self.buffer.extend_from_slice(&self.fresh[..read]);
         Ok(())
     }
 
-    async fn take(&mut self, length: usize) -> anyhow::Result<Vec<u8>> {
+    fn take(&mut self, length: usize) -> anyhow::Result<Vec<u8>> {
         self.buffer.reserve(length.saturating_sub(self.buffer.len()));
         while self.buffer.len() < length {
-            self.fill().await?;
+            self.fill()?;
         }
         let rest = self.buffer.split_off(length);
         Ok(std::mem::replace(&mut self.buffer, rest))
     }
 
-    async fn chunks(&mut self) -> anyhow::Result<Vec<u8>> {
+    fn chunks(&mut self) -> anyhow::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
             let end = loop {
                 match memmem::find(&self.buffer, b"\r\n") {
                     Some(end) => break end,
-                    None => self.fill().await?,
+                    None => self.fill()?,
                 }
             };
-            let line = self.take(end + 2).await?;
+            let line = self.take(end + 2)?;
             let size = std::str::from_utf8(&line)?.trim().split(';').next().unwrap_or_default();
             let size = usize::from_str_radix(size, 16).context("a chunk has no size")?;
-            let chunk = self.take(size + 2).await?;
+            let chunk = self.take(size + 2)?;
             body.extend_from_slice(&chunk[..size]);
             if size == 0 {
                 return Ok(body);
@@ -113,8 +122,8 @@ impl Http {
 }
 
 impl Caller for Http {
-    async fn call(&mut self, id: u64, request: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let (head, body) = self.post(request).await?;
+    fn call(&mut self, id: u64, request: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let (head, body) = self.post(request)?;
         if !head.events {
             return Ok(body);
         }
@@ -125,8 +134,8 @@ impl Caller for Http {
         Ok(lines.find(is_ours).context("no event is the answer")?.as_bytes().to_vec())
     }
 
-    async fn notify(&mut self, notification: &[u8]) -> anyhow::Result<()> {
-        self.post(notification).await.map(drop)
+    fn notify(&mut self, notification: &[u8]) -> anyhow::Result<()> {
+        self.post(notification).map(drop)
     }
 }
 

@@ -1,8 +1,32 @@
-//! What the kernel knows about a process: its processor time and its memory.
+//! Processes: their ends, their processor time and their memory.
 
 use anyhow::{Context as _, bail};
 use rustix::param::clock_ticks_per_second;
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    process::Child,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Whether a child ends by itself in time.
+pub(crate) fn ended(child: &mut Child, patience: Duration) -> anyhow::Result<bool> {
+    let deadline = Instant::now() + patience;
+    while child.try_wait()?.is_none() {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(true)
+}
+
+/// Ends a child that has not ended by itself.
+pub(crate) fn kill(child: &mut Child) {
+    // A child that is gone already is what is wanted.
+    drop(child.kill());
+    drop(child.wait());
+}
 
 /// Processor time of a process so far, all its threads together.
 pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {

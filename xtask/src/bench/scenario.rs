@@ -4,7 +4,7 @@
 //! compared take turns, so that a busy moment of the machine meets all of them.
 
 use super::{
-    client::{self, Ask, Run, Until},
+    client::{self, Ask, Ids, Run, Until},
     gateway::{Config, Gateway, Programs},
     process,
     report::{Question, Target},
@@ -13,7 +13,7 @@ use super::{
 use anyhow::Context as _;
 use clap::ValueEnum;
 use std::{
-    cell::Cell,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -125,39 +125,39 @@ impl Scenario {
     }
 
     /// The values of all rounds, for each figure.
-    pub(crate) async fn measure(
+    pub(crate) fn measure(
         self,
         programs: &Programs,
         effort: Effort,
     ) -> anyhow::Result<Vec<Vec<f64>>> {
         match self {
-            Self::Rate => rate(programs, effort).await,
-            Self::Latency => latency(programs, effort).await,
-            Self::Fleet => fleet(programs, effort).await,
-            Self::Payload => payload(programs, effort).await,
+            Self::Rate => rate(programs, effort),
+            Self::Latency => latency(programs, effort),
+            Self::Fleet => fleet(programs, effort),
+            Self::Payload => payload(programs, effort),
         }
     }
 }
 
-async fn rate(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
-    let ids = Cell::new(1);
+fn rate(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
+    let ids = Ids::default();
     let config = Config::write(&programs.echo, 1, &[])?;
-    let gateway = Gateway::start(programs, &config).await?;
-    let mut over_http = gateway.connect(&ids, WORKERS).await?;
-    let tool = client::tools(&mut over_http[0], &ids, 1).await?.swap_remove(0);
+    let gateway = Gateway::start(programs, &config)?;
+    let mut over_http = gateway.connect(&ids, WORKERS)?;
+    let tool = client::tools(&mut over_http[0], &ids, 1)?.swap_remove(0);
     let direct = programs.direct()?;
     let mut over_stdio = direct.workers(WORKERS);
-    client::initialize(&mut over_stdio[0], &ids).await?;
+    client::initialize(&mut over_stdio[0], &ids)?;
 
     let echo = |tool: &str| Ask::Echo(tool.to_owned(), "x".repeat(SMALL));
     let until = Until::Elapsed(effort.length);
     let mut rounds = vec![Vec::new(); RATE.len()];
     for round in 0..=effort.rounds {
-        let direct = client::run(&mut over_stdio, &ids, &echo("echo"), until).await?;
+        let direct = client::run(&mut over_stdio, &ids, &echo("echo"), until)?;
         let before = process::cpu(gateway.pid)?;
-        let calls = client::run(&mut over_http, &ids, &echo(&tool), until).await?;
+        let calls = client::run(&mut over_http, &ids, &echo(&tool), until)?;
         let cpu = process::cpu(gateway.pid)? - before;
-        let ping = client::run(&mut over_http, &ids, &Ask::Ping, until).await?;
+        let ping = client::run(&mut over_http, &ids, &Ask::Ping, until)?;
         // The first round warms caches and is not counted.
         if round > 0 {
             tell(&direct, &calls, &ping);
@@ -166,8 +166,8 @@ async fn rate(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64
             rounds[2].push(cpu.as_secs_f64() * 1e6 / calls.calls());
         }
     }
-    direct.close().await?;
-    gateway.stop().await?;
+    direct.close()?;
+    gateway.stop()?;
     Ok(rounds)
 }
 
@@ -177,21 +177,21 @@ fn tell(direct: &Run, calls: &Run, ping: &Run) {
     eprintln!("  round: direct {direct:.0}/s, over HTTP {calls:.0}/s, ping {ping:.0}/s");
 }
 
-async fn latency(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
-    let ids = Cell::new(1);
+fn latency(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
+    let ids = Ids::default();
     let config = Config::write(&programs.echo, 1, &[])?;
     let (direct, through) = (programs.direct()?, programs.stdio(&config)?);
     let (mut short, mut long) = (direct.workers(1), through.workers(1));
-    client::initialize(&mut short[0], &ids).await?;
-    client::initialize(&mut long[0], &ids).await?;
-    let tool = client::tools(&mut long[0], &ids, 1).await?.swap_remove(0);
+    client::initialize(&mut short[0], &ids)?;
+    client::initialize(&mut long[0], &ids)?;
+    let tool = client::tools(&mut long[0], &ids, 1)?.swap_remove(0);
 
     let echo = |tool: &str| Ask::Echo(tool.to_owned(), "x".repeat(SMALL));
     let until = Until::Elapsed(effort.length / 2);
     let mut added = Vec::new();
     for round in 0..=effort.rounds {
-        let direct = client::run(&mut short, &ids, &echo("echo"), until).await?;
-        let through = client::run(&mut long, &ids, &echo(&tool), until).await?;
+        let direct = client::run(&mut short, &ids, &echo("echo"), until)?;
+        let through = client::run(&mut long, &ids, &echo(&tool), until)?;
         let middle = |run: &Run| stats::median_micros(&run.latencies).context("no call ended");
         let (direct, through) = (middle(&direct)?, middle(&through)?);
         if round > 0 {
@@ -199,46 +199,46 @@ async fn latency(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<
             added.push(through - direct);
         }
     }
-    direct.close().await?;
-    through.close().await?;
+    direct.close()?;
+    through.close()?;
     Ok(vec![added])
 }
 
-async fn fleet(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
+fn fleet(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
     let config = Config::write(&programs.echo, FLEET, &["--init-delay", "100"])?;
     let (mut ready, mut resident) = (Vec::new(), Vec::new());
     for _ in 0..effort.rounds {
-        let ids = Cell::new(1);
+        let ids = Ids::default();
         let began = Instant::now();
-        let gateway = Gateway::start(programs, &config).await?;
-        let mut client = gateway.connect(&ids, 1).await?;
-        client::tools(&mut client[0], &ids, FLEET).await?;
+        let gateway = Gateway::start(programs, &config)?;
+        let mut client = gateway.connect(&ids, 1)?;
+        client::tools(&mut client[0], &ids, FLEET)?;
         ready.push(began.elapsed().as_secs_f64());
         // What the start needed may be given back before memory counts as that of idling.
-        tokio::time::sleep(effort.settle).await;
+        thread::sleep(effort.settle);
         resident.push(process::resident(gateway.pid)? as f64 / MEGA);
-        gateway.stop().await?;
+        gateway.stop()?;
     }
     Ok(vec![ready, resident])
 }
 
-async fn payload(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
+fn payload(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
     /// Calls that each worker makes in a round.
     const CALLS: usize = 4;
-    let ids = Cell::new(1);
+    let ids = Ids::default();
     let config = Config::write(&programs.echo, 1, &[])?;
-    let gateway = Gateway::start(programs, &config).await?;
-    let mut workers = gateway.connect(&ids, WORKERS).await?;
-    let tool = client::tools(&mut workers[0], &ids, 1).await?.swap_remove(0);
+    let gateway = Gateway::start(programs, &config)?;
+    let mut workers = gateway.connect(&ids, WORKERS)?;
+    let tool = client::tools(&mut workers[0], &ids, 1)?.swap_remove(0);
     let ask = Ask::Echo(tool, "x".repeat(BIG));
     let mut peaks = Vec::new();
     for _ in 0..effort.rounds {
         // Where the kernel refuses, the peak is that of all rounds so far, which is no less.
         drop(process::forget_peak(gateway.pid));
-        client::run(&mut workers, &ids, &ask, Until::Calls(CALLS)).await?;
+        client::run(&mut workers, &ids, &ask, Until::Calls(CALLS))?;
         peaks.push(process::peak(gateway.pid)? as f64 / MEGA);
     }
-    gateway.stop().await?;
+    gateway.stop()?;
     Ok(vec![peaks])
 }
 
