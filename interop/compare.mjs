@@ -1,0 +1,50 @@
+// Compares what a client got through mcplex with what it got from the servers directly.
+
+import { isDeepStrictEqual } from 'node:util';
+
+const KEYS = { tools: 'name', prompts: 'name', resources: 'uri', templates: 'uriTemplate' };
+
+/** Replaces what differs from one moment to the next: dates and times of day. */
+function timeless(value) {
+  if (typeof value === 'string') {
+    return value.replace(/\d{4}-\d\d-\d\d/g, 'DATE').replace(/\d{1,2}:\d\d:\d\d(\.\d+)?Z?( [AP]M)?/g, 'TIME');
+  }
+  if (Array.isArray(value)) return value.map(timeless);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, timeless(one)]));
+}
+
+/** What is compared of a result; `alike` steps only have to be refused on both sides. */
+function essence(step, result) {
+  if (step.alike) return 'refused';
+  if (result.error) return { code: result.error.code, message: result.error.message };
+  // How many notifications a client passes on is its own affair (see the scenario).
+  if (step.verb === 'progress') return timeless(result.ok.result);
+  // The tokens in a request's metadata are another on every hop.
+  if (step.verb === 'asked') return timeless({ ...result.ok, _meta: undefined });
+  return timeless(result.ok);
+}
+
+/** Says where the result through mcplex differs from the direct one, or null. */
+export function difference(step, direct, through) {
+  const expected = essence(step, direct);
+  const got = essence(step, through);
+  return isDeepStrictEqual(expected, got) ? null : `directly it is ${short(expected)}, through mcplex ${short(got)}`;
+}
+
+/** The same for a list: the union of the servers' own lists, item by item. */
+export function listDifference(what, direct, through) {
+  const key = KEYS[what];
+  const expected = new Map(direct.map((item) => [item[key], item]));
+  const got = new Map(through.map((item) => [item[key], item]));
+  const missing = [...expected.keys()].filter((name) => !got.has(name));
+  const extra = [...got.keys()].filter((name) => !expected.has(name));
+  if (missing.length + extra.length > 0) return `missing: ${missing.join(' ') || 'none'}; too many: ${extra.join(' ') || 'none'}`;
+  if (got.size !== through.length) return 'an item is listed twice';
+  for (const [name, item] of expected) {
+    if (!isDeepStrictEqual(item, got.get(name))) return `${name}: directly ${short(item)}, through mcplex ${short(got.get(name))}`;
+  }
+  return null;
+}
+
+const short = (value) => JSON.stringify(value).slice(0, 600);

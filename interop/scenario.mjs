@@ -1,0 +1,139 @@
+// What every client does, and what must be true of each answer whoever gave it.
+//
+// A step is plain data that the clients of all languages interpret. `server`
+// says who answers it: a direct run gives each server its own steps, a run
+// through mcplex gives one client all of them.
+
+import { join } from 'node:path';
+
+export const EVERYTHING_TOOLS = 17; // with a client that declares roots, sampling and elicitation by form and by URL
+
+// server-everything keeps its documents beside its code; this one is read as a resource.
+const DOCUMENT = 'demo://resource/static/document/features.md';
+const DYNAMIC = 'demo://resource/dynamic/text/1';
+const LONG = 'trigger-long-running-operation';
+
+const nonEmpty = (value) => (value.length > 0 ? null : 'the list is empty');
+const notError = (value) => (value?.isError ? `an error result: ${JSON.stringify(value.content)}` : null);
+const equals = (expected) => (value) =>
+  JSON.stringify(value) === JSON.stringify(expected) ? null : `${JSON.stringify(value)} instead of ${JSON.stringify(expected)}`;
+const mentions = (text) => (value) =>
+  JSON.stringify(value).includes(text) ? null : `no ${JSON.stringify(text)} in ${JSON.stringify(value).slice(0, 300)}`;
+
+const call = (server, name, args, check = notError) => ({
+  id: `call ${name}`, server, verb: 'call', name, arguments: args, check,
+});
+
+/** Commands of the servers; `world` holds the directories they work on. */
+export function servers(dir, world) {
+  const node = (name) => ({
+    command: process.execPath,
+    args: [join(dir, 'node/node_modules/@modelcontextprotocol', name, 'dist/index.js')],
+  });
+  const filesystem = node('server-filesystem');
+  filesystem.args.push(world.files);
+  return {
+    everything: node('server-everything'),
+    filesystem,
+    memory: { ...node('server-memory'), env: { MEMORY_FILE_PATH: world.memory } },
+    time: { command: join(dir, 'servers/bin/mcp-server-time'), args: ['--local-timezone', 'UTC'] },
+    git: { command: join(dir, 'servers/bin/mcp-server-git'), args: ['--repository', world.repository] },
+  };
+}
+
+export const telegram = (dir) => ({ command: join(dir, 'telegram/bin/mcp-telegram'), args: ['start'] });
+
+const lists = (names) =>
+  ['tools', 'prompts', 'resources', 'templates'].flatMap((what) =>
+    names.map((server) => ({
+      id: `list ${what}`, server, verb: 'list', what,
+      check: server === 'everything' ? (what === 'tools' ? everythingTools : nonEmpty) : null,
+    })));
+
+const everythingTools = (tools) =>
+  tools.length >= EVERYTHING_TOOLS ? null : `${tools.length} tools instead of ${EVERYTHING_TOOLS}: ${tools.map((tool) => tool.name).join(' ')}`;
+
+const everything = [
+  call('everything', 'echo', { message: 'grüße, 世界 \u{1f980}' }, mentions('世界')),
+  call('everything', 'get-sum', { a: 2, b: 40 }, mentions('42')),
+  call('everything', 'get-structured-content', { location: 'Chicago' }, mentions('structuredContent')),
+  call('everything', 'get-tiny-image', {}, mentions('image/png')),
+  call('everything', 'get-annotated-message', { messageType: 'error', includeImage: true }, mentions('annotations')),
+  call('everything', 'get-resource-links', { count: 3 }, mentions('resource_link')),
+  { id: 'call get-sum with bad arguments', server: 'everything', verb: 'call', name: 'get-sum', arguments: { a: 'x' }, refused: true },
+  { id: 'call an unknown tool', server: 'everything', verb: 'call', name: 'no-such-tool', arguments: {}, refused: true, alike: true },
+  { id: 'progress', server: 'everything', verb: 'progress', name: LONG, arguments: { duration: 1, steps: 4 }, check: progressInOrder },
+  { id: 'cancel', server: 'everything', verb: 'cancel', name: LONG, arguments: { duration: 4, steps: 8 }, check: equals('cancelled') },
+  { ...call('everything', 'echo', { message: 'after' }, mentions('after')), id: 'call echo after a cancelled call', within: 3000 },
+  call('everything', 'trigger-sampling-request', { prompt: 'say hello', maxTokens: 20 }, mentions('sampled by the client')),
+  { id: 'the sampling request that arrived', server: 'everything', verb: 'asked', method: 'sampling/createMessage', check: mentions('say hello') },
+  call('everything', 'trigger-elicitation-request', {}, mentions('Ada')),
+  { id: 'the elicitation request that arrived', server: 'everything', verb: 'asked', method: 'elicitation/create', check: mentions('birthdate') },
+  call('everything', 'get-roots-list', {}, mentions('interop root')),
+  { id: 'set the logging level', server: 'everything', verb: 'level', level: 'debug' },
+  { ...call('everything', 'toggle-simulated-logging', {}, mentions('Started')), id: 'start the simulated logging' },
+  { id: 'a log message arrives', server: 'everything', verb: 'await', event: 'log', pattern: 'level', check: equals('seen') },
+  { ...call('everything', 'toggle-simulated-logging', {}, mentions('Stopped')), id: 'stop the simulated logging' },
+  { id: 'subscribe', server: 'everything', verb: 'subscribe', uri: DYNAMIC },
+  { ...call('everything', 'toggle-subscriber-updates', {}, mentions('Started')), id: 'start the resource updates' },
+  { id: 'a resource update arrives', server: 'everything', verb: 'await', event: 'updated', pattern: DYNAMIC, check: equals('seen') },
+  { ...call('everything', 'toggle-subscriber-updates', {}, mentions('Stopped')), id: 'stop the resource updates' },
+  { id: 'unsubscribe', server: 'everything', verb: 'unsubscribe', uri: DYNAMIC },
+  {
+    id: 'complete a prompt argument', server: 'everything', verb: 'complete', check: mentions('values'),
+    ref: { type: 'ref/prompt', name: 'completable-prompt' }, argument: { name: 'department', value: 'E' },
+  },
+  {
+    id: 'complete a template argument', server: 'everything', verb: 'complete', check: mentions('values'),
+    ref: { type: 'ref/resource', uri: 'demo://resource/dynamic/text/{resourceId}' }, argument: { name: 'resourceId', value: '1' },
+  },
+  { id: 'read a listed resource', server: 'everything', verb: 'read', uri: DOCUMENT, check: mentions('text') },
+  { id: 'read a resource of a template', server: 'everything', verb: 'read', uri: DYNAMIC, check: mentions('text') },
+  { id: 'read an unknown resource', server: 'everything', verb: 'read', uri: 'demo://no/such/resource', refused: true, alike: true },
+  { id: 'get a prompt', server: 'everything', verb: 'prompt', name: 'simple-prompt', check: mentions('messages') },
+  { id: 'get a prompt with arguments', server: 'everything', verb: 'prompt', name: 'args-prompt', arguments: { city: 'Basel' }, check: mentions('Basel') },
+  { id: 'get an unknown prompt', server: 'everything', verb: 'prompt', name: 'no-such-prompt', refused: true, alike: true },
+];
+
+// The TypeScript client drops a notification that comes in one read with the
+// result, so the last may be missing, whoever sent it.
+function progressInOrder({ result, progress }) {
+  if (progress.length < 3) return `${progress.length} progress notifications of 4`;
+  if (progress.some((one, at) => one.progress !== at + 1 || one.total !== 4)) return `progress out of order: ${JSON.stringify(progress)}`;
+  return mentions('completed')(result);
+}
+
+const others = (world) => [
+  call('filesystem', 'list_allowed_directories', {}, mentions(world.files)),
+  call('filesystem', 'write_file', { path: join(world.files, 'note.txt'), content: 'one\ntwo\n' }),
+  call('filesystem', 'read_text_file', { path: join(world.files, 'note.txt') }, mentions('two')),
+  call('filesystem', 'list_directory', { path: world.files }, mentions('note.txt')),
+  { ...call('filesystem', 'read_text_file', { path: '/etc/hostname' }), id: 'call read_text_file outside of the allowed directories', check: null, refused: true },
+  call('memory', 'create_entities', { entities: [{ name: 'Ada', entityType: 'person', observations: ['writes notes'] }] }, mentions('Ada')),
+  call('memory', 'read_graph', {}, mentions('writes notes')),
+  call('memory', 'delete_entities', { entityNames: ['Ada'] }),
+  call('time', 'convert_time', { source_timezone: 'UTC', time: '12:30', target_timezone: 'Asia/Tokyo' }, mentions('Asia/Tokyo')),
+  call('git', 'git_log', { repo_path: world.repository, max_count: 1 }, mentions('the only commit')),
+  call('git', 'git_status', { repo_path: world.repository }, mentions('clean')),
+];
+
+/** Every step, with the server that answers it. */
+export function steps(world) {
+  const names = ['everything', 'filesystem', 'memory', 'time', 'git'];
+  return [
+    ...names.map((server) => ({ id: 'ping', server, verb: 'ping' })),
+    ...lists(names),
+    ...everything,
+    ...others(world),
+  ];
+}
+
+/** Says what is wrong with one result of a step, or null. */
+export function fault(step, result) {
+  if (!result) return 'the client did not get that far';
+  const refused = Boolean(result.error) || result.ok?.isError === true;
+  if (step.refused) return refused ? null : `it was accepted: ${JSON.stringify(result.ok).slice(0, 300)}`;
+  if (result.error) return `${result.error.code ?? ''} ${result.error.message}`.trim();
+  if (step.within && result.ms > step.within) return `it took ${result.ms} ms`;
+  return step.check ? step.check(result.ok) : null;
+}
