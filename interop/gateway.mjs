@@ -26,6 +26,7 @@ export class Gateway {
   constructor(mcplex, file) {
     this.job = start(mcplex, ['serve', '-c', file, '--listen', '127.0.0.1:0']);
     this.watch = new Watch(this.job.pid, 'mcp-telegram', 50);
+    process.once('exit', () => this.job.child.kill('SIGTERM')); // when a run is interrupted
   }
 
   /** The endpoint that it prints, or null. */

@@ -23,6 +23,8 @@ if (!flags.dir || (!flags.mcplex && !flags.direct)) {
   process.exit(2);
 }
 
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 let passed = 0;
 let failed = 0;
 

@@ -15,8 +15,7 @@ const trip = (log) =>
 
 export async function telegramChecks(gateway, client, url, world, check) {
   const { watch, job } = gateway;
-  // Ten steps of one call each, so that a failure says when.
-  const echo = { id: 'echo', verb: 'repeat', name: 'echo', arguments: { message: 'still here' }, times: 80, every: 250 };
+  const echo = { id: 'echo', verb: 'repeat', name: 'echo', arguments: { message: 'still here' }, times: 140, every: 250 };
   const ready = { id: 'ready', verb: 'ready', tools: ['echo'] };
   const calls = drive(client, { url }, [ready, echo], world);
   const line = await until(TRIP_LIMIT, () => trip(job.err));

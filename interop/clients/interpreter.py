@@ -1,6 +1,7 @@
 """Interprets the steps of a scenario on a Python ClientSession of either major version."""
 
 import json
+import re
 import sys
 import time
 from contextlib import suppress
@@ -99,7 +100,7 @@ class Interpreter:
 
     async def do_await(self, _session, step):
         with anyio.move_on_after(10):
-            while not any(e == step["event"] and step["pattern"] in text for e, text in self.events):
+            while not any(e == step["event"] and re.search(step["pattern"], text) for e, text in self.events):
                 await anyio.sleep(0.02)
             return "seen"
         raise TimeoutError(f"no {step['event']} with {step['pattern']} among {self.events}")

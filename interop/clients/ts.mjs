@@ -147,7 +147,7 @@ async function repeat(client, { name, arguments: args, times, every }) {
 
 async function seen(event, pattern) {
   for (const end = Date.now() + 10_000; Date.now() < end; await sleep(20)) {
-    if (events.some((one) => one.event === event && JSON.stringify(one.params).includes(pattern))) return 'seen';
+    if (events.some((one) => one.event === event && new RegExp(pattern).test(JSON.stringify(one.params)))) return 'seen';
   }
   throw new Error(`no ${event} with ${pattern} among ${JSON.stringify(events)}`);
 }
