@@ -56,10 +56,11 @@ fn greet(settings: &Settings, address: SocketAddr) {
     if !address.ip().is_loopback() {
         text.push_str("Other machines can reach this address, and nothing asks who they are.\n\n");
     }
-    match &settings.file {
-        Some(file) => text += &format!("The configuration is {}.\n", file.display()),
-        None => text += &demo(&url),
-    }
+    let rest = match &settings.file {
+        Some(file) => format!("The configuration is {}.\n", file.display()),
+        None => demo(&url),
+    };
+    text.push_str(&rest);
     // Nobody may be there to read it.
     let _is_read = std::io::stderr().write_all(text.as_bytes());
 }
