@@ -15,9 +15,12 @@ const trip = (log) =>
 
 export async function telegramChecks(gateway, client, url, world, check) {
   const { watch, job } = gateway;
-  const echo = { id: 'echo', verb: 'repeat', name: 'echo', arguments: { message: 'still here' }, times: 140, every: 250 };
-  const ready = { id: 'ready', verb: 'ready', tools: ['echo'] };
-  const calls = drive(client, { url }, [ready, echo], world);
+  // Not a tool of server-everything: that one asks its clients back, and with calls of two clients
+  // in flight mcplex must refuse to guess whom it means.
+  const tool = 'list_allowed_directories';
+  const again = { id: 'again', verb: 'repeat', name: tool, arguments: {}, times: 140, every: 250 };
+  const ready = { id: 'ready', verb: 'ready', tools: [tool] };
+  const calls = drive(client, { url }, [ready, again], world);
   const line = await until(TRIP_LIMIT, () => trip(job.err));
   watch.look();
   const spawns = watch.spawns();
