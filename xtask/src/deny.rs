@@ -20,9 +20,11 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     }
     if let Err(reason) = fetch(workspace) {
         println!("deny: ADVISORIES SKIPPED, their database cannot be fetched: {reason:#}");
-        return Ok(cmd!(shell, "cargo deny check bans licenses sources").run()?);
+        return Ok(
+            cmd!(shell, "cargo deny check --hide-inclusion-graph bans licenses sources").run()?
+        );
     }
-    Ok(cmd!(shell, "cargo deny check").run()?)
+    Ok(cmd!(shell, "cargo deny check --hide-inclusion-graph").run()?)
 }
 
 fn fetch(workspace: &Workspace) -> anyhow::Result<()> {
