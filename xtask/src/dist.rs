@@ -4,7 +4,7 @@ use crate::{
     archive::{self, Entry},
     workspace::Workspace,
 };
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use cargo_metadata::{
     DependencyKind, Metadata, MetadataCommand, Package, PackageId,
     camino::{Utf8Path, Utf8PathBuf},
@@ -58,6 +58,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     }
     for &(arguments, to) in GENERATED {
         let bytes = cmd!(shell, "{binary} {arguments...}").output()?.stdout;
+        ensure!(!bytes.is_empty(), "`mcplex {}` wrote nothing", arguments.join(" "));
         files.insert(to.to_owned(), Entry { bytes, executable: false });
     }
     let licenses = third_party(workspace, &target)?.into_bytes();
