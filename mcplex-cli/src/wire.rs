@@ -155,3 +155,22 @@ pub(crate) fn longest_end(config: &Config) -> Duration {
     let of = |words: &Supervise| words.grace_eof + words.grace_term + words.grace_kill;
     config.servers.iter().map(|server| of(&server.supervise)).max().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mcplex_config::Sources;
+
+    #[test]
+    fn the_defaults_of_the_file_are_those_of_the_crates() {
+        let config = Config::load(Sources::default()).unwrap().config;
+        assert_eq!(options(&config.supervise), Options::default());
+        let http = mcplex_transport_http::Options::default();
+        assert_eq!(format!("{:?}", http_options(&config)), format!("{http:?}"));
+        let router = mcplex_router::Options::default();
+        assert_eq!(format!("{:?}", router_options(&config)), format!("{router:?}"));
+        let name = UpstreamName::new("a").unwrap();
+        assert_eq!(config.supervise.max_line, Command::new(name, "a").max_line);
+        assert_eq!(config.supervise.stderr_lines, Command::STDERR_LINES);
+    }
+}

@@ -62,7 +62,7 @@ impl Default for Options {
             max_body: 64 * 1024 * 1024,
             max_batch: 1000,
             max_connections: 1024,
-            max_sessions: 1024,
+            max_sessions: 256,
             max_calls: 1024,
             session_idle: Duration::from_secs(30 * 60),
             json_wait: Duration::from_secs(1),

@@ -55,6 +55,12 @@ fn greet(settings: &Settings, address: SocketAddr) {
     );
     if !address.ip().is_loopback() {
         text.push_str("Other machines can reach this address, and nothing asks who they are.\n\n");
+        if config.gateway.allowed_hosts.is_empty() {
+            text.push_str(
+                "All requests are refused as yet: write the names clients use for this machine \
+                 into `gateway.allowed_hosts`.\n\n",
+            );
+        }
     }
     let rest = match &settings.file {
         Some(file) => format!("The configuration is {}.\n", file.display()),
