@@ -27,7 +27,8 @@ pub struct Options {
     ///
     /// More of them wait in the backlog of the system.
     pub max_connections: usize,
-    /// The most sessions; 1024. One more gets 503 and `Retry-After`.
+    /// The most sessions; 256, of which a person needs a handful. One more gets 503 and
+    /// `Retry-After`.
     pub max_sessions: usize,
     /// The most calls in flight in one session; 1024. One more gets 429 and `Retry-After`.
     pub max_calls: usize,
