@@ -44,9 +44,15 @@ pub(crate) async fn run(
     let (stop, stopping) = watch::channel(false);
     let mut listeners = listen(settings, front, &upstreams, &stopping)?;
     // Serving: until a listener ends (the client on stdin left) or somebody asks for the end.
+    let mut result = Ok(());
     loop {
         tokio::select! {
-            Some(_) = listeners.join_next() => break,
+            Some(left) = listeners.join_next() => {
+                result = left.map_err(|error| {
+                    Failure::from_error(Code::Failed, "a listener ended by a bug", &error)
+                });
+                break;
+            }
             asked = signals.next() => match asked {
                 Asked::Reset => reset(&upstreams.handles).await,
                 Asked::Stop(name, _) => {
@@ -62,7 +68,7 @@ pub(crate) async fn run(
         end_all(upstreams, wire::longest_end(config) + SLACK).await;
     };
     tokio::select! {
-        () = end => Ok(()),
+        () = end => result,
         code = second(&mut signals) => {
             // Dropping the tasks kills every process group.
             Err(Failure::new(code, String::new()))
@@ -88,7 +94,10 @@ fn listen(
         let pipe =
             |error| Failure::from_error(Code::Failed, "stdin or stdout is not usable", &error);
         let (input, output) = (process_input().map_err(pipe)?, process_output().map_err(pipe)?);
-        let options = mcplex_transport_stdio::Options::default();
+        let options = mcplex_transport_stdio::Options {
+            drain: settings.config().gateway.drain,
+            ..mcplex_transport_stdio::Options::default()
+        };
         let stop = stopped(stopping.clone());
         listeners.spawn(async move {
             let left = serve_stdio(gateway, input, output, options, stop).await;

@@ -6,7 +6,7 @@ use crate::{
     id::Id,
     message::{Message, Notification, Outcome, Request, Response},
     method,
-    raw::Raw,
+    raw::{self, Raw},
     version::Version,
 };
 use serde::Deserialize;
@@ -39,6 +39,17 @@ impl ServerInfo {
                 edit::member(found.get(), option).is_some_and(|value| value.get() == "true")
             }
         }
+    }
+}
+
+/// Name and version out of a `clientInfo` or `serverInfo` object, for people.
+#[must_use]
+pub fn title(implementation: &str) -> String {
+    let word = |name| edit::member(implementation, name).and_then(raw::string);
+    match (word("name"), word("version")) {
+        (Some(name), Some(version)) => format!("{name} {version}"),
+        (Some(name), None) => name.into_owned(),
+        (None, _) => "without a name".to_owned(),
     }
 }
 
@@ -183,6 +194,14 @@ mod tests {
             answer(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#),
             Err(HandshakeError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn a_title_is_what_can_be_read_of_it() {
+        let check = |text: &str, expect: &str| assert_eq!(title(text), expect);
+        check(r#"{"name":"a","version":"1","title":"A"}"#, "a 1");
+        check(r#"{"name":"a","version":1}"#, "a");
+        check("{}", "without a name");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use mcplex_proto::{
     downstream::{Client, Session},
     edit,
     error::ErrorObject,
+    handshake::title,
     id::Id,
     message::{Extra, Message, Notification, Outcome, Request, Response},
     method,
@@ -141,7 +142,7 @@ impl DownstreamSession {
         let capabilities = Raw::parse(object("capabilities").to_owned()).map_err(|error| {
             ErrorObject::invalid_params(format_args!("`capabilities`: {error}"))
         })?;
-        tracing::info!(session = self.number.0, %version, client = object("clientInfo"),
+        tracing::info!(session = self.number.0, %version, client = title(object("clientInfo")),
             network = self.client.network(), "a client arrived");
         let mut state = lock(&self.state);
         if state.greeting.is_some() {

@@ -3,7 +3,7 @@
 use crate::{cause::Cause, options::Options, time::Time};
 use mcplex_proto::{
     attr,
-    handshake::ServerInfo,
+    handshake::{ServerInfo, title},
     trace::{self, TraceContext},
     upstream::{Incarnation, UpstreamName},
 };
@@ -143,7 +143,7 @@ impl Trace {
         }
         self.lead = None;
         tracing::info!(upstream = %self.upstream, incarnation = incarnation.0,
-            server = info.implementation.as_str(), protocol = %info.version,
+            server = title(info.implementation.as_str()), protocol = %info.version,
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "upstream connected");
     }
 

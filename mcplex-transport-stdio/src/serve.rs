@@ -53,12 +53,13 @@ pub struct Options {
     pub max_in_flight: usize,
     /// The longest line the client may write.
     pub max_line: usize,
-    /// How long running calls may go on once the client has left or we were asked to stop.
+    /// How long running calls may go on once we were asked to stop; a client that closed our input
+    /// has left and waits for nothing.
     pub drain: Duration,
 }
 
 impl Default for Options {
-    /// 4096 calls of some 2 KiB each; no drain, for a client that closes our input wants us gone.
+    /// 4096 calls of some 2 KiB each; no drain.
     fn default() -> Self {
         Self { max_in_flight: 4096, max_line: frame::MAX_LINE, drain: Duration::ZERO }
     }
@@ -106,7 +107,7 @@ where
         Poll::Pending => served.poll(cx),
     })
     .await;
-    if !options.drain.is_zero() && !matches!(left, Left::Broken(_)) {
+    if left == Left::Stopped && !options.drain.is_zero() {
         let drained: Result<_, _> =
             timeout(options.drain, poll_fn(|cx| served.poll_drained(cx))).await;
         tracing::debug!(is_complete = drained.is_ok(), "calls in flight were drained");

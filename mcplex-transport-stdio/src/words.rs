@@ -1,6 +1,6 @@
 //! What a child writes on its stderr: always read, logged, and the last of it kept.
 
-use mcplex_proto::{attr, upstream::UpstreamName};
+use mcplex_proto::upstream::UpstreamName;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
@@ -65,7 +65,7 @@ async fn read<R: AsyncRead + Unpin>(
         tracing::info!(
             target: TARGET_STDERR,
             line = text,
-            { attr::UPSTREAM_NAME } = name.as_str(),
+            upstream = name.as_str(),
             "upstream wrote to its stderr",
         );
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use crate::child::soon;
 use async_trait::async_trait;
-use futures_channel::mpsc;
+use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt as _;
 use mcplex_proto::{
     downstream::{Client, Gateway, Session},
@@ -235,15 +235,18 @@ async fn the_end_of_input_ends_the_session_without_a_wait_for_calls() {
 #[tokio::test]
 async fn a_drain_waits_for_calls_and_no_longer_than_told() {
     let drain = Duration::from_secs(10);
-    let mut scene = Scene::new(Options { drain, ..Options::default() }, pending());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut scene = Scene::new(Options { drain, ..Options::default() }, async move {
+        stopped.await.unwrap();
+    });
     scene.call(1, "hold").await;
     assert_eq!(scene.event().await, "request 1");
-    scene.write.shutdown().await.unwrap();
-    // The task must have seen the end of input before the call may end.
+    stop.send(()).unwrap();
+    // The task must have seen the stop before the call may end.
     assert!(timeout(Duration::from_millis(20), scene.served.join_next()).await.is_err());
     scene.world.release.notify_waiters();
     assert_eq!(scene.hear().await, answer(1));
-    assert_eq!(scene.left().await, Left::InputEnded);
+    assert_eq!(scene.left().await, Left::Stopped);
     assert_eq!(scene.event().await, "close");
 
     let drain = Duration::from_millis(10);
