@@ -118,13 +118,17 @@ impl DownstreamSession {
         about: Option<&Id>,
     ) -> Result<(), Asked> {
         asked.token = params.meta("progressToken").map(Raw::of);
+        // Noted before it is sent, because the answer may come before `tell` returns; and at once,
+        // because whoever closes the session answers what is noted by then.
         let id = {
             let mut state = lock(&self.state);
             if state.is_closed || state.asked.len() >= MAX_ASKED {
                 return Err(asked);
             }
             state.next_ask += 1;
-            state.next_ask
+            let id = state.next_ask;
+            state.asked.insert(id, asked);
+            id
         };
         let request = Request {
             id: id.into(),
@@ -132,8 +136,6 @@ impl DownstreamSession {
             params: params.with_token(id).or_else(|| request.params.clone()),
             extra: request.extra.clone(),
         };
-        // Noted first: the answer may come before `tell` returns.
-        lock(&self.state).asked.insert(id, asked);
         if self.tell(request.into(), about) {
             return Ok(());
         }

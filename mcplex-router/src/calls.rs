@@ -56,10 +56,15 @@ struct InFlight {
     link: usize,
     id: u64,
     about: Id,
+    /// The resource whose first subscriber this is, until the upstream agrees.
+    subscribes: Option<String>,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        if let Some(uri) = &self.subscribes {
+            self.link().unsubscribe(uri, self.session.number);
+        }
         self.session.end(&self.about);
         self.link().lands(self.id);
     }
@@ -93,6 +98,12 @@ pub(crate) fn plan(
         let why = "a request with this id is being served, or the session is closed";
         return Err(Err(ErrorObject::invalid_request(&why)));
     };
+    if let Aim::Subscribe(uri) = &target.aim
+        && !link.subscribe(uri, session.number)
+    {
+        session.end(&request.id);
+        return Err(Ok(Raw::empty_object()));
+    }
     let id = upstream.mint();
     let client = client_span(span, request, params, &target, id, link);
     let context = trace::context_of(&client);
@@ -106,8 +117,12 @@ pub(crate) fn plan(
     let flight =
         Flight { session: session.me(), about: request.id.clone(), token, progress: f64::MIN };
     link.takes_off(id, flight);
-    let in_flight =
-        InFlight { session: session.me(), link: target.link, id, about: request.id.clone() };
+    let subscribes = match &target.aim {
+        Aim::Subscribe(uri) => Some(uri.clone()),
+        Aim::Tool | Aim::Other => None,
+    };
+    let about = request.id.clone();
+    let in_flight = InFlight { session: session.me(), link: target.link, id, about, subscribes };
     let call = Call {
         id,
         method: request.method.clone(),
@@ -222,12 +237,7 @@ fn subscribe<'a>(
             format!("Upstream {name} has no subscriptions"),
         )));
     }
-    let uri = uri_of(params).unwrap_or_default();
-    if session.shared.links[link].subscribe(&uri, session.number) {
-        Ok(Target::of(link, Aim::Subscribe(uri)))
-    } else {
-        Err(Ok(Raw::empty_object()))
-    }
+    Ok(Target::of(link, Aim::Subscribe(uri_of(params).unwrap_or_default())))
 }
 
 /// An upstream hears when the last subscriber of a resource goes.
@@ -280,7 +290,7 @@ fn complete<'a>(
 impl Planned {
     /// Waits for the answer; `None` when the client cancelled and wants none.
     pub(crate) async fn run(self, server: &Span) -> Option<(Outcome, Extra)> {
-        let Self { call, upstream, cancelled, span, in_flight, aim } = self;
+        let Self { call, upstream, cancelled, span, mut in_flight, aim } = self;
         let answer = match select(upstream.call(call), cancelled).await {
             Either::Left((answer, _)) => answer,
             Either::Right((Ok(reason), _)) => {
@@ -291,9 +301,8 @@ impl Planned {
             // The session was dropped; nobody is left to answer.
             Either::Right((Err(oneshot::Canceled), _)) => return None,
         };
-        let succeeded = matches!(&answer, Ok(reply) if matches!(reply.outcome, Outcome::Result(_)));
-        if let (false, Aim::Subscribe(uri)) = (succeeded, &aim) {
-            in_flight.link().unsubscribe(uri, in_flight.session.number);
+        if matches!(&answer, Ok(reply) if matches!(reply.outcome, Outcome::Result(_))) {
+            in_flight.subscribes = None;
         }
         match answer {
             Ok(reply) => {

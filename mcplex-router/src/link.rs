@@ -12,7 +12,7 @@ use mcplex_proto::{
     upstream::{Incarnation, Upstream, UpstreamName},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, OnceLock},
 };
 
@@ -24,13 +24,14 @@ pub(crate) struct Link {
     flights: Mutex<BTreeMap<u64, Flight>>,
     subscribers: Mutex<BTreeMap<String, BTreeSet<SessionNumber>>>,
     /// Sessions that were asked to open a URL, to tell them when that is done.
-    elicitations: Mutex<BTreeMap<String, SessionNumber>>,
+    elicitations: Mutex<VecDeque<(String, SessionNumber)>>,
     stale: Mutex<Stale>,
     /// Raised when something went stale.
     pub(crate) signal: Signal,
 }
 
-/// Elicitations by URL that are remembered per upstream; the oldest name goes first.
+/// Elicitations by URL that are remembered per upstream, many more than people open at a time; the
+/// oldest goes first.
 const MAX_ELICITATIONS: usize = 256;
 
 /// One call on its way, by the id it has at the upstream.
@@ -167,13 +168,15 @@ impl Link {
     pub(crate) fn elicits(&self, elicitation: String, session: SessionNumber) {
         let mut elicitations = lock(&self.elicitations);
         if elicitations.len() >= MAX_ELICITATIONS {
-            elicitations.pop_first();
+            elicitations.pop_front();
         }
-        elicitations.insert(elicitation, session);
+        elicitations.push_back((elicitation, session));
     }
 
     pub(crate) fn elicited(&self, elicitation: &str) -> Option<SessionNumber> {
-        lock(&self.elicitations).remove(elicitation)
+        let mut elicitations = lock(&self.elicitations);
+        let at = elicitations.iter().position(|(name, _)| name == elicitation)?;
+        elicitations.remove(at).map(|(_, session)| session)
     }
 }
 

@@ -60,9 +60,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 async fn follow(shared: &Shared, link: &Link) {
     let Some(mut signals) = link.signal.listen() else { return };
     while signals.next().await.is_some() {
-        let stale = link.take_stale();
+        // What is stale stays so until there is somebody to ask.
         let Some(upstream) = link.upstream() else { continue };
         let Some(info) = upstream.server_info() else { continue };
+        let stale = link.take_stale();
         if stale.incarnation.is_some() {
             restore(shared, link, &**upstream, &info);
         }

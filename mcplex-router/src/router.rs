@@ -249,7 +249,6 @@ impl Shared {
                 upstream.send(None, request.into());
             }
         }
-        self.level_changed();
     }
 
     /// The `instructions` of all upstreams, each under its name; of a single one as they are.

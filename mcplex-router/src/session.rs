@@ -48,6 +48,7 @@ pub(crate) struct DownstreamSession {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     greeting: Option<Arc<Greeting>>,
+    /// It said `initialized`; some say it before they were greeted, and that counts later.
     is_ready: bool,
     pub(crate) is_closed: bool,
     /// What `logging/setLevel` said last.
@@ -68,14 +69,16 @@ pub(crate) struct Greeting {
 
 #[derive(Debug)]
 struct Going {
-    /// Takes the reason, if the client gives one.
-    cancel: oneshot::Sender<Option<Raw>>,
+    /// Takes the reason, if the client gives one; `None` once it was cancelled.
+    cancel: Option<oneshot::Sender<Option<Raw>>>,
 }
 
 impl Going {
     fn cancel(self, reason: Option<Raw>) {
-        // Refused means that the answer is on its way already.
-        drop(self.cancel.send(reason));
+        if let Some(cancel) = self.cancel {
+            // Refused means that the answer is on its way already.
+            drop(cancel.send(reason));
+        }
     }
 }
 
@@ -101,7 +104,8 @@ impl DownstreamSession {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        lock(&self.state).is_ready
+        let state = lock(&self.state);
+        state.is_ready && state.greeting.is_some()
     }
 
     pub(crate) fn greeting(&self) -> Option<Arc<Greeting>> {
@@ -126,7 +130,7 @@ impl DownstreamSession {
             return None;
         }
         let (cancel, cancelled) = oneshot::channel();
-        state.calls.insert(id.clone(), Going { cancel });
+        state.calls.insert(id.clone(), Going { cancel: Some(cancel) });
         Some(cancelled)
     }
 
@@ -215,9 +219,9 @@ impl DownstreamSession {
         let Some(id) = params.get("requestId").and_then(Id::read) else { return };
         let reason =
             params.get("reason").and_then(|reason| Raw::parse(reason.get().to_owned()).ok());
-        if let Some(going) = lock(&self.state).calls.remove(&id) {
-            going.cancel(reason);
-        }
+        // The entry stays until the call has ended, so that its end never removes a later call.
+        let cancel = lock(&self.state).calls.get_mut(&id).and_then(|going| going.cancel.take());
+        Going { cancel }.cancel(reason);
     }
 }
 
@@ -281,11 +285,12 @@ impl Session for DownstreamSession {
     }
 
     fn close(&self) {
-        let (calls, asked) = {
+        let (calls, asked, had_level) = {
             let mut state = lock(&self.state);
             state.is_closed = true;
             state.is_ready = false;
-            (std::mem::take(&mut state.calls), std::mem::take(&mut state.asked))
+            let had_level = state.level.take().is_some();
+            (std::mem::take(&mut state.calls), std::mem::take(&mut state.asked), had_level)
         };
         for (_, going) in calls {
             going.cancel(Some(Raw::of("the client has left")));
@@ -299,6 +304,9 @@ impl Session for DownstreamSession {
         }
         self.shared.forget(self.number);
         self.shared.left(self.number);
+        if had_level {
+            self.shared.level_changed();
+        }
     }
 }
 

@@ -1,0 +1,154 @@
+//! What clients see of all upstreams together.
+
+use crate::{
+    fake::FIRST_ID,
+    world::{Peer, World},
+};
+use mcplex_proto::upstream::Health;
+use mcplex_router::Options;
+
+fn list(world: &mut World, peer: &Peer, method: &str) -> String {
+    world.ask(peer, &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#)).text()
+}
+
+fn answer(result: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#)
+}
+
+#[test]
+fn items_keep_every_byte_that_is_not_their_name() {
+    let mut world = World::new(&["a", "b"]);
+    let page = r#"{"tools":[ {"z":1.50,"name":"t", "inputSchema":{"b":1,"a":1e2},"x-new":[null]}, {"name":"same"}],"ttl":1}"#;
+    world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
+    world.upstreams[0].lists("tools/list", &[page]);
+    world.upstreams[1].introduces(r#"{"tools":{}}"#, None);
+    world.upstreams[1].lists("tools/list", &[r#"{"tools":[{"n":1.0,"name":"same" }]}"#]);
+    world.ready(0, 1);
+    world.ready(1, 1);
+    let peer = world.client("{}");
+    assert_eq!(
+        list(&mut world, &peer, "tools/list"),
+        answer(
+            r#"{"tools":[{"z":1.50,"name":"t", "inputSchema":{"b":1,"a":1e2},"x-new":[null]},{"name":"a__same"},{"n":1.0,"name":"b__same" }]}"#
+        )
+    );
+}
+
+#[test]
+fn all_pages_are_followed_also_past_an_empty_cursor() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"prompts":{}}"#, None);
+    world.upstreams[0].lists(
+        "prompts/list",
+        &[
+            r#"{"prompts":[{"name":"p0"}],"nextCursor":""}"#,
+            r#"{"prompts":[{"name":"p1"}],"nextCursor":"2"}"#,
+            r#"{"prompts":[{"name":"p2"}]}"#,
+        ],
+    );
+    world.ready(0, 1);
+    assert_eq!(
+        world.upstreams[0].take_reads(),
+        ["prompts/list", r#"prompts/list{"cursor":""}"#, r#"prompts/list{"cursor":"2"}"#]
+    );
+    let peer = world.client("{}");
+    assert_eq!(
+        list(&mut world, &peer, "prompts/list"),
+        answer(r#"{"prompts":[{"name":"p0"},{"name":"p1"},{"name":"p2"}]}"#)
+    );
+}
+
+#[test]
+fn a_list_that_never_ends_is_not_taken_and_hinders_no_other() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"tools":{},"prompts":{}}"#, None);
+    let endless = r#"{"tools":[{"name":"t"}],"nextCursor":"0"}"#;
+    world.upstreams[0].lists("tools/list", &[endless]);
+    world.upstreams[0].lists("prompts/list", &[r#"{"prompts":[{"name":"p"}]}"#]);
+    world.ready(0, 1);
+    let peer = world.client("{}");
+    assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[]}"#));
+    assert_eq!(list(&mut world, &peer, "prompts/list"), answer(r#"{"prompts":[{"name":"p"}]}"#));
+}
+
+#[test]
+fn lists_an_upstream_does_not_have_are_not_asked_for() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"resources":{}}"#, None);
+    world.upstreams[0].lists("resources/list", &[r#"{"resources":[{"uri":"x://1"}]}"#]);
+    world.upstreams[0]
+        .refuses("resources/templates/list", r#"{"code":-32601,"message":"Method not found"}"#);
+    world.ready(0, 1);
+    assert_eq!(world.upstreams[0].take_reads(), ["resources/list", "resources/templates/list"]);
+    let peer = world.client("{}");
+    assert_eq!(
+        list(&mut world, &peer, "resources/list"),
+        answer(r#"{"resources":[{"uri":"x://1"}]}"#)
+    );
+    assert_eq!(
+        list(&mut world, &peer, "resources/templates/list"),
+        answer(r#"{"resourceTemplates":[]}"#)
+    );
+}
+
+#[test]
+fn a_cursor_nobody_gave_out_is_refused() {
+    let mut world = World::two();
+    let peer = world.client("{}");
+    for (cursor, is_fine) in [(r#""x""#, false), (r#""""#, false), ("7", false), ("null", true)] {
+        let request = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"cursor":{cursor}}}}}"#
+        );
+        let answer = world.ask(&peer, &request).text();
+        assert_eq!(answer.contains("-32602"), !is_fine, "{answer}");
+    }
+}
+
+#[test]
+fn a_slow_upstream_delays_no_list_of_another() {
+    let mut world = World::new(&["a", "b"]);
+    for (index, name) in ["slow", "quick"].into_iter().enumerate() {
+        world.upstreams[index].introduces(r#"{"tools":{}}"#, None);
+        let page = format!(r#"{{"tools":[{{"name":"{name}"}}]}}"#);
+        world.upstreams[index].lists("tools/list", &[&page]);
+    }
+    world.upstreams[0].mute(true);
+    world.ready(0, 1);
+    world.ready(1, 1);
+    let peer = world.client("{}");
+    assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[{"name":"quick"}]}"#));
+    assert_eq!(
+        world.upstreams[0].calls(),
+        [format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"tools/list"}}"#)]
+    );
+    world.upstreams[0].answers(r#"{"tools":[{"name":"slow"}]}"#);
+    world.run();
+    assert_eq!(
+        list(&mut world, &peer, "tools/list"),
+        answer(r#"{"tools":[{"name":"slow"},{"name":"quick"}]}"#)
+    );
+}
+
+#[test]
+fn lists_stay_while_an_upstream_is_down() {
+    let mut world = World::two();
+    let peer = world.client("{}");
+    let before = list(&mut world, &peer, "tools/list");
+    for health in [Health::Recovering, Health::Tripped, Health::Stopped] {
+        world.down(0, health);
+        assert_eq!(list(&mut world, &peer, "tools/list"), before);
+    }
+}
+
+#[test]
+fn an_upstream_may_be_ready_before_it_is_attached() {
+    let mut world = World::detached(Options::default(), &["a"]);
+    world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
+    world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"t"}]}"#]);
+    world.ready(0, 1);
+    let peer = world.client("{}");
+    assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[]}"#));
+    world.router.attach(0, world.upstreams[0].clone());
+    world.run();
+    assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[{"name":"t"}]}"#));
+}
