@@ -117,7 +117,7 @@ impl DownstreamSession {
         params: &Params<'_>,
         about: Option<&Id>,
     ) -> Result<(), Asked> {
-        asked.token = params.meta("progressToken").map(Raw::of);
+        asked.token = params.token().map(Raw::of);
         // Noted before it is sent, because the answer may come before `tell` returns; and at once,
         // because whoever closes the session answers what is noted by then.
         let id = {

@@ -107,7 +107,7 @@ pub(crate) fn plan(
     let id = upstream.mint();
     let client = client_span(span, request, params, &target, id, link);
     let context = trace::context_of(&client);
-    let token = params.meta("progressToken").map(Raw::of);
+    let token = params.token().map(Raw::of);
     let rewrite = Rewrite {
         name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
         token: token.is_some().then_some(id),

@@ -48,6 +48,11 @@ impl<'a> Params<'a> {
         edit::member(self.get("_meta")?.get(), name)
     }
 
+    /// The progress token, if there is one.
+    pub(crate) fn token(&self) -> Option<&'a RawValue> {
+        self.meta("progressToken").filter(|token| token.get() != "null")
+    }
+
     /// The parameters with another progress token, or `None` when they have none.
     pub(crate) fn with_token(&self, token: u64) -> Option<Raw> {
         self.rewrite(&Rewrite { token: Some(token), ..Rewrite::default() })
@@ -59,7 +64,7 @@ impl<'a> Params<'a> {
         if let Some((member, name)) = rewrite.name {
             edit.replace(member, name);
         }
-        if let (Some(token), Some(old)) = (rewrite.token, self.meta("progressToken")) {
+        if let (Some(token), Some(old)) = (rewrite.token, self.token()) {
             edit.replace(old, token.to_string());
         }
         if let Some(traceparent) = &rewrite.traceparent {

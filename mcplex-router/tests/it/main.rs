@@ -7,8 +7,20 @@ mod fake;
 mod world;
 
 #[cfg(test)]
+mod asks;
+#[cfg(test)]
+mod attribution;
+#[cfg(test)]
 mod calls;
+#[cfg(test)]
+mod changes;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod lists;
+#[cfg(test)]
+mod logging;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod subscriptions;

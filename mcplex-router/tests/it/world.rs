@@ -125,8 +125,17 @@ impl World {
         Peer { client, session }
     }
 
-    /// A client that is ready.
+    /// A client that is ready; what upstreams heard until then is thrown away.
     pub(crate) fn client(&mut self, capabilities: &str) -> Peer {
+        let peer = self.arrives(capabilities);
+        for upstream in &self.upstreams {
+            upstream.take_sent();
+        }
+        peer
+    }
+
+    /// A client that is ready.
+    pub(crate) fn arrives(&mut self, capabilities: &str) -> Peer {
         let peer = self.stranger();
         let hello = format!(
             r#"{{"jsonrpc":"2.0","id":"hello","method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{capabilities},"clientInfo":{{"name":"t","version":"1"}}}}}}"#

@@ -1,0 +1,138 @@
+//! Whom an upstream means when it asks by itself.
+
+use crate::{fake::FIRST_ID, world::World};
+use mcplex_proto::id::Id;
+
+const ALL: &str = r#"{"sampling":{},"elicitation":{},"roots":{}}"#;
+
+const QUESTIONS: [(&str, &str); 3] = [
+    ("sampling/createMessage", "-32601"),
+    ("elicitation/create", "-32602"),
+    ("roots/list", "-32601"),
+];
+
+fn question(method: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":"q","method":"{method}","params":{{"n":1.50}}}}"#)
+}
+
+/// What a client got: the question, about this request.
+fn posed(id: u64, method: &str, about: Option<u64>) -> (String, Option<Id>) {
+    let text =
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"n":1.50}}}}"#);
+    (text, about.map(Id::from))
+}
+
+#[test]
+fn one_call_in_flight_means_its_client() {
+    for (method, _) in QUESTIONS {
+        let mut world = World::two();
+        let (peer, other) = (world.client(ALL), world.client(ALL));
+        world.call(&other, "8", "two");
+        world.call(&peer, "7", "one");
+        world.says(0, &question(method));
+        assert_eq!(peer.client.take_about(), [posed(1, method, Some(7))]);
+        assert!(other.client.take().is_empty());
+    }
+}
+
+#[test]
+fn several_calls_of_one_client_mean_it_and_its_newest_call() {
+    for (method, _) in QUESTIONS {
+        let mut world = World::two();
+        let (peer, _other) = (world.client(ALL), world.client(ALL));
+        world.call(&peer, "9", "one");
+        world.call(&peer, "7", "one");
+        world.says(0, &question(method));
+        assert_eq!(peer.client.take_about(), [posed(1, method, Some(7))]);
+    }
+}
+
+#[test]
+fn no_call_and_one_client_mean_that_client() {
+    for (method, _) in QUESTIONS {
+        let mut world = World::two();
+        let peer = world.client(ALL);
+        let _stranger = world.stranger();
+        world.says(0, &question(method));
+        assert_eq!(peer.client.take_about(), [posed(1, method, None)]);
+        world.says(0, &question(method));
+        assert_eq!(peer.client.take_about(), [posed(2, method, None)]);
+    }
+}
+
+#[test]
+fn anything_else_is_refused_rather_than_guessed() {
+    for (method, code) in QUESTIONS {
+        let mut world = World::two();
+        let refused = |world: &mut World, part: &str| {
+            world.says(0, &question(method));
+            let sent = world.upstreams[0].take_sent_to();
+            let [(Some(1), text)] = &sent[..] else { panic!("{sent:?}") };
+            assert!(text.starts_with(r#"{"jsonrpc":"2.0","id":"q","error":"#), "{text}");
+            assert!(text.contains(code) && text.contains(part), "{text}");
+        };
+        refused(&mut world, "no client is connected");
+        let (one, two) = (world.client(ALL), world.client(ALL));
+        refused(&mut world, "several clients");
+        world.call(&one, "1", "one");
+        world.call(&two, "1", "one");
+        refused(&mut world, "several clients");
+        assert!(one.client.take().is_empty() && two.client.take().is_empty());
+    }
+}
+
+#[test]
+fn a_client_is_asked_only_what_it_declared() {
+    for (capabilities, method, params, code) in [
+        (r#"{"roots":{}}"#, "sampling/createMessage", "{}", Some("-32601")),
+        (r#"{"sampling":{}}"#, "sampling/createMessage", "{}", None),
+        (r#"{"sampling":{}}"#, "sampling/createMessage", r#"{"tools":[]}"#, Some("-32601")),
+        (r#"{"sampling":{"tools":{}}}"#, "sampling/createMessage", r#"{"tools":[]}"#, None),
+        (r#"{"sampling":{}}"#, "roots/list", "{}", Some("-32601")),
+        (r#"{"roots":{"listChanged":false}}"#, "roots/list", "{}", None),
+        ("{}", "elicitation/create", "{}", Some("-32602")),
+        (r#"{"elicitation":null}"#, "elicitation/create", "{}", Some("-32602")),
+        (r#"{"elicitation":{}}"#, "elicitation/create", r#"{"mode":"form"}"#, None),
+        (r#"{"elicitation":{}}"#, "elicitation/create", r#"{"mode":"url"}"#, Some("-32602")),
+        (r#"{"elicitation":{"url":{}}}"#, "elicitation/create", r#"{"mode":"url"}"#, None),
+    ] {
+        let mut world = World::two();
+        let peer = world.client(capabilities);
+        let request =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+        world.says(0, &request);
+        let sent = world.upstreams[0].take_sent();
+        assert_eq!(peer.client.take().len(), usize::from(code.is_none()), "{capabilities}");
+        match code {
+            None => assert_eq!(sent, Vec::<String>::new()),
+            Some(code) => assert!(
+                sent[0].contains(code) && sent[0].contains("the client did not declare"),
+                "{sent:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn a_ping_needs_no_client() {
+    let mut world = World::two();
+    world.says(0, r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#);
+    assert_eq!(
+        world.upstreams[0].take_sent_to(),
+        [(Some(1), r#"{"jsonrpc":"2.0","id":"p","result":{}}"#.to_owned())]
+    );
+}
+
+#[test]
+fn other_notifications_follow_the_same_rule() {
+    let mut world = World::two();
+    let note = r#"{"jsonrpc":"2.0","method":"x/note","params":{"n":1.50}}"#;
+    let (one, two) = (world.client("{}"), world.client("{}"));
+    world.says(0, note);
+    assert!(one.client.take().is_empty() && two.client.take().is_empty());
+    world.call(&two, "5", "one");
+    world.says(0, note);
+    assert_eq!(two.client.take_about(), [(note.to_owned(), Some(5.into()))]);
+    assert!(one.client.take().is_empty());
+    assert!(world.upstreams[0].calls()[0].contains(&(FIRST_ID + 1).to_string()));
+}

@@ -1,0 +1,144 @@
+//! What a client reads when a request leads nowhere.
+
+use crate::{
+    fake::raw,
+    world::{Peer, World},
+};
+use mcplex_proto::upstream::{UpstreamError, UpstreamName};
+use mcplex_router::{DownReply, Options};
+
+fn check(world: &mut World, peer: &Peer, method: &str, params: &str, code: &str, part: &str) {
+    let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+    let answer = world.ask(peer, &request).text();
+    assert!(answer.contains(&format!(r#""code":{code},"#)), "{answer}");
+    assert!(answer.contains(part), "{answer} lacks {part}");
+}
+
+#[test]
+fn a_miss_says_what_is_missing() {
+    let mut world = World::two();
+    let peer = world.client("{}");
+    let mut check = |method: &str, params: &str, code: &str, part: &str| {
+        check(&mut world, &peer, method, params, code, part);
+    };
+    check("tools/call", r#"{"name":"x"}"#, "-32602", r#"unknown tool \"x\""#);
+    check(
+        "tools/call",
+        r#"{"name":"echo"}"#,
+        "-32602",
+        r#"several upstreams have a tool \"echo\"; call one of a__echo, b__echo"#,
+    );
+    check("tools/call", r#"{"name":7}"#, "-32602", "`name` must be there and be a string");
+    check("prompts/get", r#"{"name":"x"}"#, "-32602", r#"unknown prompt \"x\""#);
+    check("resources/read", r#"{"uri":"x://y"}"#, "-32002", r#""data":{"uri":"x://y"}"#);
+    check("resources/read", "{}", "-32602", "`uri`");
+    check("completion/complete", r#"{"ref":{"type":"ref/prompt","name":"x"}}"#, "-32602", "prompt");
+    check("completion/complete", r#"{"ref":{"type":"ref/resource","uri":"x"}}"#, "-32602", "uri");
+    check("completion/complete", r#"{"ref":{"type":"x"}}"#, "-32602", "ref.type");
+    check("completion/complete", "{}", "-32602", "ref.type");
+    check("logging/setLevel", r#"{"level":"loud"}"#, "-32602", "level");
+    check("tasks/list", "{}", "-32601", "tasks/list");
+}
+
+#[test]
+fn an_upstream_that_is_not_attached_is_not_there_yet() {
+    let mut world = World::detached(Options::default(), &["a"]);
+    let peer = world.client("{}");
+    check(&mut world, &peer, "x/y", "{}", "-31001", "Upstream a is not there yet");
+}
+
+#[test]
+fn completions_of_an_upstream_without_them_are_empty() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"prompts":{}}"#, None);
+    world.upstreams[0].lists("prompts/list", &[r#"{"prompts":[{"name":"p"}]}"#]);
+    world.ready(0, 1);
+    let peer = world.client("{}");
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"n","value":"v"}}}"#;
+    let answer = world.ask(&peer, request).text();
+    assert_eq!(answer, r#"{"jsonrpc":"2.0","id":1,"result":{"completion":{"values":[]}}}"#);
+    assert!(world.upstreams[0].calls().is_empty());
+}
+
+#[test]
+fn a_completion_names_the_prompt_as_its_upstream_does() {
+    let mut world = World::new(&["a", "b"]);
+    for upstream in &world.upstreams {
+        upstream.introduces(r#"{"prompts":{},"completions":{}}"#, None);
+        upstream.lists("prompts/list", &[r#"{"prompts":[{"name":"p"}]}"#]);
+    }
+    world.ready(0, 1);
+    world.ready(1, 1);
+    let peer = world.client("{}");
+    let request = |name: &str| {
+        format!(
+            r#""method":"completion/complete","params":{{"ref":{{"type":"ref/prompt","name":"{name}"}},"argument":{{"name":"n","value":"b__p"}}}}}}"#
+        )
+    };
+    world.ask(&peer, &format!(r#"{{"jsonrpc":"2.0","id":1,{}"#, request("b__p")));
+    let calls = world.upstreams[1].calls();
+    assert!(calls[0].ends_with(&request("p")), "{calls:?}");
+}
+
+fn died() -> UpstreamError {
+    UpstreamError::Died {
+        upstream: UpstreamName::new("a").unwrap(),
+        reason: "it exited with code 1".into(),
+        cause: None,
+    }
+}
+
+#[test]
+fn a_tool_of_a_dead_upstream_answers_with_a_result_the_model_can_read() {
+    let mut world = World::two();
+    let peer = world.client("{}");
+    let going = world.call(&peer, "1", "one");
+    world.upstreams[0].ends(Err(died()));
+    world.run();
+    let expect =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{}}}"#, died().to_tool_result().as_str());
+    assert_eq!(going.text(), expect);
+    assert!(expect.contains(r#""isError":true"#) && expect.contains("-31003"), "{expect}");
+}
+
+#[test]
+fn with_down_reply_error_a_tool_answers_with_an_error() {
+    let options = Options { down_reply: DownReply::Error, ..Options::default() };
+    let mut world = World::with(options, &["a"]);
+    world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
+    world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"one"}]}"#]);
+    world.ready(0, 1);
+    let peer = world.client("{}");
+    let going = world.call(&peer, "1", "one");
+    world.upstreams[0].ends(Err(died()));
+    world.run();
+    assert!(going.text().contains(r#""error":{"code":-31003,"#), "{}", going.text());
+}
+
+#[test]
+fn whatever_is_no_tool_always_answers_with_an_error() {
+    let mut world = World::one("{}");
+    let peer = world.client("{}");
+    for (error, code) in [
+        (died(), -31003),
+        (UpstreamError::Stopped { upstream: UpstreamName::new("a").unwrap() }, -31006),
+        (UpstreamError::QueueFull { upstream: UpstreamName::new("a").unwrap(), limit: 64 }, -31005),
+    ] {
+        let going = world.ask(&peer, r#"{"jsonrpc":"2.0","id":1,"method":"x/y"}"#);
+        world.upstreams[0].ends(Err(error));
+        world.run();
+        assert!(going.text().contains(&format!(r#""error":{{"code":{code},"#)), "{}", going.text());
+    }
+}
+
+#[test]
+fn a_token_that_is_null_is_no_token() {
+    // `Raw` equality keeps the parameters byte for byte.
+    let params = r#"{"name":"one","_meta":{"progressToken":null}}"#;
+    let mut world = World::two();
+    let peer = world.client("{}");
+    let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+    world.ask(&peer, &request);
+    let calls = world.upstreams[0].calls();
+    assert!(calls[0].contains(raw(params).as_str()), "{calls:?}");
+}
