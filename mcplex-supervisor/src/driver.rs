@@ -159,6 +159,14 @@ impl fmt::Debug for Driver {
     }
 }
 
+/// Dropped before a shutdown, or unwound by a bug, it leaves nobody waiting for an answer.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.set_health(Health::Stopped);
+        self.fail_sent("nobody supervises it any more");
+    }
+}
+
 impl Driver {
     fn new(
         spec: Spec,
@@ -218,6 +226,11 @@ impl Driver {
         if let Poll::Ready(Some(report)) = self.reports.poll_recv(cx) {
             return Poll::Ready(Input::Report(report));
         }
+        // The timer itself is asked last, so an upstream that never pauses would hide it.
+        if let Some(due) = self.next_due().filter(|due| *due <= self.now) {
+            self.due = Some(due);
+            return Poll::Ready(Input::Timeout);
+        }
         let takes_commands = match &mut self.phase {
             Phase::Open(open) => open.handshake.is_some() || open.poll_ready(cx),
             Phase::Idle | Phase::Connecting(_) | Phase::Closing { .. } => true,
@@ -242,14 +255,18 @@ impl Driver {
         self.poll_timer(cx)
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+    /// When something has to be decided.
+    fn next_due(&self) -> Option<Time> {
         let open = match &self.phase {
             Phase::Open(open) => open.poll_timeout(&self.spec.options),
             Phase::Idle | Phase::Connecting(_) | Phase::Closing { .. } => None,
         };
         let life = self.life.poll_timeout().map(|(due, _)| due);
-        let next = [open, life, self.parked.poll_timeout()].into_iter().flatten().min();
-        let Some(next) = next else {
+        [open, life, self.parked.poll_timeout()].into_iter().flatten().min()
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        let Some(next) = self.next_due() else {
             self.due = None;
             return Poll::Pending;
         };

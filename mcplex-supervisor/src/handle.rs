@@ -193,6 +193,10 @@ impl Shared {
         *lock(&self.status) = status;
     }
 
+    pub(crate) fn set_health(&self, health: Health) {
+        lock(&self.status).health = health;
+    }
+
     pub(crate) fn set_info(&self, info: ServerInfo) {
         *lock(&self.info) = Some(Arc::new(info));
     }

@@ -7,6 +7,7 @@ use crate::{
 };
 use mcplex_proto::{
     message::{Message, Request},
+    trace::TraceContext,
     upstream::{Health, Incarnation, UpstreamError},
 };
 use std::time::Duration;
@@ -95,17 +96,15 @@ impl Driver {
         }
     }
 
-    pub(super) fn lost(&self, reason: &str) -> UpstreamError {
-        UpstreamError::Died {
-            upstream: self.spec.name.clone(),
-            reason: reason.into(),
-            cause: self.trace.last_death.clone(),
-        }
+    pub(super) fn lost(&self, reason: &str, cause: Option<TraceContext>) -> UpstreamError {
+        let upstream = self.spec.name.clone();
+        UpstreamError::Died { upstream, reason: reason.into(), cause }
     }
 
+    /// Fails what was sent, without a death to blame.
     pub(super) fn fail_sent(&self, reason: &str) {
         for (_, sent) in self.shared.take_sent() {
-            drop(sent.reply.send(Err(self.lost(reason))));
+            drop(sent.reply.send(Err(self.lost(reason, None))));
         }
     }
 }

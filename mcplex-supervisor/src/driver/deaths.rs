@@ -83,7 +83,8 @@ impl Driver {
             }
         }
         for (_, sent) in sent {
-            drop(sent.reply.send(Err(self.lost(&self.last_death))));
+            let cause = self.trace.last_death.clone();
+            drop(sent.reply.send(Err(self.lost(&self.last_death, cause))));
         }
     }
 

@@ -1,0 +1,17 @@
+//! The driver with a scripted transport, in time that jumps from one deadline to the next.
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod crash_loops;
+#[cfg(test)]
+mod deaths;
+#[cfg(test)]
+mod hangs;
+#[cfg(test)]
+mod stops;
