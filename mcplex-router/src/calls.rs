@@ -4,6 +4,7 @@ use crate::{
     catalog::{Catalog, Miss, Route},
     link::{Flight, Link},
     params::{Params, Rewrite},
+    refresh,
     router::DownReply,
     session::{DownstreamSession, uri_of},
     spans::{self, Subject},
@@ -23,6 +24,12 @@ use mcplex_proto::{
 use serde_json::{json, value::RawValue};
 use std::sync::Arc;
 use tracing::Span;
+
+/// "Open these URLs first" (revision 2025-11-25).
+const URL_ELICITATION_REQUIRED: i64 = -32042;
+
+/// URLs of one such error that are remembered; people open one or two.
+const MAX_ELICITATIONS: usize = 16;
 
 /// A call that is ready to go.
 pub(crate) struct Planned {
@@ -63,7 +70,7 @@ struct InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if let Some(uri) = &self.subscribes {
-            self.link().unsubscribe(uri, self.session.number);
+            self.give_up(uri);
         }
         self.session.end(&self.about);
         self.link().lands(self.id);
@@ -73,6 +80,29 @@ impl Drop for InFlight {
 impl InFlight {
     fn link(&self) -> &Link {
         &self.session.shared.links[self.link]
+    }
+
+    /// The subscription did not come about; whoever joined it meanwhile was told that it had.
+    fn give_up(&self, uri: &str) {
+        let link = self.link();
+        link.unsubscribe(uri, self.session.number);
+        if let (true, Some(upstream)) = (link.is_subscribed(uri), link.upstream()) {
+            refresh::subscribe(&**upstream, uri);
+        }
+    }
+
+    /// An error may ask the client to open URLs first; it will want to hear when that is done.
+    fn note_elicitations(&self, error: &Raw) {
+        let error = ErrorObject::read(error);
+        if error.code != URL_ELICITATION_REQUIRED {
+            return;
+        }
+        let elicitations = error.data.as_ref().and_then(|data| data["elicitations"].as_array());
+        for elicitation in elicitations.into_iter().flatten().take(MAX_ELICITATIONS) {
+            if let Some(id) = elicitation["elicitationId"].as_str() {
+                self.link().elicits(id.to_owned(), self.session.number);
+            }
+        }
     }
 }
 
@@ -301,8 +331,10 @@ impl Planned {
             // The session was dropped; nobody is left to answer.
             Either::Right((Err(oneshot::Canceled), _)) => return None,
         };
-        if matches!(&answer, Ok(reply) if matches!(reply.outcome, Outcome::Result(_))) {
-            in_flight.subscribes = None;
+        match answer.as_ref().map(|reply| &reply.outcome) {
+            Ok(Outcome::Result(_)) => in_flight.subscribes = None,
+            Ok(Outcome::Error(error)) => in_flight.note_elicitations(error),
+            Err(_) => {}
         }
         match answer {
             Ok(reply) => {

@@ -148,6 +148,11 @@ impl Link {
         uris.into_iter().filter(|uri| self.unsubscribe(uri, session)).collect()
     }
 
+    /// Whether anybody subscribed to this URI.
+    pub(crate) fn is_subscribed(&self, uri: &str) -> bool {
+        lock(&self.subscribers).contains_key(uri)
+    }
+
     /// The URIs somebody subscribed to.
     pub(crate) fn subscriptions(&self) -> Vec<String> {
         lock(&self.subscribers).keys().cloned().collect()

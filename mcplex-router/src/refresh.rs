@@ -13,6 +13,7 @@ use crate::{
 use futures_util::{
     StreamExt as _,
     future::{join, join_all},
+    stream::FuturesUnordered,
 };
 use mcplex_proto::{
     edit,
@@ -20,7 +21,7 @@ use mcplex_proto::{
     message::{Message, Notification, Request},
     method,
     raw::Raw,
-    upstream::Upstream,
+    upstream::{Upstream, UpstreamError},
 };
 use std::{
     collections::BTreeSet,
@@ -68,11 +69,11 @@ async fn follow(shared: &Shared, link: &Link) {
             restore(shared, link, &**upstream, &info);
         }
         read(shared, link, &**upstream, info, stale).await;
-        shared.changes.note(&shared.rebuild());
     }
 }
 
-/// Reads the stale lists; what cannot be read stays as it was last known.
+/// Reads the stale lists and shows each as soon as it is there; what cannot be read stays as it was
+/// last known.
 async fn read(
     shared: &Shared,
     link: &Link,
@@ -82,41 +83,65 @@ async fn read(
 ) {
     let timeout = shared.options.list_timeout;
     let kinds = Kind::ALL.into_iter().filter(|&kind| stale.lists[kind as usize]);
-    let fetched = join_all(kinds.map(|kind| {
-        let info = &info;
-        async move { (kind, lists::fetch(upstream, info, kind, timeout).await) }
-    }));
+    let fetches: FuturesUnordered<_> = kinds
+        .map(|kind| {
+            let info = &info;
+            async move { (kind, lists::fetch(upstream, info, kind, timeout).await) }
+        })
+        .collect();
     let mut lists = (*link.lists()).clone();
-    for (kind, result) in fetched.await {
-        match result {
-            Ok(items) => lists.items[kind as usize] = items,
-            // The next life is asked again.
-            Err(ListError::Upstream(error)) => {
-                tracing::debug!(upstream = %link.name, list = kind.member(), %error,
-                    "a list was not read");
-            }
-            Err(error) => {
-                tracing::warn!(upstream = %link.name, list = kind.member(), %error,
-                    "a list cannot be read; the last known one stays");
+    lists.info = Some(info.clone());
+    // What comes at once is shown at once.
+    let mut fetched = fetches.ready_chunks(Kind::ALL.len());
+    while let Some(chunk) = fetched.next().await {
+        for (kind, result) in chunk {
+            match result {
+                Ok(items) => lists.items[kind as usize] = items,
+                Err(error) => unread(link, kind, &error),
             }
         }
+        link.set_lists(lists.clone());
+        shared.changes.note(&shared.rebuild());
     }
-    lists.info = Some(info);
-    link.set_lists(lists);
+}
+
+/// Says why a list was not read, and has it read again where nothing else will.
+fn unread(link: &Link, kind: Kind, error: &ListError) {
+    let upstream = &link.name;
+    let list = kind.member();
+    match error {
+        ListError::Upstream(UpstreamError::Timeout { .. }) => {
+            tracing::warn!(%upstream, list, %error, "a list is read again");
+            link.mark(|stale| stale.lists[kind as usize] = true);
+        }
+        // The next life is asked again.
+        ListError::Upstream(_) => {
+            tracing::debug!(%upstream, list, %error, "a list was not read");
+        }
+        ListError::Refused { .. } | ListError::Malformed { .. } | ListError::Endless { .. } => {
+            tracing::warn!(%upstream, list, %error,
+                "a list cannot be read; the last known one stays");
+        }
+    }
 }
 
 /// Tells a new life what the one before it knew of subscriptions and the log level.
 fn restore(shared: &Shared, link: &Link, upstream: &dyn Upstream, info: &ServerInfo) {
     for uri in link.subscriptions() {
-        let params = edit::object([("uri", Raw::of(&uri).as_str())]);
-        let request = Request::new(upstream.mint(), method::SUBSCRIBE, Some(params));
-        upstream.send(None, request.into());
+        subscribe(upstream, &uri);
     }
     if let Some(level) = shared.level()
         && info.can("logging", None)
     {
         upstream.send(None, level.request(upstream.mint()));
     }
+}
+
+/// Subscribes to a resource in the name of clients that were told yes already.
+pub(crate) fn subscribe(upstream: &dyn Upstream, uri: &str) {
+    let params = edit::object([("uri", Raw::of(uri).as_str())]);
+    let request = Request::new(upstream.mint(), method::SUBSCRIBE, Some(params));
+    upstream.send(None, request.into());
 }
 
 async fn announce(shared: &Shared) {

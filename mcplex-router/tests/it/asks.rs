@@ -185,3 +185,18 @@ fn the_end_of_an_elicitation_by_url_reaches_the_client_that_was_asked() {
     world.says(0, complete);
     assert!(peer.client.take().is_empty() && other.client.take().is_empty());
 }
+
+#[test]
+fn the_end_of_an_elicitation_that_an_error_asked_for_reaches_the_client_too() {
+    let mut world = World::two();
+    let (peer, other) = (world.client(ALL), world.client(ALL));
+    let going = world.call(&peer, "1", "one");
+    let error = r#"{"code":-32042,"message":"m","data":{"elicitations":[{"mode":"url","elicitationId":"e2","url":"https://x"}]}}"#;
+    world.upstreams[0].ends(Ok(&format!(r#"{{"jsonrpc":"2.0","id":1,"error":{error}}}"#)));
+    world.run();
+    assert!(going.text().contains(error));
+    let complete = r#"{"jsonrpc":"2.0","method":"notifications/elicitation/complete","params":{"elicitationId":"e2"}}"#;
+    world.says(0, complete);
+    assert_eq!(peer.client.take(), [complete]);
+    assert!(other.client.take().is_empty());
+}

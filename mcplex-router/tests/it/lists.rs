@@ -4,8 +4,9 @@ use crate::{
     fake::FIRST_ID,
     world::{Peer, World},
 };
-use mcplex_proto::upstream::Health;
+use mcplex_proto::upstream::{Health, UpstreamError, UpstreamName};
 use mcplex_router::Options;
+use std::time::Duration;
 
 fn list(world: &mut World, peer: &Peer, method: &str) -> String {
     world.ask(peer, &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#)).text()
@@ -151,4 +152,24 @@ fn an_upstream_may_be_ready_before_it_is_attached() {
     world.router.attach(0, world.upstreams[0].clone());
     world.run();
     assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[{"name":"t"}]}"#));
+}
+
+#[test]
+fn a_hung_list_hides_no_other_and_is_read_again() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"tools":{},"prompts":{}}"#, None);
+    world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"t"}]}"#]);
+    // Without a script the test has to answer it.
+    world.ready(0, 1);
+    let peer = world.client("{}");
+    assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[{"name":"t"}]}"#));
+    let name = UpstreamName::new("a").unwrap();
+    let timeout = Duration::from_secs(30);
+    world.upstreams[0].ends(Err(UpstreamError::Timeout { upstream: name, timeout }));
+    world.run();
+    assert!(world.upstreams[0].calls()[0].contains("prompts/list"));
+    world.upstreams[0].answers(r#"{"prompts":[{"name":"p"}]}"#);
+    world.run();
+    assert_eq!(list(&mut world, &peer, "prompts/list"), answer(r#"{"prompts":[{"name":"p"}]}"#));
+    assert!(world.upstreams[0].calls().is_empty());
 }

@@ -140,3 +140,19 @@ fn an_upstream_without_subscriptions_is_not_asked_for_one() {
     let answer = ask(&mut world, &peer, "subscribe").text();
     assert!(answer.contains("-32601") && answer.contains("Upstream a"), "{answer}");
 }
+
+#[test]
+fn who_joined_a_subscription_keeps_it_when_the_first_gives_up() {
+    let mut world = world();
+    let (first, second) = (world.client("{}"), world.client("{}"));
+    ask(&mut world, &first, "subscribe");
+    assert!(!done(&mut world, &second, "subscribe"));
+    first.session.close();
+    world.run();
+    let sent = world.upstreams[0].take_sent();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(sent[0].contains("notifications/cancelled"), "{sent:?}");
+    assert!(sent[1].contains(r#""method":"resources/subscribe""#), "{sent:?}");
+    world.says(0, &updated("x://1"));
+    assert_eq!(second.client.take(), [updated("x://1")]);
+}

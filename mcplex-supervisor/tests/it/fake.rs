@@ -120,7 +120,12 @@ impl Transport for FakeTransport {
                 });
             }
             Script::Hangs => std::future::pending().await,
-            _ => {}
+            Script::Works
+            | Script::Speaks(_)
+            | Script::Mute
+            | Script::Floods
+            | Script::DiesInHandshake
+            | Script::DiesWhenReady => {}
         }
         assert_eq!(self.running(), 0, "never two at a time");
         let mut state = self.state.lock().unwrap();
