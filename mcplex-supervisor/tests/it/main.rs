@@ -3,10 +3,14 @@
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod server;
+#[cfg(test)]
 mod world;
 
 #[cfg(test)]
 mod calls;
+#[cfg(test)]
+mod chaos;
 #[cfg(test)]
 mod crash_loops;
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! A supervised upstream with everything around it.
 
-use crate::fake::{FakeTransport, Script, Server};
+use crate::{
+    fake::{FakeTransport, Script},
+    server::Server,
+};
 use mcplex_proto::{
     message::{Extra, Message},
     raw::Raw,
