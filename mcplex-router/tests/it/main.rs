@@ -15,6 +15,8 @@ mod calls;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod lists;
