@@ -1,0 +1,288 @@
+//! Starts an `mcplex` and listens to what it says.
+
+use crate::{
+    census::{self, Watch},
+    client::Client,
+};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead as _, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails. Hundreds of times what it takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many lines a gateway may say before a test gives up.
+const MAX_LOOKS: usize = 10_000;
+
+/// A configuration in a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    dir: Arc<TempDir>,
+    toml: String,
+    env: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// A configuration that begins with these lines.
+    pub(crate) fn new(toml: &str) -> Self {
+        Self {
+            dir: Arc::new(tempfile::tempdir().unwrap()),
+            toml: format!("{toml}\n"),
+            env: Vec::new(),
+        }
+    }
+
+    /// Adds a `fake-server`.
+    pub(crate) fn server(self, name: &str, flags: &[&str]) -> Self {
+        self.server_with(name, flags, "")
+    }
+
+    /// Adds a `fake-server` with lines for its `[servers.supervise]`.
+    pub(crate) fn server_with(mut self, name: &str, flags: &[&str], supervise: &str) -> Self {
+        let program = mcplex_testkit::fake_server();
+        // JSON strings are TOML strings too.
+        let program = Value::from(program.to_str().unwrap());
+        writeln!(
+            self.toml,
+            "[[servers]]\nname = \"{name}\"\ncommand = {program}\nargs = {}\n[servers.supervise]\n{supervise}",
+            serde_json::to_string(flags).unwrap()
+        )
+        .unwrap();
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A file in the folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The path of a file in the folder, as a flag.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.file(name).to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The lines of a file in the folder; none if it is not there.
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
+        let text = fs::read(self.file(name)).unwrap_or_default();
+        String::from_utf8(text).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// `mcplex` in the folder, knowing nothing of whoever runs the tests.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "mcplex is what is tested")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcplex"));
+        command.args(args).current_dir(self.dir.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("HOME", self.dir.path()).env("XDG_CONFIG_HOME", self.dir.path());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs `mcplex` to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.write();
+        self.command(args).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Writes the configuration where mcplex looks for it.
+    pub(crate) fn write(&self) {
+        if !self.toml.trim().is_empty() {
+            fs::write(self.file("mcplex.toml"), &self.toml).unwrap();
+        }
+    }
+
+    /// Starts `mcplex serve` on a free port.
+    pub(crate) fn serve(&self) -> Gateway {
+        self.start(&["serve", "--listen", "127.0.0.1:0"], Stdio::null())
+    }
+
+    /// Starts `mcplex` with any arguments.
+    pub(crate) fn start(&self, args: &[&str], stdin: Stdio) -> Gateway {
+        self.write();
+        let mut command = self.command(args);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let said = Said::of(child.stderr.take().unwrap());
+        Gateway { child, said, _dir: Arc::clone(&self.dir) }
+    }
+}
+
+/// A running `mcplex`; it is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) child: Child,
+    said: Said,
+    /// Its servers start in it.
+    _dir: Arc<TempDir>,
+}
+
+impl Gateway {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The endpoint, as it says itself.
+    pub(crate) fn url(&self) -> String {
+        let line = self.said.wait_for("http://", |line| line.contains("http://127.0.0.1:"));
+        let start = line.find("http://").unwrap();
+        line[start..].split(['"', ' ']).next().unwrap().to_owned()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(&self.url())
+    }
+
+    /// A client that sees these tools.
+    pub(crate) fn client_of(&self, tools: &[&str]) -> Client {
+        let mut client = self.client();
+        client.wait_for_tools(tools);
+        client
+    }
+
+    /// Everything it wrote to stderr so far.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.said.so_far()
+    }
+
+    /// Waits for a line that contains a text.
+    pub(crate) fn wait_for(&self, text: &str) -> String {
+        self.said.wait_for(text, |line| line.contains(text))
+    }
+
+    /// Waits for the `count`th event about an upstream whose message begins so.
+    pub(crate) fn wait_events(&self, upstream: &str, message: &str, count: usize) -> Vec<Value> {
+        self.said.wait(&format!("{count} times {upstream}: {message}"), |lines| {
+            let found = events(lines, upstream, message);
+            (found.len() >= count).then_some(found)
+        })
+    }
+
+    pub(crate) fn wait_event(&self, upstream: &str, message: &str) -> Value {
+        self.wait_events(upstream, message, 1).swap_remove(0)
+    }
+
+    /// The events about an upstream whose message begins so.
+    pub(crate) fn events(&self, upstream: &str, message: &str) -> Vec<Value> {
+        events(&self.said(), upstream, message)
+    }
+
+    /// Waits for an event, and looks at something whenever a line comes.
+    pub(crate) fn watch(&self, upstream: &str, message: &str, mut look: impl FnMut()) -> Value {
+        self.said.wait(&format!("{upstream}: {message}"), |lines| {
+            look();
+            events(lines, upstream, message).into_iter().next()
+        })
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        census::signal(self.pid(), signal);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let left = Watch::of([self.pid()]).left_after(PATIENCE);
+        assert!(left.is_empty(), "it does not end; it said:\n{}", self.said().join("\n"));
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // Test output is captured, so this is shown with the failure.
+            println!("mcplex said:\n{}", self.said().join("\n"));
+        }
+        // It has ended already in many tests. Its children end when their pipes do.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn events(lines: &[String], upstream: &str, message: &str) -> Vec<Value> {
+    lines
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|event| {
+            event["upstream"] == upstream
+                && event["message"].as_str().is_some_and(|text| text.starts_with(message))
+        })
+        .collect()
+}
+
+/// The lines of a pipe, as they come.
+#[derive(Clone, Debug)]
+struct Said(Arc<(Mutex<Lines>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Said {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let said = Self(Arc::default());
+        let writing = said.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                writing.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+                writing.0.1.notify_all();
+            }
+            writing.lock().ended = true;
+            writing.0.1.notify_all();
+        });
+        said
+    }
+
+    fn so_far(&self) -> Vec<String> {
+        self.lock().lines.clone()
+    }
+
+    /// A test that panicked elsewhere does not make the lines wrong.
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for(&self, what: &str, is_it: impl Fn(&String) -> bool) -> String {
+        self.wait(what, |lines| lines.iter().find(|line| is_it(line)).cloned())
+    }
+
+    /// Waits until the lines give what is looked for; looks again whenever one comes.
+    fn wait<T>(&self, what: &str, mut find: impl FnMut(&[String]) -> Option<T>) -> T {
+        for _ in 0..MAX_LOOKS {
+            let (seen, ended) = {
+                let lines = self.lock();
+                (lines.lines.clone(), lines.ended)
+            };
+            if let Some(found) = find(&seen) {
+                return found;
+            }
+            assert!(!ended, "it ended and never said {what:?}");
+            let is_old = |lines: &mut Lines| lines.lines.len() == seen.len() && !lines.ended;
+            let waited = self.0.1.wait_timeout_while(self.lock(), PATIENCE, is_old);
+            let (lines, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            drop(lines);
+            assert!(!waited.timed_out(), "it is silent and never said {what:?}");
+        }
+        panic!("it said much, and never {what:?}")
+    }
+}

@@ -1,0 +1,22 @@
+//! The real `mcplex`, from outside: its command line, its endpoint, its children and its spans.
+//!
+//! Every test starts a gateway of its own on a free port, in front of servers that misbehave on
+//! purpose. They wait for what happens (a log line, a message, the end of a process) with a limit,
+//! and never for time to pass.
+
+// What a test starts and watches.
+#[cfg(test)]
+mod gateway;
+
+#[cfg(test)]
+mod census;
+
+#[cfg(test)]
+mod client;
+
+#[cfg(test)]
+mod stdio;
+
+// What must be true.
+#[cfg(test)]
+mod crash_loop;

@@ -1,0 +1,85 @@
+//! A client that starts `mcplex stdio` and speaks over its pipes.
+
+use crate::{
+    client,
+    gateway::{Gateway, PATIENCE, Setup},
+};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{ChildStdin, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+/// A client, and the gateway it started.
+#[derive(Debug)]
+pub(crate) struct StdioClient {
+    pub(crate) gateway: Gateway,
+    stdin: Option<ChildStdin>,
+    messages: mpsc::Receiver<String>,
+    next_id: u64,
+}
+
+impl StdioClient {
+    /// Starts `mcplex stdio` with more arguments, and opens the session.
+    pub(crate) fn start(setup: &Setup, args: &[&str]) -> Self {
+        let mut gateway = setup.start(&[&["stdio"], args].concat(), Stdio::piped());
+        let stdin = gateway.child.stdin.take();
+        let stdout = gateway.child.stdout.take().unwrap();
+        let (sender, messages) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                drop(sender.send(line));
+            }
+        });
+        let mut client = Self { gateway, stdin, messages, next_id: 0 };
+        let answer = client.request("initialize", &client::initialize(&json!({})));
+        assert_eq!(answer["result"]["protocolVersion"], client::VERSION, "{answer}");
+        client.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+        client
+    }
+
+    fn send(&mut self, message: &Value) {
+        writeln!(self.stdin.as_ref().unwrap(), "{message}").unwrap();
+    }
+
+    /// Sends a request and gives its id.
+    pub(crate) fn begin(&mut self, method: &str, params: &Value) -> u64 {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
+        id
+    }
+
+    /// The answer to a request; what comes before it is passed over.
+    #[track_caller]
+    pub(crate) fn answer(&self, id: u64) -> Value {
+        (0..1_000)
+            .map(|_| {
+                let line = self.messages.recv_timeout(PATIENCE).expect("an answer comes");
+                serde_json::from_str::<Value>(&line).unwrap()
+            })
+            .find(|message| message["id"] == id && message["method"].is_null())
+            .unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn request(&mut self, method: &str, params: &Value) -> Value {
+        let id = self.begin(method, params);
+        self.answer(id)
+    }
+
+    #[track_caller]
+    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+        let params = json!({ "name": tool, "arguments": arguments });
+        let mut answer = self.request("tools/call", &params);
+        assert!(answer["error"].is_null(), "{tool}: {answer}");
+        answer["result"].take()
+    }
+
+    /// Closes its end, as a client that leaves.
+    pub(crate) fn leave(&mut self) {
+        self.stdin = None;
+    }
+}
