@@ -323,7 +323,14 @@ pub const SPANS: &[SpanDoc] = &[
         meaning: "The start of the child process.",
         parent: "the connect",
         links: "none",
-        attributes: &[LIFECYCLE, UPSTREAM_NAME, UPSTREAM_INCARNATION, PROCESS_PID, ERROR_TYPE],
+        attributes: &[
+            LIFECYCLE,
+            UPSTREAM_NAME,
+            UPSTREAM_INCARNATION,
+            UPSTREAM_TRANSPORT,
+            PROCESS_PID,
+            ERROR_TYPE,
+        ],
     },
     SpanDoc {
         name: "mcplex.death {upstream}",
