@@ -338,12 +338,13 @@ impl Planned {
         }
         match answer {
             Ok(reply) => {
-                spans::answered(&span, &reply);
+                spans::answered(server, &span, &reply);
                 Some((reply.outcome, reply.extra))
             }
             Err(error) => {
-                spans::failed(server, &span, &error);
-                Some((in_flight.refusal(&error, &aim), Extra::default()))
+                let refusal = in_flight.refusal(&error, &aim);
+                spans::failed(server, &span, &error, &refusal);
+                Some((refusal, Extra::default()))
             }
         }
     }

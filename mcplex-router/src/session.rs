@@ -256,10 +256,15 @@ impl Session for DownstreamSession {
         drop(params);
         let (outcome, extra) = match plan {
             Ok(planned) => planned.run(&span).await?,
-            Err(Ok(result)) => (Outcome::Result(result), Extra::default()),
-            Err(Err(error)) => (Outcome::Error(Raw::of(&error)), Extra::default()),
+            Err(local) => {
+                let outcome = match local {
+                    Ok(result) => Outcome::Result(result),
+                    Err(error) => Outcome::Error(Raw::of(&error)),
+                };
+                spans::ended(&span, &outcome);
+                (outcome, Extra::default())
+            }
         };
-        spans::ended(&span, &outcome);
         Some(Response { id: Some(id), outcome, extra })
     }
 

@@ -120,7 +120,7 @@ pub(crate) fn client(
     )
 }
 
-/// Writes down how a request ended.
+/// Writes down how a request ended that was answered.
 pub(crate) fn ended(span: &Span, outcome: &Outcome) {
     if span.is_disabled() {
         return;
@@ -144,15 +144,24 @@ pub(crate) fn ended(span: &Span, outcome: &Outcome) {
 }
 
 /// Writes down on both spans what the upstream answered.
-pub(crate) fn answered(client: &Span, reply: &Reply) {
+pub(crate) fn answered(server: &Span, client: &Span, reply: &Reply) {
     if !client.is_disabled() {
         client.record(attr::UPSTREAM_INCARNATION, reply.from.0);
         ended(client, &reply.outcome);
+        ended(server, &reply.outcome);
     }
 }
 
-/// Writes down on both spans that there was no answer, and why.
-pub(crate) fn failed(server: &Span, client: &Span, error: &UpstreamError) {
+/// Writes down on both spans that there was no answer, and why; not what the client reads
+/// instead, which may be a tool's result.
+pub(crate) fn failed(server: &Span, client: &Span, error: &UpstreamError, refusal: &Outcome) {
+    if server.is_disabled() {
+        return;
+    }
+    if let Outcome::Error(raw) = refusal {
+        let code = ErrorObject::read(raw).code.to_string();
+        server.record(attr::RPC_RESPONSE_STATUS_CODE, &*code);
+    }
     let outcome = if error.was_refused() { "rejected" } else { "error" };
     server.record(attr::REQUEST_OUTCOME, outcome);
     for span in [server, client] {
@@ -172,6 +181,7 @@ pub(crate) fn failed(server: &Span, client: &Span, error: &UpstreamError) {
 pub(crate) fn cancelled(server: &Span, client: &Span) {
     server.record(attr::REQUEST_OUTCOME, "cancelled");
     client.record(attr::ERROR_TYPE, attr::ERROR_CANCELLED);
+    client.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
 }
 
 fn is_tool_error(result: &Raw) -> bool {
