@@ -142,7 +142,7 @@ impl Gateway {
 
     /// The endpoint, as it says itself.
     pub(crate) fn url(&self) -> String {
-        let line = self.said.wait_for("http://", |line| line.contains("http://127.0.0.1:"));
+        let line = self.said.wait_for("the endpoint", |line| line.contains("/mcp"));
         let start = line.find("http://").unwrap();
         line[start..].split(['"', ' ']).next().unwrap().to_owned()
     }

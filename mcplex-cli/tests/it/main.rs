@@ -20,3 +20,6 @@ mod stdio;
 // What must be true.
 #[cfg(test)]
 mod crash_loop;
+
+#[cfg(test)]
+mod spans;
