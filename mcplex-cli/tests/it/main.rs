@@ -23,3 +23,6 @@ mod crash_loop;
 
 #[cfg(test)]
 mod spans;
+
+#[cfg(test)]
+mod ends;
