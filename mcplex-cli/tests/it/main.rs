@@ -26,3 +26,12 @@ mod spans;
 
 #[cfg(test)]
 mod ends;
+
+#[cfg(test)]
+mod down;
+
+#[cfg(test)]
+mod calls;
+
+#[cfg(test)]
+mod asks;
