@@ -35,3 +35,9 @@ mod calls;
 
 #[cfg(test)]
 mod asks;
+
+#[cfg(test)]
+mod both;
+
+#[cfg(test)]
+mod sdk;
