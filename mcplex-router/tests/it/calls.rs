@@ -1,10 +1,11 @@
 //! Requests of clients on their way to an upstream and back.
 
 use crate::{
-    fake::FIRST_ID,
+    fake::{FIRST_ID, message, text},
     world::{Peer, World},
 };
-use mcplex_proto::upstream::Health;
+use futures_util::FutureExt as _;
+use mcplex_proto::{message::Message, upstream::Health};
 
 fn progress(token: &str, progress: &str) -> String {
     format!(
@@ -230,4 +231,22 @@ fn a_single_upstream_gets_what_mcplex_does_not_know() {
         world.upstreams[0].take_sent(),
         [r#"{"jsonrpc":"2.0","method":"x/told","params":{"a":1.50}}"#]
     );
+}
+
+#[test]
+fn an_id_is_in_use_until_its_cancelled_call_has_ended() {
+    let mut world = World::two();
+    let peer = world.client("{}");
+    let going = world.call(&peer, "1", "one");
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    let Message::Notification(cancel) = message(cancel) else { panic!("{cancel}") };
+    let again = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"one"}}"#;
+    let Message::Request(again) = message(again) else { panic!("{again}") };
+    // Both arrive before the first call's task runs again.
+    peer.session.notification(cancel);
+    let refused = peer.session.request(again).now_or_never().expect("it waits for nobody");
+    let refused = text(&refused.expect("it is answered").into());
+    assert!(refused.contains("-32600"), "{refused}");
+    world.run();
+    assert_eq!(going.answer(), None);
 }

@@ -5,10 +5,14 @@ use crate::{
     world::{World, answer, end, id_of, now, pass},
 };
 use mcplex_proto::{
-    message::{Message, Outcome},
-    upstream::{Health, Incarnation, Upstream as _, UpstreamError},
+    message::{Extra, Message, Outcome},
+    upstream::{Call, Health, Incarnation, Upstream as _, UpstreamError},
 };
-use std::time::Duration;
+use std::{
+    future::{Future as _, poll_fn},
+    task::Poll,
+    time::Duration,
+};
 
 fn result(outcome: &Outcome) -> &str {
     let Outcome::Result(raw) = outcome else { panic!("{outcome:?}") };
@@ -216,4 +220,24 @@ async fn a_last_answer_before_an_exit_counts() {
     world.server().exits(0);
     assert!(end(call).await.is_ok());
     world.until(Health::Recovering).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_dropped_on_its_way_to_the_task_is_never_sent() {
+    let world = World::ready().await;
+    let call = Call {
+        id: world.handle.mint(),
+        method: "a".into(),
+        params: None,
+        extra: Extra::default(),
+        timeout: None,
+        trace: None,
+    };
+    let mut asked = Box::pin(world.handle.call(call));
+    // One poll puts it into the queue; the task has not run since.
+    let is_done = poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx).is_ready())).await;
+    assert!(!is_done);
+    drop(asked);
+    world.settle().await;
+    assert!(world.server().take().is_empty());
 }
