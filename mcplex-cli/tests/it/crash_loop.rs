@@ -11,7 +11,7 @@ use crate::{
 };
 use rustix::process::Signal;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 /// The wait between two lives; the rules of the breaker stay as they are.
 const FAST: &str = "backoff_first = \"150ms\"\nbackoff_factor = 1";
@@ -108,4 +108,38 @@ fn sigusr1_starts_a_tripped_server_again() {
     gateway.wait_events("bad", TRIPPED, 2);
     assert_eq!(setup.lines("spawns").len(), 12);
     assert_eq!(gateway.events("good", "upstream reset").len(), 0);
+}
+
+/// A server that dies until there is a file `well`.
+fn sick(supervise: &str) -> Setup {
+    let program = mcplex_testkit::fake_server();
+    let script = format!("test -e well || exit 1; exec '{}'", program.display());
+    let script = serde_json::to_string(&script).unwrap();
+    Setup::new(&format!(
+        "[[servers]]\nname = \"sick\"\ncommand = \"sh\"\nargs = [\"-c\", {script}]\n\
+         [servers.supervise]\n{FAST}\n{supervise}"
+    ))
+}
+
+#[test]
+fn a_tripped_server_that_is_well_again_comes_back_by_itself() {
+    let short =
+        "max_deaths = 1\nwindow = \"500ms\"\ncooldown_first = \"500ms\"\nprobation = \"50ms\"";
+    let setup = sick(short);
+    let gateway = setup.serve();
+    gateway.wait_event("sick", TRIPPED);
+    fs::write(setup.file("well"), "").unwrap();
+    assert_eq!(gateway.wait_event("sick", "upstream reset")["reason"], "half_open");
+    assert_eq!(text(&gateway.client_of(&["add"]).call("add", &json!({ "a": 1, "b": 2 }))), "3");
+}
+
+#[test]
+fn a_tripped_server_that_is_well_again_serves_after_sigusr1() {
+    let setup = sick("");
+    let gateway = setup.serve();
+    gateway.wait_event("sick", TRIPPED);
+    fs::write(setup.file("well"), "").unwrap();
+    gateway.signal(Signal::USR1);
+    assert_eq!(gateway.wait_event("sick", "upstream reset")["reason"], "manual");
+    assert_eq!(text(&gateway.client_of(&["add"]).call("add", &json!({ "a": 1, "b": 2 }))), "3");
 }
