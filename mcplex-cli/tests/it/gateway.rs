@@ -11,7 +11,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -94,9 +94,14 @@ impl Setup {
     }
 
     /// Runs `mcplex` to its end.
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        self.write();
-        self.command(args).stdin(Stdio::null()).output().unwrap()
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        let mut gateway = self.start(args, Stdio::null());
+        let code = gateway.ended().code().unwrap();
+        let stderr = gateway.said.all().join("\n");
+        let mut stdout = String::new();
+        // What it prints is smaller than a pipe, so nobody had to read before the end.
+        gateway.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        Ran { code, stdout, stderr }
     }
 
     /// Writes the configuration where mcplex looks for it.
@@ -120,6 +125,14 @@ impl Setup {
         let said = Said::of(child.stderr.take().unwrap());
         Gateway { child, said, _dir: Arc::clone(&self.dir) }
     }
+}
+
+/// An `mcplex` that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// A running `mcplex`; it is killed when this is dropped.
@@ -256,6 +269,14 @@ impl Said {
     /// A test that panicked elsewhere does not make the lines wrong.
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything, once the pipe has ended.
+    fn all(&self) -> Vec<String> {
+        let waited = self.0.1.wait_timeout_while(self.lock(), PATIENCE, |lines| !lines.ended);
+        let (lines, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!waited.timed_out(), "somebody holds its stderr open");
+        lines.lines.clone()
     }
 
     fn wait_for(&self, what: &str, is_it: impl Fn(&String) -> bool) -> String {
