@@ -4,7 +4,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fd::OwnedFd,
     io::Errno,
-    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal},
 };
 use std::{collections::BTreeSet, fs, time::Duration};
 
@@ -85,6 +85,14 @@ impl Watch {
             Err(error) => panic!("process {pid} cannot be watched: {error}"),
         };
         Self(pids.into_iter().filter_map(open).collect())
+    }
+
+    /// Ends those that are left.
+    pub(crate) fn kill(&self) {
+        for (_, fd) in &self.0 {
+            // Most have ended by themselves.
+            let _is_there = pidfd_send_signal(fd, Signal::KILL);
+        }
     }
 
     /// Those that have not ended within the time.

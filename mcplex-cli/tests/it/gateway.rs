@@ -220,9 +220,11 @@ impl Drop for Gateway {
             // Test output is captured, so this is shown with the failure.
             println!("mcplex said:\n{}", self.said().join("\n"));
         }
-        // It has ended already in many tests. Its children end when their pipes do.
+        // It has ended already in many tests; else some of its servers would outlive their pipes.
+        let left = Watch::of(census::descendants(self.pid()).into_iter().map(|one| one.pid));
         drop(self.child.kill());
         drop(self.child.wait());
+        left.kill();
     }
 }
 
