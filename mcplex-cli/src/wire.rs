@@ -86,6 +86,7 @@ fn router_options(config: &Config) -> mcplex_router::Options {
         },
         separator: config.router.separator.clone(),
         list_changed_interval: config.router.list_changed_interval,
+        first_list_wait: config.router.first_list_wait,
         down_reply: match config.router.down_reply {
             mcplex_config::DownReply::Result => DownReply::Result,
             mcplex_config::DownReply::Error => DownReply::Error,

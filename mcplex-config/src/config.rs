@@ -66,6 +66,9 @@ pub struct Router {
     /// The shortest time between two `list_changed` of one list.
     #[serde(deserialize_with = "unit::duration")]
     pub list_changed_interval: Duration,
+    /// How long a list waits for servers that are still starting.
+    #[serde(deserialize_with = "unit::duration")]
+    pub first_list_wait: Duration,
 }
 
 /// When a name gets its upstream as a prefix.

@@ -287,7 +287,6 @@ pub const SPANS: &[SpanDoc] = &[
         links: "the death that killed it",
         attributes: &[
             MCP_METHOD_NAME,
-            MCP_PROTOCOL_VERSION,
             MCP_RESOURCE_URI,
             GEN_AI_TOOL_NAME,
             GEN_AI_PROMPT_NAME,
@@ -295,7 +294,6 @@ pub const SPANS: &[SpanDoc] = &[
             JSONRPC_REQUEST_ID,
             RPC_RESPONSE_STATUS_CODE,
             ERROR_TYPE,
-            NETWORK_TRANSPORT,
             UPSTREAM_NAME,
             UPSTREAM_INCARNATION,
         ],

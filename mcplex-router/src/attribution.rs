@@ -24,14 +24,10 @@ pub(crate) enum Addressee {
 }
 
 pub(crate) fn attribute(shared: &Shared, link: &Link) -> Addressee {
-    let flights = link.flights();
-    if let Some(newest) = flights.last() {
-        let is_one = flights.iter().all(|flight| flight.session.number == newest.session.number);
-        return if is_one {
-            Addressee::One(newest.session.clone(), Some(newest.about.clone()))
-        } else {
-            Addressee::Ambiguous
-        };
+    match link.newest_flight() {
+        Some((newest, true)) => return Addressee::One(newest.session, Some(newest.about)),
+        Some((_, false)) => return Addressee::Ambiguous,
+        None => {}
     }
     let mut ready = shared.sessions().into_iter().filter(|session| session.is_ready());
     match (ready.next(), ready.next()) {

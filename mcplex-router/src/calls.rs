@@ -188,6 +188,23 @@ fn client_span(
     spans::client(server, &request.method, subject, id, &link.name)
 }
 
+/// Whether a request names something that no upstream has listed.
+pub(crate) fn leads_nowhere(catalog: &Catalog, request: &Request, params: &Params<'_>) -> bool {
+    let text = |name| params.get(name).and_then(raw::string);
+    match &*request.method {
+        method::TOOLS_CALL => {
+            text("name").is_some_and(|name| catalog.tool(&name) == Err(Miss::Unknown))
+        }
+        method::PROMPTS_GET => {
+            text("name").is_some_and(|name| catalog.prompt(&name) == Err(Miss::Unknown))
+        }
+        method::RESOURCES_READ | method::SUBSCRIBE => {
+            text("uri").is_some_and(|uri| catalog.resource(&uri).is_none())
+        }
+        _ => false,
+    }
+}
+
 /// Where the request goes; or what to answer when it goes nowhere.
 fn find<'a>(
     session: &DownstreamSession,

@@ -12,6 +12,7 @@
 //!
 //! See `examples/two_upstreams.rs` for a router without processes or sockets.
 
+mod arrival;
 mod asks;
 mod attribution;
 mod calls;

@@ -106,9 +106,12 @@ impl Link {
         lock(&self.flights).remove(&id);
     }
 
-    /// All calls in flight, oldest first.
-    pub(crate) fn flights(&self) -> Vec<Flight> {
-        lock(&self.flights).values().cloned().collect()
+    /// The newest call in flight, and whether all are of the same client; `None` without any.
+    pub(crate) fn newest_flight(&self) -> Option<(Flight, bool)> {
+        let flights = lock(&self.flights);
+        let (_, newest) = flights.last_key_value()?;
+        let is_one = flights.values().all(|flight| flight.session.number == newest.session.number);
+        Some((newest.clone(), is_one))
     }
 
     /// The call a progress notification speaks of, if it may be passed on.

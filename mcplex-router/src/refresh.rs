@@ -54,11 +54,12 @@ fn changed_method(kind: Kind) -> &'static str {
 
 /// Runs until it is dropped; a second run at the same time does nothing.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let links = join_all(shared.links.iter().map(|link| follow(&shared, link)));
+    let links = shared.links.iter().enumerate();
+    let links = join_all(links.map(|(index, link)| follow(&shared, index, link)));
     join(links, announce(&shared)).await;
 }
 
-async fn follow(shared: &Shared, link: &Link) {
+async fn follow(shared: &Shared, index: usize, link: &Link) {
     let Some(mut signals) = link.signal.listen() else { return };
     while signals.next().await.is_some() {
         // What is stale stays so until there is somebody to ask.
@@ -69,6 +70,7 @@ async fn follow(shared: &Shared, link: &Link) {
             restore(shared, link, &**upstream, &info);
         }
         read(shared, link, &**upstream, info, stale).await;
+        shared.arrivals.arrived(index);
     }
 }
 

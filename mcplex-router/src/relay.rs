@@ -159,6 +159,10 @@ impl UpstreamEvents for Relay {
                 });
             }
         } else {
+            // Only a death or a stop has a reason; before the first one it is starting.
+            if status.reason.is_some() {
+                self.shared.arrivals.arrived(self.index);
+            }
             asks::withdraw_all(&self.shared, self.link(), self.index, status.incarnation);
         }
     }

@@ -1,6 +1,7 @@
 //! What all sessions and upstreams share: the catalog, the sessions, the links.
 
 use crate::{
+    arrival::Arrivals,
     catalog::Catalog,
     level::Level,
     link::Link,
@@ -50,6 +51,12 @@ pub struct Options {
     pub list_timeout: Duration,
     /// How a `tools/call` to an upstream that is down is answered.
     pub down_reply: DownReply,
+    /// How long a call by an unknown name waits for upstreams that are still starting; 5 s, as
+    /// long as a call waits for the next life of an upstream.
+    pub arrival_wait: Duration,
+    /// How long a list waits for upstreams that are still starting; zero, because one slow
+    /// upstream should delay no list. More helps clients that ignore `list_changed`.
+    pub first_list_wait: Duration,
 }
 
 impl Default for Options {
@@ -62,6 +69,8 @@ impl Default for Options {
             list_changed_interval: Duration::from_secs(1),
             list_timeout: Duration::from_secs(30),
             down_reply: DownReply::default(),
+            arrival_wait: Duration::from_secs(5),
+            first_list_wait: Duration::ZERO,
         }
     }
 }
@@ -102,6 +111,7 @@ pub(crate) struct Shared {
     pub(crate) names: Vec<UpstreamName>,
     pub(crate) links: Vec<Link>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) arrivals: Arrivals,
     catalog: Mutex<Arc<Catalog>>,
     sessions: Mutex<BTreeMap<SessionNumber, Arc<DownstreamSession>>>,
     next_session: AtomicU64,
@@ -123,6 +133,7 @@ impl Router {
         let catalog = Catalog::build(&options.rule(), &names, &lists);
         let shared = Shared {
             options,
+            arrivals: Arrivals::of(names.len()),
             names,
             links,
             clock,

@@ -178,6 +178,21 @@ impl DownstreamSession {
         }
     }
 
+    /// Waits for upstreams that are still starting, if the request may be about one of them.
+    async fn await_arrivals(&self, request: &Request) {
+        let shared = &self.shared;
+        let is_list = Kind::ALL.iter().any(|kind| kind.method() == request.method);
+        let limit =
+            if is_list { shared.options.first_list_wait } else { shared.options.arrival_wait };
+        let is_missed = || {
+            let params = Params::read(request.params.as_ref());
+            is_list || calls::leads_nowhere(&shared.catalog(), request, &params)
+        };
+        if self.version().is_some() && !limit.is_zero() && is_missed() {
+            shared.arrivals.wait(is_missed, shared.clock.sleep(limit)).await;
+        }
+    }
+
     fn list(&self, params: &Params<'_>, kind: Kind) -> Result<Raw, ErrorObject> {
         // Every list is one page, so no cursor was ever given out.
         match params.get("cursor") {
@@ -242,6 +257,9 @@ impl Greeting {
 #[async_trait]
 impl Session for DownstreamSession {
     async fn request(&self, request: Request) -> Option<Response> {
+        if !self.shared.arrivals.is_over() {
+            self.await_arrivals(&request).await;
+        }
         let (span, plan) = {
             let params = Params::read(request.params.as_ref());
             let span = spans::server(&request, &params, self.client.network(), self.version());

@@ -47,6 +47,10 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+/// Requests an upstream may send before it has answered `initialize`: only pings make sense then, one
+/// or two; more would fill memory if it does not read.
+const MAX_ASKED: u32 = 1000;
+
 /// Everything an upstream needs to live.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -400,7 +404,14 @@ impl Driver {
                     self.life.handle_event(Event::Connected(from), self.now);
                     return;
                 }
-                Ok(Step::Reply(reply)) => return open.send(reply),
+                Ok(Step::Reply(_)) if open.asked >= MAX_ASKED => {
+                    let why = "it asks and asks instead of answering initialize";
+                    return self.die(&Cause::Broken(why.into()));
+                }
+                Ok(Step::Reply(reply)) => {
+                    open.asked += 1;
+                    return open.send(reply);
+                }
                 Ok(Step::Other(Message::Response(_))) => return,
                 Ok(Step::Other(message)) => message,
                 Err(error) => return self.die(&Cause::Handshake(error)),

@@ -36,6 +36,8 @@ pub(crate) struct Open {
     pub(crate) probe: Option<Probe>,
     /// Tells the warden to bring about the end.
     pub(crate) order: oneshot::Sender<()>,
+    /// What it asked before its session was open.
+    pub(crate) asked: u32,
     /// Lines that were no messages.
     pub(crate) garbage: u64,
     outgoing: Outgoing,
@@ -72,6 +74,7 @@ impl Open {
             handshake: Some(handshake),
             probe: None,
             order,
+            asked: 0,
             garbage: 0,
             outgoing,
             incoming,

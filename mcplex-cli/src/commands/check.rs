@@ -102,7 +102,10 @@ fn json_report(settings: &Settings, found: &[(&Server, Found)]) -> String {
         .settings()
         .iter()
         .map(|setting| {
-            json!({ "key": setting.key, "value": setting.value, "origin": setting.origin })
+            // Texts, numbers and lists are written alike in TOML and in JSON.
+            let value: Value = serde_json::from_str(&setting.value)
+                .unwrap_or_else(|_| Value::from(setting.value.as_str()));
+            json!({ "key": setting.key, "value": value, "origin": setting.origin })
         })
         .collect();
     let report = json!({

@@ -233,7 +233,7 @@ pub(crate) fn status(health: Health, incarnation: u64) -> Status {
         incarnation: Incarnation(incarnation),
         deaths: 0,
         trips: 0,
-        reason: None,
+        reason: (health != Health::Ready).then(|| "it exited".into()),
         retry_after: None,
         pid: None,
     }
@@ -285,11 +285,11 @@ impl FakeClock {
     /// Wakes all sleepers; gives how long each wanted to sleep.
     pub(crate) fn wake(&self) -> Vec<Duration> {
         let sleepers = std::mem::take(&mut *self.sleepers.lock().unwrap());
+        // Some no longer wait: what they waited for came first.
         let wake = |(time, sleeper): (Duration, oneshot::Sender<()>)| {
-            sleeper.send(()).unwrap();
-            time
+            sleeper.send(()).is_ok().then_some(time)
         };
-        sleepers.into_iter().map(wake).collect()
+        sleepers.into_iter().filter_map(wake).collect()
     }
 }
 

@@ -7,6 +7,8 @@ mod fake;
 mod world;
 
 #[cfg(test)]
+mod arrival;
+#[cfg(test)]
 mod asks;
 #[cfg(test)]
 mod attribution;
