@@ -260,7 +260,7 @@ pub const SPANS: &[SpanDoc] = &[
         name: "{mcp.method.name} {target}",
         kind: Kind::Server,
         meaning: "A request from a downstream; the target is the tool or prompt, if there is one.",
-        parent: "`traceparent` in `_meta`, else the HTTP header, else none",
+        parent: "the span that `traceparent` in `_meta` names, else none",
         links: "the trip that refused it, or the death that killed it",
         attributes: &[
             MCP_METHOD_NAME,
@@ -282,8 +282,8 @@ pub const SPANS: &[SpanDoc] = &[
     SpanDoc {
         name: "{mcp.method.name} {target}",
         kind: Kind::Client,
-        meaning: "A request to an upstream, under the name the upstream knows; one per attempt.",
-        parent: "the server span, or the connect during a handshake",
+        meaning: "A request to an upstream, under the name the upstream knows.",
+        parent: "the server span",
         links: "the death that killed it",
         attributes: &[
             MCP_METHOD_NAME,

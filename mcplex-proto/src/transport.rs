@@ -133,10 +133,31 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(code) => write!(f, "it exited with code {code}"),
-            Self::Signaled(signal) => write!(f, "it was ended by signal {signal}"),
+            Self::Signaled(signal) => write!(f, "it was ended by {}", signal_name(*signal)),
             Self::Unknown => f.write_str("it ended"),
         }
     }
+}
+
+/// The name of a signal as people know it: those that end processes, with the numbers that all
+/// platforms share.
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        other => return format!("signal {other}"),
+    };
+    name.to_owned()
 }
 
 /// Why a connection could not be opened.
@@ -162,4 +183,17 @@ pub enum ConnectError {
     /// Anything else; another try may help.
     #[error("it could not be started")]
     Other(#[source] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ending_is_a_plain_sentence() {
+        let check = |ending: Ending, expect: &str| assert_eq!(ending.to_string(), expect);
+        check(Ending::Exited(3), "it exited with code 3");
+        check(Ending::Signaled(9), "it was ended by SIGKILL");
+        check(Ending::Signaled(35), "it was ended by signal 35");
+    }
 }

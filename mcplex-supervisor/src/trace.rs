@@ -5,6 +5,7 @@ use mcplex_proto::{
     attr,
     handshake::{ServerInfo, title},
     trace::{self, TraceContext},
+    transport::signal_name,
     upstream::{Incarnation, UpstreamName},
 };
 use std::{collections::VecDeque, time::Duration};
@@ -163,7 +164,7 @@ impl Trace {
             { attr::DEATH_REASON } = cause.reason(),
             { attr::PROCESS_PID } = facts.pid,
             { attr::PROCESS_EXIT_CODE } = cause.exit_code(),
-            { attr::PROCESS_EXIT_SIGNAL } = cause.signal(),
+            { attr::PROCESS_EXIT_SIGNAL } = cause.signal().map(signal_name),
             { attr::UPSTREAM_UPTIME_S } = facts.uptime.as_secs_f64(),
             { attr::REQUESTS_IN_FLIGHT } = facts.calls,
             { attr::BREAKER_DEATHS_IN_WINDOW } = facts.deaths,
