@@ -1,7 +1,10 @@
 //! Processes: their ends, their processor time and their memory.
 
 use anyhow::{Context as _, bail};
-use rustix::param::clock_ticks_per_second;
+use rustix::{
+    param::clock_ticks_per_second,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 use std::{
     fs,
     process::Child,
@@ -72,6 +75,22 @@ fn status(pid: u32, key: &str) -> anyhow::Result<u64> {
 fn kibibytes(status: &str, key: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// Keeps this thread, and whatever it starts from now on, on one of its processors; gives those it
+/// had.
+pub(crate) fn stay_on_one_processor() -> anyhow::Result<CpuSet> {
+    let before = sched_getaffinity(None).context("the processors cannot be read")?;
+    let first = (0..CpuSet::MAX_CPU).find(|&cpu| before.is_set(cpu)).context("no processor")?;
+    let mut one = CpuSet::new();
+    one.set(first);
+    run_on(&one)?;
+    Ok(before)
+}
+
+/// Lets this thread, and whatever it starts from now on, run on these processors.
+pub(crate) fn run_on(processors: &CpuSet) -> anyhow::Result<()> {
+    sched_setaffinity(None, processors).context("the processors cannot be chosen")
 }
 
 #[cfg(test)]
