@@ -30,11 +30,11 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serves clients over Streamable HTTP (the default).
-    Serve(ServeOptions),
+    Serve(GatewayOptions),
     /// Serves the one client that started mcplex, over stdin and stdout.
     ///
     /// Ends with all its servers when stdin closes. With --listen it serves HTTP clients as well.
-    Stdio(StdioOptions),
+    Stdio(GatewayOptions),
     /// Checks the configuration and says what would run.
     Check(CheckOptions),
     /// Is one of the servers of the built-in demo.
@@ -55,7 +55,7 @@ pub(crate) enum Command {
 
 impl Default for Command {
     fn default() -> Self {
-        Self::Serve(ServeOptions::default())
+        Self::Serve(GatewayOptions::default())
     }
 }
 
@@ -89,21 +89,10 @@ pub(crate) struct LogOptions {
 }
 
 #[derive(Clone, Debug, Default, ClapArgs)]
-pub(crate) struct ServeOptions {
+pub(crate) struct GatewayOptions {
     #[command(flatten)]
     pub(crate) config: ConfigOptions,
-    /// Where clients connect; port 0 takes a free one.
-    #[arg(short, long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<String>,
-    #[command(flatten)]
-    pub(crate) log: LogOptions,
-}
-
-#[derive(Clone, Debug, Default, ClapArgs)]
-pub(crate) struct StdioOptions {
-    #[command(flatten)]
-    pub(crate) config: ConfigOptions,
-    /// Serves HTTP clients too, at this address; port 0 takes a free one.
+    /// Where HTTP clients connect; port 0 takes a free one.
     #[arg(short, long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
     #[command(flatten)]

@@ -12,10 +12,10 @@ use crate::{
     session::{DownstreamSession, Greeting},
 };
 use mcplex_proto::{
-    edit::{self, Edit},
+    edit,
     error::{self, ErrorObject},
     id::Id,
-    message::{Extra, Message, Notification, Outcome, Request, Response},
+    message::{Extra, Notification, Outcome, Request, Response},
     method,
     raw::{self, Raw},
     upstream::Incarnation,
@@ -157,22 +157,16 @@ impl DownstreamSession {
 
     /// Takes a client's progress to the upstream that asked.
     pub(crate) fn asked_progressed(&self, notification: &Notification, params: &Params<'_>) {
-        let Some(member) = params.get("progressToken") else { return };
-        let id = Id::read(member).and_then(|id| id.minted());
+        let member = params.get("progressToken").and_then(Id::read);
+        let id = member.and_then(|id| id.minted());
         let state = lock(&self.state);
         let Some(asked) = id.and_then(|id| state.asked.get(&id)) else { return };
-        let (Some(token), Some(text)) = (&asked.token, &notification.params) else { return };
-        let mut edit = Edit::new(text.as_str());
-        edit.replace(member, token.as_str());
-        let message = Message::from(Notification {
-            method: notification.method.clone(),
-            params: Some(edit.finish()),
-            extra: notification.extra.clone(),
-        });
+        let Some(token) = &asked.token else { return };
+        let Some(progress) = params.progress_under(notification, token) else { return };
         let (link, from) = (asked.link, asked.from);
         drop(state);
         if let Some(upstream) = self.shared.links[link].upstream() {
-            upstream.send(Some(from), message);
+            upstream.send(Some(from), progress.into());
         }
     }
 

@@ -3,6 +3,7 @@
 use mcplex_proto::{
     edit::{self, Edit},
     error::ErrorObject,
+    message::Notification,
     raw::{self, Raw},
 };
 use serde_json::value::RawValue;
@@ -56,6 +57,21 @@ impl<'a> Params<'a> {
     /// The parameters with another progress token, or `None` when they have none.
     pub(crate) fn with_token(&self, token: u64) -> Option<Raw> {
         self.rewrite(&Rewrite { token: Some(token), ..Rewrite::default() })
+    }
+
+    /// The progress notification these parameters are of, under another token.
+    pub(crate) fn progress_under(
+        &self,
+        notification: &Notification,
+        token: &Raw,
+    ) -> Option<Notification> {
+        let mut edit = Edit::new(self.text);
+        edit.replace(self.get("progressToken")?, token.as_str());
+        Some(Notification {
+            method: notification.method.clone(),
+            params: Some(edit.finish()),
+            extra: notification.extra.clone(),
+        })
     }
 
     /// The parameters for the upstream, or `None` when they are the same.

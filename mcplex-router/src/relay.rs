@@ -11,7 +11,6 @@ use crate::{
     session::{DownstreamSession, uri_of},
 };
 use mcplex_proto::{
-    edit::Edit,
     id::Id,
     message::{Message, Notification, Request, Response},
     method,
@@ -89,22 +88,14 @@ impl Relay {
 
     /// Progress goes to the client whose token it was, under that token.
     fn progress(&self, notification: &Notification, params: &Params<'_>) {
-        let (Some(member), Some(text)) = (params.get("progressToken"), &notification.params) else {
-            return;
-        };
+        let id = params.get("progressToken").and_then(Id::read).and_then(|id| id.minted());
         let progress = params.get("progress").and_then(|value| value.get().parse().ok());
-        let id = Id::read(member).and_then(|id| id.minted());
         let (Some(id), Some(progress)) = (id, progress) else { return };
         let Some(flight) = self.link().progresses(id, progress) else { return };
         let Some(token) = &flight.token else { return };
-        let mut edit = Edit::new(text.as_str());
-        edit.replace(member, token.as_str());
-        let message = Message::from(Notification {
-            method: notification.method.clone(),
-            params: Some(edit.finish()),
-            extra: notification.extra.clone(),
-        });
-        flight.session.tell(message, Some(&flight.about));
+        if let Some(progress) = params.progress_under(notification, token) {
+            flight.session.tell(progress.into(), Some(&flight.about));
+        }
     }
 
     /// The upstream no longer wants what it asked a client.

@@ -1,7 +1,7 @@
 //! `mcplex serve`: the gateway over HTTP.
 
 use crate::{
-    args::ServeOptions,
+    args::GatewayOptions,
     exit::{Code, Failure},
     gateway::{self, Front},
     port,
@@ -13,7 +13,7 @@ use std::{future::Future, io::Write as _, net::SocketAddr, time::Duration};
 /// How long the last spans may take to leave.
 const FLUSH: Duration = Duration::from_secs(3);
 
-pub(crate) fn run(options: ServeOptions) -> Result<(), Failure> {
+pub(crate) fn run(options: GatewayOptions) -> Result<(), Failure> {
     let settings = settings::load(&options.config, options.listen, &options.log)?;
     run_gateway(&settings, async {
         let listener = port::bind(settings.config().gateway.listen)?;

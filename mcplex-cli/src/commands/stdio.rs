@@ -2,14 +2,14 @@
 
 use super::serve::run_gateway;
 use crate::{
-    args::StdioOptions,
+    args::GatewayOptions,
     exit::Failure,
     gateway::{self, Front},
     port, settings,
     signals::Signals,
 };
 
-pub(crate) fn run(options: StdioOptions) -> Result<(), Failure> {
+pub(crate) fn run(options: GatewayOptions) -> Result<(), Failure> {
     let wants_http = options.listen.is_some();
     let settings = settings::load(&options.config, options.listen, &options.log)?;
     run_gateway(&settings, async {
