@@ -417,8 +417,6 @@ pub const SPANS: &[SpanDoc] = &[
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             PROCESS_PID,
-            PROCESS_EXIT_CODE,
-            PROCESS_EXIT_SIGNAL,
             UPSTREAM_UPTIME_S,
         ],
     },
