@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// One of each, with when it happens.
 fn all() -> Vec<(UpstreamError, &'static str)> {
-    let upstream = UpstreamName::new("mail").unwrap();
+    let upstream = UpstreamName::new("mail").expect("it is a name");
     let reason = || "it exited with code 1".into();
     let wait = Some(Duration::from_millis(800));
     let name = || upstream.clone();
