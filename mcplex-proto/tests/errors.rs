@@ -50,14 +50,12 @@ fn page() -> String {
          `router.down_reply = \"error\"` a tool call too, gets a JSON-RPC error with the object as \
          `data`. `sent: false` means that the call cannot have taken effect.\n"
     );
-    for (error, when) in all() {
+    let sections = all().into_iter().map(|(error, when)| {
         let told = error.to_client();
         let data = told.data.unwrap_or_default();
-        page += &format!(
-            "\n## {}\n\n{when}\n\n> {}\n\n```json\n{data}\n```\n",
-            told.code, told.message
-        );
-    }
+        format!("\n## {}\n\n{when}\n\n> {}\n\n```json\n{data}\n```\n", told.code, told.message)
+    });
+    page.extend(sections);
     page
 }
 
