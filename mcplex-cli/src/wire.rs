@@ -24,9 +24,10 @@ pub(crate) struct Upstreams {
     pub(crate) tasks: JoinSet<()>,
 }
 
-/// Starts every enabled upstream of the configuration.
+/// Takes up every upstream of the configuration, and starts those that are enabled.
 pub(crate) fn start(config: &Config, seed: u64) -> Result<Upstreams, BadName> {
-    let servers: Vec<_> = config.servers.iter().filter(|server| server.enabled).collect();
+    // Disabled ones too: calls by their names get a reason.
+    let servers: Vec<_> = config.servers.iter().collect();
     let names: Vec<_> =
         servers.iter().map(|server| UpstreamName::new(&server.name)).collect::<Result<_, _>>()?;
     let router = Router::new(router_options(config), names.clone(), Arc::new(TokioClock));
@@ -42,6 +43,7 @@ pub(crate) fn start(config: &Config, seed: u64) -> Result<Upstreams, BadName> {
                 "name": config.gateway.name,
                 "version": env!("CARGO_PKG_VERSION"),
             })),
+            starts: server.enabled,
             seed: seed.wrapping_add(index as u64),
         };
         let (handle, task) = supervise(spec, router.events(index));

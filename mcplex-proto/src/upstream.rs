@@ -183,6 +183,24 @@ impl fmt::Display for Seconds {
 }
 
 impl UpstreamError {
+    /// The error of a call that cannot even be sent, by how the upstream is.
+    #[must_use]
+    pub fn of_status(upstream: &UpstreamName, status: &Status) -> Self {
+        let upstream = upstream.clone();
+        let reason = status.reason.clone().unwrap_or_else(|| "it is starting".into());
+        let retry_after = status.retry_after;
+        match status.health {
+            Health::Tripped => {
+                Self::Tripped { upstream, reason, retry_after, trips: status.trips, cause: None }
+            }
+            Health::Stopped => Self::Stopped { upstream },
+            Health::Ready | Health::Recovering => {
+                let retry_after = retry_after.or(Some(Duration::ZERO));
+                Self::Unavailable { upstream, reason, retry_after }
+            }
+        }
+    }
+
     /// The JSON-RPC error for a client, with the reason as data.
     #[must_use]
     pub fn to_client(&self) -> ErrorObject {
@@ -314,6 +332,8 @@ pub struct Call {
     pub timeout: Option<Duration>,
     /// The span of the call, for the span of a death that takes it along.
     pub trace: Option<TraceContext>,
+    /// Whether the gateway asks for itself; such a call is no excuse for an upstream's silence.
+    pub is_upkeep: bool,
 }
 
 /// What an upstream answered.

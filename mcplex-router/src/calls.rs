@@ -35,7 +35,7 @@ const MAX_ELICITATIONS: usize = 16;
 pub(crate) struct Planned {
     call: Call,
     upstream: Arc<dyn Upstream>,
-    cancelled: oneshot::Receiver<Option<Raw>>,
+    cancelled: oneshot::Receiver<()>,
     span: Span,
     in_flight: InFlight,
     aim: Aim,
@@ -124,7 +124,8 @@ pub(crate) fn plan(
             format!("Upstream {} is not there yet. The call was not sent; try again.", link.name),
         )));
     };
-    let Some(cancelled) = session.begin(&request.id) else {
+    let id = upstream.mint();
+    let Some(cancelled) = session.begin(&request.id, target.link, id) else {
         let why = "a request with this id is being served, or the session is closed";
         return Err(Err(ErrorObject::invalid_request(&why)));
     };
@@ -134,7 +135,6 @@ pub(crate) fn plan(
         session.end(&request.id);
         return Err(Ok(Raw::empty_object()));
     }
-    let id = upstream.mint();
     let client = client_span(span, request, params, &target, id, link);
     let context = trace::context_of(&client);
     let token = params.token().map(Raw::of);
@@ -160,6 +160,7 @@ pub(crate) fn plan(
         extra: request.extra.clone(),
         timeout: None,
         trace: context,
+        is_upkeep: false,
     };
     Ok(Planned { call, upstream, cancelled, span: client, in_flight, aim: target.aim })
 }
@@ -215,7 +216,11 @@ fn find<'a>(
     match &*request.method {
         method::TOOLS_CALL => {
             let (member, name) = params.string("name").map_err(Err)?;
-            let route = catalog.tool(&name).map_err(|miss| Err(unknown("tool", &name, &miss)))?;
+            let route =
+                catalog.tool(&name).map_err(|miss| match absent(session, &name, &miss) {
+                    Some(error) => tool_refusal(session, &error),
+                    None => Err(unknown("tool", &name, &miss)),
+                })?;
             Ok(Target::named(route, member, Aim::Tool))
         }
         method::PROMPTS_GET => {
@@ -242,6 +247,24 @@ impl<'a> Target<'a> {
     fn named(route: &Route, member: &'a RawValue, aim: Aim) -> Self {
         let name = route.own_name.clone().map(|name| (member, name));
         Self { link: route.upstream, name, aim }
+    }
+}
+
+/// Why an upstream did not answer, where a name can only be one of an upstream that has never listed
+/// any: it tripped before, or is disabled.
+fn absent(session: &DownstreamSession, name: &str, miss: &Miss<'_>) -> Option<UpstreamError> {
+    let shared = &session.shared;
+    let is_absent = |link: &&Link| {
+        link.lists().info.is_none() && shared.rule.strip_prefix(name, &link.name).is_some()
+    };
+    let link = shared.links.iter().find(is_absent).filter(|_| *miss == Miss::Unknown)?;
+    Some(UpstreamError::of_status(&link.name, &link.upstream()?.status()))
+}
+
+fn tool_refusal(session: &DownstreamSession, error: &UpstreamError) -> Local {
+    match session.shared.options.down_reply {
+        DownReply::Result => Ok(error.to_tool_result()),
+        DownReply::Error => Err(error.to_client()),
     }
 }
 
@@ -340,8 +363,7 @@ impl Planned {
         let Self { call, upstream, cancelled, span, mut in_flight, aim } = self;
         let answer = match select(upstream.call(call), cancelled).await {
             Either::Left((answer, _)) => answer,
-            Either::Right((Ok(reason), _)) => {
-                cancel(&*upstream, in_flight.id, reason);
+            Either::Right((Ok(()), _)) => {
                 spans::cancelled(server, &span);
                 return None;
             }
@@ -380,10 +402,11 @@ impl InFlight {
     }
 }
 
-fn cancel(upstream: &dyn Upstream, id: u64, reason: Option<Raw>) {
+/// Tells an upstream that an answer is no longer wanted.
+pub(crate) fn cancel(upstream: &dyn Upstream, id: u64, reason: Option<&Raw>) {
     let id = id.to_string();
     let mut members = vec![("requestId", &*id)];
-    if let Some(reason) = &reason {
+    if let Some(reason) = reason {
         members.push(("reason", reason.as_str()));
     }
     let params = edit::object(members);

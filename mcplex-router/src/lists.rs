@@ -97,8 +97,6 @@ pub(crate) enum ListError {
     Refused { method: &'static str, error: ErrorObject },
     #[error("the answer to {method} has no array {member:?}")]
     Malformed { method: &'static str, member: &'static str },
-    #[error("{method} never ends: {why}")]
-    Endless { method: &'static str, why: &'static str },
 }
 
 /// Reads one list to its last page.
@@ -125,6 +123,7 @@ pub(crate) async fn fetch(
             extra: Extra::default(),
             timeout: Some(timeout),
             trace: None,
+            is_upkeep: true,
         };
         let page = match upstream.call(call).await?.outcome {
             Outcome::Result(page) => page,
@@ -141,12 +140,16 @@ pub(crate) async fn fetch(
         match &cursor {
             None => return Ok(items),
             Some(next) if !cursors.insert(next.clone()) => {
-                return Err(ListError::Endless { method, why: "a cursor came twice" });
+                tracing::warn!(upstream = %upstream.name(), method,
+                    "a cursor came twice; the list is taken to end there");
+                return Ok(items);
             }
             Some(_) => {}
         }
     }
-    Err(ListError::Endless { method, why: "it has over 1000 pages" })
+    tracing::warn!(upstream = %upstream.name(), method, pages = MAX_PAGES,
+        "the list has more pages than are read; the rest is left out");
+    Ok(items)
 }
 
 /// Adds the items of a page; gives the cursor of the next one. An empty cursor is a cursor.

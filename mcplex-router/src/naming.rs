@@ -55,15 +55,23 @@ pub(crate) struct Shown {
 /// Gives every own name a client name; each client name stands once.
 pub(crate) fn assign(rule: &Rule, upstreams: &[UpstreamName], own: &[Vec<String>]) -> Names {
     let holders = holders(own);
-    let is_bare = |name: &str| match rule.naming {
+    // A name under another upstream's prefix is not given out bare: calls by that name may already
+    // mean a tool of that upstream, and what comes later must never take them over.
+    let is_bare = |upstream: usize, name: &str| match rule.naming {
         Naming::Prefix => false,
-        Naming::OnCollision => holders[name].len() == 1,
+        Naming::OnCollision => {
+            holders[name].len() == 1 && !rule.is_anothers(name, upstream, upstreams)
+        }
         Naming::None => true,
     };
     let mut names = Names::default();
     // Names that upstreams chose go first, so that a formed one never takes their place.
-    let mut taken: BTreeSet<String> =
-        holders.keys().filter(|name| is_bare(name)).map(|&name| name.to_owned()).collect();
+    let mut taken: BTreeSet<String> = own
+        .iter()
+        .enumerate()
+        .flat_map(|(upstream, list)| list.iter().filter(move |name| is_bare(upstream, name)))
+        .cloned()
+        .collect();
     let mut given = BTreeSet::new();
     for (upstream, list) in own.iter().enumerate() {
         let mut seen = BTreeSet::new();
@@ -72,14 +80,14 @@ pub(crate) fn assign(rule: &Rule, upstreams: &[UpstreamName], own: &[Vec<String>
                 names.shadowed.push((upstream, own_name.clone()));
                 continue;
             }
-            let name = if is_bare(own_name) {
+            let name = if is_bare(upstream, own_name) {
                 if !given.insert(own_name.clone()) {
                     names.shadowed.push((upstream, own_name.clone()));
                     continue;
                 }
                 own_name.clone()
             } else {
-                let name = form(rule, &upstreams[upstream], own_name, &taken);
+                let name = form(rule, upstream, upstreams, own_name, &taken);
                 taken.insert(name.clone());
                 names.ambiguous.entry(own_name.clone()).or_default().push(name.clone());
                 name
@@ -100,21 +108,48 @@ fn holders(own: &[Vec<String>]) -> BTreeMap<&str, BTreeSet<usize>> {
     holders
 }
 
-/// `upstream__name`, shortened with a hash of the whole where it is too long or taken.
-fn form(rule: &Rule, upstream: &UpstreamName, own_name: &str, taken: &BTreeSet<String>) -> String {
-    let whole = format!("{upstream}{}{own_name}", rule.separator);
-    if whole.chars().count() <= MAX_FORMED && !taken.contains(&whole) {
+/// `upstream__name`, shortened with a hash where it is too long, taken, or could be another's.
+fn form(
+    rule: &Rule,
+    upstream: usize,
+    upstreams: &[UpstreamName],
+    own_name: &str,
+    taken: &BTreeSet<String>,
+) -> String {
+    let name = &upstreams[upstream];
+    let whole = format!("{name}{}{own_name}", rule.separator);
+    let is_unclear = rule.is_anothers(&whole, upstream, upstreams);
+    if !is_unclear && whole.chars().count() <= MAX_FORMED && !taken.contains(&whole) {
         return whole;
     }
     // The hash depends on the two names alone, so the result is the same after every restart.
     (0u8..=u8::MAX)
         .map(|round| {
-            let suffix = format!("_{:08x}", fnv1a(&format!("{round}/{whole}")));
+            let suffix = format!("_{:08x}", fnv1a(&format!("{round}/{name}/{own_name}")));
             let kept: String = whole.chars().take(MAX_FORMED - suffix.len()).collect();
             kept + &suffix
         })
         .find(|name| !taken.contains(name))
         .unwrap_or(whole)
+}
+
+impl Rule {
+    /// Whether a name begins like those that are formed for another upstream.
+    fn is_anothers(&self, name: &str, upstream: usize, upstreams: &[UpstreamName]) -> bool {
+        upstreams
+            .iter()
+            .enumerate()
+            .any(|(other, prefix)| other != upstream && self.strip_prefix(name, prefix).is_some())
+    }
+
+    /// What follows an upstream's prefix.
+    pub(crate) fn strip_prefix<'a>(
+        &self,
+        name: &'a str,
+        upstream: &UpstreamName,
+    ) -> Option<&'a str> {
+        name.strip_prefix(upstream.as_str())?.strip_prefix(&*self.separator)
+    }
 }
 
 /// FNV-1a, 32 bit: small, stable over versions of Rust, and good enough to tell names apart.
@@ -154,10 +189,29 @@ mod tests {
     }
 
     #[test]
-    fn a_formed_name_never_takes_the_place_of_a_chosen_one() {
-        let shown = shown(Naming::OnCollision, &[&["echo"], &["echo"], &["a__echo"]]);
-        assert_eq!(shown[2], "a__echo");
-        assert!(shown[0].starts_with("a__echo_"), "{shown:?}");
+    fn a_name_like_one_that_is_formed_for_another_is_not_taken_over() {
+        let early = shown(Naming::OnCollision, &[&["echo"], &["echo"], &[]]);
+        let late = shown(Naming::OnCollision, &[&["echo"], &["echo"], &["a__echo"]]);
+        assert_eq!(early, ["a__echo", "b__echo"]);
+        assert_eq!(late, ["a__echo", "b__echo", "c__a__echo"]);
+        // A name of its own that only looks like it.
+        let own = shown(Naming::OnCollision, &[&["a__echo"], &[], &[]]);
+        assert_eq!(own, ["a__echo"]);
+    }
+
+    #[test]
+    fn prefixes_that_contain_each_other_lead_to_names_that_never_change_hands() {
+        let upstreams: Vec<_> =
+            ["a", "a__b"].iter().map(|name| UpstreamName::new(name).unwrap()).collect();
+        let names = |own: &[Vec<String>]| -> Vec<String> {
+            let names = assign(&rule(Naming::Prefix), &upstreams, own);
+            names.shown.into_iter().map(|shown| shown.name).collect()
+        };
+        let (one, two) = (vec!["b__c".to_owned()], vec!["c".to_owned()]);
+        let both = names(&[one.clone(), two.clone()]);
+        assert_ne!(both[0], both[1]);
+        assert_eq!(both[0], names(&[one, Vec::new()])[0]);
+        assert_eq!(both[1], names(&[Vec::new(), two])[0]);
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn unread(link: &Link, kind: Kind, error: &ListError) {
         ListError::Upstream(_) => {
             tracing::debug!(%upstream, list, %error, "a list was not read");
         }
-        ListError::Refused { .. } | ListError::Malformed { .. } | ListError::Endless { .. } => {
+        ListError::Refused { .. } | ListError::Malformed { .. } => {
             tracing::warn!(%upstream, list, %error,
                 "a list cannot be read; the last known one stays");
         }

@@ -75,12 +75,6 @@ impl Default for Options {
     }
 }
 
-impl Options {
-    fn rule(&self) -> Rule {
-        Rule { naming: self.naming, separator: self.separator.clone() }
-    }
-}
-
 /// How a `tools/call` to an upstream that is down is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DownReply {
@@ -108,6 +102,7 @@ pub struct Router {
 
 pub(crate) struct Shared {
     pub(crate) options: Options,
+    pub(crate) rule: Rule,
     pub(crate) names: Vec<UpstreamName>,
     pub(crate) links: Vec<Link>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -130,9 +125,11 @@ impl Router {
     pub fn new(options: Options, names: Vec<UpstreamName>, clock: Arc<dyn Clock>) -> Self {
         let links = names.iter().cloned().map(Link::new).collect();
         let lists: Vec<_> = names.iter().map(|_| Arc::new(Lists::default())).collect();
-        let catalog = Catalog::build(&options.rule(), &names, &lists);
+        let rule = Rule { naming: options.naming, separator: options.separator.clone() };
+        let catalog = Catalog::build(&rule, &names, &lists);
         let shared = Shared {
             options,
+            rule,
             arrivals: Arrivals::of(names.len()),
             names,
             links,
@@ -187,7 +184,7 @@ impl Shared {
     /// Joins all lists again; tells which kinds are others now.
     pub(crate) fn rebuild(&self) -> Vec<Kind> {
         let lists: Vec<_> = self.links.iter().map(Link::lists).collect();
-        let new = Arc::new(Catalog::build(&self.options.rule(), &self.names, &lists));
+        let new = Arc::new(Catalog::build(&self.rule, &self.names, &lists));
         let old = std::mem::replace(&mut *lock(&self.catalog), new.clone());
         Kind::ALL.into_iter().filter(|&kind| old.result(kind) != new.result(kind)).collect()
     }

@@ -69,16 +69,24 @@ pub(crate) struct Greeting {
 
 #[derive(Debug)]
 struct Going {
-    /// Takes the reason, if the client gives one; `None` once it was cancelled.
-    cancel: Option<oneshot::Sender<Option<Raw>>>,
+    link: usize,
+    /// The id it has at the upstream.
+    id: u64,
+    /// Ends the wait for its answer; `None` once it was cancelled.
+    cancel: Option<oneshot::Sender<()>>,
 }
 
 impl Going {
-    fn cancel(self, reason: Option<Raw>) {
-        if let Some(cancel) = self.cancel {
-            // Refused means that the answer is on its way already.
-            drop(cancel.send(reason));
+    /// Tells the upstream that nobody wants the answer, and whoever waits for it.
+    ///
+    /// Told here and not by who waits: a listener may drop the wait with the session.
+    fn cancel(&mut self, shared: &Shared, reason: Option<&Raw>) {
+        let Some(cancel) = self.cancel.take() else { return };
+        if let Some(upstream) = shared.links[self.link].upstream() {
+            calls::cancel(&**upstream, self.id, reason);
         }
+        // Refused means that the answer is on its way already.
+        let _waits: Result<(), ()> = cancel.send(());
     }
 }
 
@@ -124,13 +132,13 @@ impl DownstreamSession {
     /// Notes that a call is on its way; the receiver resolves when it is cancelled.
     ///
     /// `None` when the client has a call with this id already, or has left.
-    pub(crate) fn begin(&self, id: &Id) -> Option<oneshot::Receiver<Option<Raw>>> {
+    pub(crate) fn begin(&self, about: &Id, link: usize, id: u64) -> Option<oneshot::Receiver<()>> {
         let mut state = lock(&self.state);
-        if state.is_closed || state.calls.contains_key(id) {
+        if state.is_closed || state.calls.contains_key(about) {
             return None;
         }
         let (cancel, cancelled) = oneshot::channel();
-        state.calls.insert(id.clone(), Going { cancel: Some(cancel) });
+        state.calls.insert(about.clone(), Going { link, id, cancel: Some(cancel) });
         Some(cancelled)
     }
 
@@ -235,8 +243,9 @@ impl DownstreamSession {
         let reason =
             params.get("reason").and_then(|reason| Raw::parse(reason.get().to_owned()).ok());
         // The entry stays until the call has ended, so that its end never removes a later call.
-        let cancel = lock(&self.state).calls.get_mut(&id).and_then(|going| going.cancel.take());
-        Going { cancel }.cancel(reason);
+        if let Some(going) = lock(&self.state).calls.get_mut(&id) {
+            going.cancel(&self.shared, reason.as_ref());
+        }
     }
 }
 
@@ -315,8 +324,9 @@ impl Session for DownstreamSession {
             let had_level = state.level.take().is_some();
             (std::mem::take(&mut state.calls), std::mem::take(&mut state.asked), had_level)
         };
-        for (_, going) in calls {
-            going.cancel(Some(Raw::of("the client has left")));
+        let reason = Raw::of("the client has left");
+        for (_, mut going) in calls {
+            going.cancel(&self.shared, Some(&reason));
         }
         for (_, asked) in asked {
             let error = ErrorObject::new(

@@ -64,6 +64,8 @@ pub struct Spec {
     pub capabilities: Raw,
     /// The `clientInfo` it is told.
     pub client_info: Raw,
+    /// Whether it is started at once; if not, it is stopped until somebody starts it.
+    pub starts: bool,
     /// Decides all jitter; different for every upstream and start.
     pub seed: u64,
 }
@@ -208,7 +210,11 @@ impl Driver {
     }
 
     async fn run(mut self) {
-        self.life.handle_event(Event::Start, self.now);
+        if self.spec.starts {
+            self.life.handle_event(Event::Start, self.now);
+        } else {
+            self.reason = Some("it is disabled".into());
+        }
         loop {
             self.settle();
             if self.is_shutting_down && *self.life.state() == State::Stopped {

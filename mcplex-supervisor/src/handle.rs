@@ -47,6 +47,7 @@ pub(crate) type Answer = oneshot::Sender<Result<Reply, UpstreamError>>;
 pub(crate) struct Sent {
     pub(crate) reply: Answer,
     pub(crate) trace: Option<mcplex_proto::trace::TraceContext>,
+    pub(crate) is_upkeep: bool,
 }
 
 /// What an operator asks for.
@@ -221,8 +222,9 @@ impl Shared {
         std::mem::take(&mut lock(&self.sent))
     }
 
+    /// How many calls of clients were sent and not answered.
     pub(crate) fn in_flight(&self) -> usize {
-        lock(&self.sent).len()
+        lock(&self.sent).values().filter(|sent| !sent.is_upkeep).count()
     }
 }
 

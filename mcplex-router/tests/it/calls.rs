@@ -167,6 +167,20 @@ fn a_closed_session_cancels_its_calls_and_starts_no_more() {
 }
 
 #[test]
+fn a_closed_session_cancels_its_calls_also_where_the_listener_drops_them() {
+    let mut world = World::two();
+    let peer = world.client("{}");
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"one"}}"#;
+    let Message::Request(request) = message(request) else { panic!("it is a request") };
+    let mut waits = peer.session.request(request);
+    assert!(waits.as_mut().now_or_never().is_none());
+    peer.session.close();
+    drop(waits);
+    let sent = world.upstreams[0].take_sent();
+    assert!(sent.len() == 1 && sent[0].contains("notifications/cancelled"), "{sent:?}");
+}
+
+#[test]
 fn calls_wait_for_nobody_elses() {
     let mut world = World::two();
     let peer = world.client("{}");

@@ -38,6 +38,7 @@ pub(crate) fn text(message: &Message) -> String {
 /// An upstream that answers list methods by its script and leaves all else to the test.
 #[derive(Debug)]
 pub(crate) struct FakeUpstream {
+    health: Mutex<Health>,
     name: UpstreamName,
     state: Mutex<State>,
 }
@@ -65,6 +66,7 @@ struct Pending {
 impl FakeUpstream {
     pub(crate) fn new(name: &str) -> Arc<Self> {
         Arc::new(Self {
+            health: Mutex::new(Health::Ready),
             name: UpstreamName::new(name).unwrap(),
             state: Mutex::new(State {
                 next_id: FIRST_ID,
@@ -104,6 +106,10 @@ impl FakeUpstream {
     /// Leaves list methods to the test, or no more.
     pub(crate) fn mute(&self, is_mute: bool) {
         self.state.lock().unwrap().is_mute = is_mute;
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        *self.health.lock().unwrap() = health;
     }
 
     pub(crate) fn set_incarnation(&self, incarnation: u64) {
@@ -195,7 +201,7 @@ impl Upstream for FakeUpstream {
     }
 
     fn status(&self) -> Status {
-        status(Health::Ready, self.incarnation().0)
+        status(*self.health.lock().unwrap(), self.incarnation().0)
     }
 
     fn server_info(&self) -> Option<Arc<ServerInfo>> {

@@ -4,7 +4,7 @@ use crate::{
     fake::raw,
     world::{Peer, World},
 };
-use mcplex_proto::upstream::{UpstreamError, UpstreamName};
+use mcplex_proto::upstream::{Health, UpstreamError, UpstreamName};
 use mcplex_router::{DownReply, Options};
 
 fn check(world: &mut World, peer: &Peer, method: &str, params: &str, code: &str, part: &str) {
@@ -141,4 +141,18 @@ fn a_token_that_is_null_is_no_token() {
     world.ask(&peer, &request);
     let calls = world.upstreams[0].calls();
     assert!(calls[0].contains(raw(params).as_str()), "{calls:?}");
+}
+
+#[test]
+fn a_name_of_an_upstream_that_never_listed_any_gets_the_reason() {
+    let mut world = World::new(&["a", "b"]);
+    world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
+    world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"one"}]}"#]);
+    world.ready(0, 1);
+    world.down(1, Health::Tripped);
+    let peer = world.client("{}");
+    let text = world.call(&peer, "1", "b__anything").text();
+    assert!(text.contains("Upstream b is tripped") && text.contains("-31002"), "{text}");
+    // Of an upstream that has listed its tools it is known that this is none.
+    assert!(world.call(&peer, "2", "a__anything").text().contains("unknown tool"));
 }

@@ -100,6 +100,7 @@ impl World {
     /// An upstream's life is ready.
     pub(crate) fn ready(&mut self, index: usize, incarnation: u64) {
         self.upstreams[index].set_incarnation(incarnation);
+        self.upstreams[index].set_health(Health::Ready);
         self.events[index].changed(status(Health::Ready, incarnation));
         self.run();
     }
@@ -107,6 +108,7 @@ impl World {
     /// An upstream's life has ended.
     pub(crate) fn down(&mut self, index: usize, health: Health) {
         let incarnation = self.upstreams[index].incarnation();
+        self.upstreams[index].set_health(health);
         self.events[index].changed(status(health, incarnation.0));
         self.run();
     }

@@ -35,7 +35,10 @@ impl Driver {
     pub(super) fn transmit(&mut self, waiting: Waiting) {
         let Phase::Open(open) = &mut self.phase else { return self.refuse(waiting) };
         let Waiting { call, reply } = waiting;
-        if self.shared.takes_off(call.id, Sent { reply, trace: call.trace }) {
+        if self
+            .shared
+            .takes_off(call.id, Sent { reply, trace: call.trace, is_upkeep: call.is_upkeep })
+        {
             let request = Request {
                 id: call.id.into(),
                 method: call.method,

@@ -232,6 +232,7 @@ async fn a_call_dropped_on_its_way_to_the_task_is_never_sent() {
         extra: Extra::default(),
         timeout: None,
         trace: None,
+        is_upkeep: false,
     };
     let mut asked = Box::pin(world.handle.call(call));
     // One poll puts it into the queue; the task has not run since.

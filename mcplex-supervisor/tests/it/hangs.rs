@@ -39,6 +39,16 @@ async fn a_busy_upstream_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_gateway_asks_for_itself_excuses_no_silence() {
+    let world = World::ready().await;
+    world.server().answers_pings(false);
+    let (list, began) = (world.upkeep("tools/list"), now());
+    world.until(Health::Recovering).await;
+    assert_eq!(began.elapsed().as_secs(), 60);
+    assert!(end(list).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_that_reads_nothing_is_hung_also_when_it_is_busy() {
     let world = World::ready().await;
     world.server().reads(false);

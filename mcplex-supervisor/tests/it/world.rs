@@ -98,6 +98,7 @@ impl World {
             options,
             capabilities: Raw::empty_object(),
             client_info: Raw::empty_object(),
+            starts: true,
             seed: 7,
         };
         let events = Arc::new(Events {
@@ -142,11 +143,25 @@ impl World {
         self.call_within(method, None)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the test waits for its end")]
     pub(crate) fn call_within(
         &self,
         method: &'static str,
         timeout: Option<Duration>,
+    ) -> tokio::task::JoinHandle<Answer> {
+        self.begin(method, timeout, false)
+    }
+
+    /// Begins a call of the gateway's own.
+    pub(crate) fn upkeep(&self, method: &'static str) -> tokio::task::JoinHandle<Answer> {
+        self.begin(method, None, true)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test waits for its end")]
+    fn begin(
+        &self,
+        method: &'static str,
+        timeout: Option<Duration>,
+        is_upkeep: bool,
     ) -> tokio::task::JoinHandle<Answer> {
         let handle = self.handle.clone();
         tokio::spawn(async move {
@@ -157,6 +172,7 @@ impl World {
                 extra: Extra::default(),
                 timeout,
                 trace: None,
+                is_upkeep,
             };
             handle.call(call).await
         })
