@@ -2,6 +2,21 @@
 
 use std::borrow::Cow;
 
+/// Whether a request only reads, so that sending it twice does no harm.
+#[must_use]
+pub fn is_read(method: &str) -> bool {
+    matches!(
+        method,
+        TOOLS_LIST
+            | PROMPTS_LIST
+            | RESOURCES_LIST
+            | TEMPLATES_LIST
+            | RESOURCES_READ
+            | PROMPTS_GET
+            | COMPLETE
+    )
+}
+
 macro_rules! methods {
     ($($(#[doc = $doc:literal])* $name:ident = $text:literal;)*) => {
         $($(#[doc = $doc])* pub const $name: &str = $text;)*

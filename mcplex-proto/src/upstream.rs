@@ -112,6 +112,15 @@ pub struct Status {
     pub pid: Option<u32>,
 }
 
+/// How the last life of an upstream ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastDeath {
+    /// One plain sentence.
+    pub exit: String,
+    /// What it wrote to its log at last, oldest line first.
+    pub stderr_tail: Vec<String>,
+}
+
 /// Why a call has no answer from its upstream.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -137,6 +146,8 @@ pub enum UpstreamError {
         retry_after: Option<Duration>,
         /// Trips so far.
         trips: u32,
+        /// How its last life ended.
+        last: Option<Arc<LastDeath>>,
         /// The span of the trip.
         cause: Option<TraceContext>,
     },
@@ -147,6 +158,8 @@ pub enum UpstreamError {
         upstream: UpstreamName,
         /// How it died.
         reason: Arc<str>,
+        /// Whether sending the call again can do no harm.
+        safe_to_retry: bool,
         /// The span of the death.
         cause: Option<TraceContext>,
     },
@@ -165,6 +178,8 @@ pub enum UpstreamError {
         upstream: UpstreamName,
         /// How many may wait.
         limit: usize,
+        /// When its next life is due, if that is known.
+        retry_after: Option<Duration>,
     },
     /// Somebody stopped or disabled it; nothing was sent.
     #[error("upstream {upstream} is stopped")]
@@ -190,9 +205,14 @@ impl UpstreamError {
         let reason = status.reason.clone().unwrap_or_else(|| "it is starting".into());
         let retry_after = status.retry_after;
         match status.health {
-            Health::Tripped => {
-                Self::Tripped { upstream, reason, retry_after, trips: status.trips, cause: None }
-            }
+            Health::Tripped => Self::Tripped {
+                upstream,
+                reason,
+                retry_after,
+                trips: status.trips,
+                last: None,
+                cause: None,
+            },
             Health::Stopped => Self::Stopped { upstream },
             Health::Ready | Health::Recovering => {
                 let retry_after = retry_after.or(Some(Duration::ZERO));
@@ -282,24 +302,27 @@ impl UpstreamError {
                 json!({ "server": upstream.as_str(), "state": "recovering", "reason": &**reason,
                         "retryAfterMs": ms(retry_after), "sent": false }),
             ),
-            Self::Tripped { upstream, reason, retry_after, trips, .. } => (
+            Self::Tripped { upstream, reason, retry_after, trips, last, .. } => (
                 error::UPSTREAM_TRIPPED,
                 json!({ "server": upstream.as_str(), "state": "tripped", "reason": &**reason,
-                        "trips": trips, "retryAfterMs": ms(retry_after), "sent": false }),
+                        "trips": trips, "retryAfterMs": ms(retry_after), "sent": false,
+                        "lastExit": last.as_ref().map(|last| &last.exit),
+                        "stderrTail": last.as_ref().map(|last| &last.stderr_tail) }),
             ),
-            Self::Died { upstream, reason, .. } => (
+            Self::Died { upstream, reason, safe_to_retry, .. } => (
                 error::UPSTREAM_DIED,
                 json!({ "server": upstream.as_str(), "exit": &**reason, "sent": true,
-                        "outcome": "unknown" }),
+                        "outcome": "unknown", "safeToRetry": safe_to_retry }),
             ),
             Self::Timeout { upstream, timeout } => (
                 error::UPSTREAM_TIMEOUT,
                 json!({ "server": upstream.as_str(), "timeoutMs": ms(&Some(*timeout)),
                         "sent": true, "outcome": "unknown" }),
             ),
-            Self::QueueFull { upstream, limit } => (
+            Self::QueueFull { upstream, limit, retry_after } => (
                 error::QUEUE_FULL,
-                json!({ "server": upstream.as_str(), "limit": limit, "sent": false }),
+                json!({ "server": upstream.as_str(), "limit": limit, "sent": false,
+                        "retryAfterMs": ms(retry_after) }),
             ),
             Self::Stopped { upstream } => (
                 error::UPSTREAM_DISABLED,
@@ -410,6 +433,7 @@ mod tests {
             reason: "6 deaths in 60 s; it exited with code 1".into(),
             retry_after: Some(Duration::from_millis(61_500)),
             trips: 1,
+            last: None,
             cause: None,
         };
         let error = tripped.to_client();
@@ -419,8 +443,12 @@ mod tests {
             "Upstream mail is tripped: 6 deaths in 60 s; it exited with code 1. \
              The call was not sent; it is tried again in 61.5 s."
         );
-        let died =
-            UpstreamError::Died { upstream, reason: "it exited with code 3".into(), cause: None };
+        let died = UpstreamError::Died {
+            upstream,
+            reason: "it exited with code 3".into(),
+            safe_to_retry: false,
+            cause: None,
+        };
         let result: serde_json::Value = died.to_tool_result().get().unwrap();
         assert_eq!(result["isError"], true);
         assert_eq!(result["_meta"][UNAVAILABLE_META]["sent"], true);

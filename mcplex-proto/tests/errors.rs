@@ -1,6 +1,6 @@
 //! Writes and checks the page of what clients are told when an upstream does not answer.
 
-use mcplex_proto::upstream::{UNAVAILABLE_META, UpstreamError, UpstreamName};
+use mcplex_proto::upstream::{LastDeath, UNAVAILABLE_META, UpstreamError, UpstreamName};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -21,12 +21,21 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
                 reason: "6 deaths in 60 s; the last time it exited with code 1".into(),
                 retry_after: Some(Duration::from_secs(64)),
                 trips: 1,
+                last: Some(std::sync::Arc::new(LastDeath {
+                    exit: "it exited with code 1".to_owned(),
+                    stderr_tail: vec!["API_KEY is not set".to_owned()],
+                })),
                 cause: None,
             },
             "Its breaker is open.",
         ),
         (
-            UpstreamError::Died { upstream: name(), reason: reason(), cause: None },
+            UpstreamError::Died {
+                upstream: name(),
+                reason: reason(),
+                safe_to_retry: false,
+                cause: None,
+            },
             "It died after the call was sent. The call is never sent again by itself.",
         ),
         (
@@ -34,7 +43,7 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
             "It did not answer within `supervise.call_timeout`; it was told that nobody waits.",
         ),
         (
-            UpstreamError::QueueFull { upstream: name(), limit: 64 },
+            UpstreamError::QueueFull { upstream: name(), limit: 64, retry_after: wait },
             "`supervise.queue_limit` calls wait for its next life already.",
         ),
         (UpstreamError::Stopped { upstream: name() }, "Somebody stopped it."),

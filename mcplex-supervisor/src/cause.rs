@@ -5,6 +5,7 @@ use mcplex_proto::{
     attr,
     handshake::HandshakeError,
     transport::{ConnectError, Ending},
+    upstream::LastDeath,
 };
 use std::{error::Error as _, sync::Arc, time::Duration};
 
@@ -46,6 +47,25 @@ impl Cause {
             Self::Handshake(error) => error.to_string(),
             Self::HandshakeTimeout(limit) => {
                 format!("it did not answer initialize within {} s", limit.as_secs_f64())
+            }
+        }
+    }
+
+    /// The same in parts.
+    pub(crate) fn last_death(&self) -> LastDeath {
+        match self {
+            Self::Ended(ending, words) => {
+                LastDeath { exit: ending.to_string(), stderr_tail: shown(words) }
+            }
+            Self::OutputClosed
+            | Self::Broken(_)
+            | Self::WriteFailed(_)
+            | Self::WriteStalled(_)
+            | Self::Hung
+            | Self::Connect(_)
+            | Self::Handshake(_)
+            | Self::HandshakeTimeout(_) => {
+                LastDeath { exit: self.sentence(), stderr_tail: Vec::new() }
             }
         }
     }
@@ -128,18 +148,24 @@ impl Cause {
 
 /// Adds what the upstream said last: nearly always that is the real reason.
 fn with_words(sentence: String, words: &[String]) -> String {
-    let shown: Vec<_> = words
+    let shown = shown(words);
+    if shown.is_empty() {
+        return sentence;
+    }
+    format!("{sentence}; its last words: {}", shown.join(" | "))
+}
+
+/// The last lines that say something.
+fn shown(words: &[String]) -> Vec<String> {
+    let mut shown: Vec<_> = words
         .iter()
         // Many tools draw boxes around their errors.
         .map(|line| line.trim_matches(|c: char| c.is_whitespace() || is_frame(c)))
         .filter(|line| line.contains(char::is_alphanumeric))
         .map(|line| line.chars().take(WORD_CHARS).collect::<String>())
         .collect();
-    if shown.is_empty() {
-        return sentence;
-    }
-    let first = shown.len().saturating_sub(WORDS_SHOWN);
-    format!("{sentence}; its last words: {}", shown[first..].join(" | "))
+    shown.drain(..shown.len().saturating_sub(WORDS_SHOWN));
+    shown
 }
 
 /// Whether the character draws lines and boxes.

@@ -31,7 +31,7 @@ use mcplex_proto::{
     message::Message,
     raw::Raw,
     transport::{ConnectError, Connection, Transport},
-    upstream::{Health, Incarnation, Reply, Status, UpstreamEvents, UpstreamName},
+    upstream::{Health, Incarnation, LastDeath, Reply, Status, UpstreamEvents, UpstreamName},
 };
 use std::{
     fmt,
@@ -152,7 +152,9 @@ struct Driver {
     due: Option<Time>,
     /// Why it is not ready, in one plain sentence.
     reason: Option<Arc<str>>,
-    /// The last death in one, for the trip that may follow.
+    /// How the last life ended, for those whose calls are refused.
+    last: Option<Arc<LastDeath>>,
+    /// The last death in one sentence, for the trip that may follow.
     last_death: String,
     published: Option<News>,
     connect_began: Time,
@@ -199,6 +201,7 @@ impl Driver {
             timer: Box::pin(tokio::time::sleep_until(clock.0)),
             due: None,
             reason: None,
+            last: None,
             last_death: String::new(),
             published: None,
             connect_began: Time(0),

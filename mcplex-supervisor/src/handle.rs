@@ -48,6 +48,8 @@ pub(crate) struct Sent {
     pub(crate) reply: Answer,
     pub(crate) trace: Option<mcplex_proto::trace::TraceContext>,
     pub(crate) is_upkeep: bool,
+    /// Whether sending it again could do no harm.
+    pub(crate) is_read: bool,
 }
 
 /// What an operator asks for.

@@ -1,6 +1,7 @@
 //! Ways to start `mcplex`: two listeners at once, no configuration, files of others, `check`.
 
 use crate::{client::text, gateway::Setup, stdio::StdioClient};
+use mcplex_proto::{error, upstream::UNAVAILABLE_META};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{fs, process::Stdio};
@@ -108,6 +109,8 @@ fn a_file_of_the_first_mcplex_is_served_unchanged() {
     let mut client = gateway.client_of(&["extra_1", "add"]);
     assert_eq!(text(&client.call("add", &json!({ "a": 1, "b": 2 }))), "3");
     assert!(gateway.events("off", "").is_empty(), "what is off is not started");
+    let refused = client.call("off__anything", &json!({}));
+    assert_eq!(refused["_meta"][UNAVAILABLE_META]["code"], error::UPSTREAM_DISABLED, "{refused}");
 }
 
 #[test]

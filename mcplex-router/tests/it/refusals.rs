@@ -84,6 +84,7 @@ fn died() -> UpstreamError {
     UpstreamError::Died {
         upstream: UpstreamName::new("a").unwrap(),
         reason: "it exited with code 1".into(),
+        safe_to_retry: false,
         cause: None,
     }
 }
@@ -122,7 +123,14 @@ fn whatever_is_no_tool_always_answers_with_an_error() {
     for (error, code) in [
         (died(), -31003),
         (UpstreamError::Stopped { upstream: UpstreamName::new("a").unwrap() }, -31006),
-        (UpstreamError::QueueFull { upstream: UpstreamName::new("a").unwrap(), limit: 64 }, -31005),
+        (
+            UpstreamError::QueueFull {
+                upstream: UpstreamName::new("a").unwrap(),
+                limit: 64,
+                retry_after: None,
+            },
+            -31005,
+        ),
     ] {
         let going = world.ask(&peer, r#"{"jsonrpc":"2.0","id":1,"method":"x/y"}"#);
         world.upstreams[0].ends(Err(error));

@@ -7,6 +7,7 @@ use crate::{
 };
 use mcplex_proto::{
     message::{Message, Request},
+    method,
     trace::TraceContext,
     upstream::{Health, Incarnation, UpstreamError},
 };
@@ -24,6 +25,7 @@ impl Driver {
                     let error = UpstreamError::QueueFull {
                         upstream: self.spec.name.clone(),
                         limit: self.spec.options.queue_limit,
+                        retry_after: self.life.retry_at().map(|at| at.since(self.now)),
                     };
                     drop(waiting.reply.send(Err(error)));
                 }
@@ -35,10 +37,9 @@ impl Driver {
     pub(super) fn transmit(&mut self, waiting: Waiting) {
         let Phase::Open(open) = &mut self.phase else { return self.refuse(waiting) };
         let Waiting { call, reply } = waiting;
-        if self
-            .shared
-            .takes_off(call.id, Sent { reply, trace: call.trace, is_upkeep: call.is_upkeep })
-        {
+        let is_read = method::is_read(&call.method);
+        let sent = Sent { reply, trace: call.trace, is_upkeep: call.is_upkeep, is_read };
+        if self.shared.takes_off(call.id, sent) {
             let request = Request {
                 id: call.id.into(),
                 method: call.method,
@@ -68,6 +69,7 @@ impl Driver {
                 reason: reason(),
                 retry_after,
                 trips: self.life.trips(),
+                last: self.last.clone(),
                 cause: self.trace.last_trip.clone(),
             },
             Health::Stopped => UpstreamError::Stopped { upstream },
@@ -99,15 +101,21 @@ impl Driver {
         }
     }
 
-    pub(super) fn lost(&self, reason: &str, cause: Option<TraceContext>) -> UpstreamError {
-        let upstream = self.spec.name.clone();
-        UpstreamError::Died { upstream, reason: reason.into(), cause }
+    /// Fails a call that was sent.
+    pub(super) fn lose(&self, sent: Sent, reason: &str, cause: Option<TraceContext>) {
+        let error = UpstreamError::Died {
+            upstream: self.spec.name.clone(),
+            reason: reason.into(),
+            safe_to_retry: sent.is_read,
+            cause,
+        };
+        drop(sent.reply.send(Err(error)));
     }
 
     /// Fails what was sent, without a death to blame.
     pub(super) fn fail_sent(&self, reason: &str) {
         for (_, sent) in self.shared.take_sent() {
-            drop(sent.reply.send(Err(self.lost(reason, None))));
+            self.lose(sent, reason, None);
         }
     }
 }

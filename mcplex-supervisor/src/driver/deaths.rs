@@ -9,7 +9,7 @@ use crate::{
     trace::{DeathFacts, TripFacts},
 };
 use mcplex_proto::{message::Request, method};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// A timer that fires so late means that the host slept or this process was halted.
 const CLOCK_GAP: Duration = Duration::from_secs(5);
@@ -55,6 +55,7 @@ impl Driver {
     /// The current incarnation ended and nobody asked for it.
     pub(super) fn die(&mut self, cause: &Cause) {
         let incarnation = self.life.incarnation();
+        self.last = Some(Arc::new(cause.last_death()));
         self.last_death = cause.sentence();
         self.reason = Some(self.last_death.as_str().into());
         let (pid, since) = match &self.phase {
@@ -84,7 +85,7 @@ impl Driver {
         }
         for (_, sent) in sent {
             let cause = self.trace.last_death.clone();
-            drop(sent.reply.send(Err(self.lost(&self.last_death, cause))));
+            self.lose(sent, &self.last_death, cause);
         }
     }
 
