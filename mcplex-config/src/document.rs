@@ -1,6 +1,6 @@
 //! The file, read and parsed but not yet understood.
 
-use crate::{ConfigError, Place, claude, seed};
+use crate::{ConfigError, Place, claude, seed, twice::Twice};
 use figment::{
     providers::{Format as _, Json, Toml},
     value::Dict,
@@ -89,8 +89,15 @@ impl Parsed {
     }
 
     fn json(name: String, text: &str) -> Result<Self, Box<ConfigError>> {
-        match Json::from_str::<Dict>(text) {
-            Ok(settings) => Ok(Self { name, toml: None, settings }),
+        let parsed = Json::from_str::<Dict>(text)
+            .and_then(|settings| Ok((settings, Json::from_str::<Twice>(text)?)));
+        match parsed {
+            Ok((settings, Twice(None))) => Ok(Self { name, toml: None, settings }),
+            Ok((_, Twice(Some(key)))) => {
+                let what = format!("`{key}` is written twice in one object");
+                let place = Place { source: name, line: None, key: Some(key) };
+                Err(ConfigError::new(what, place, "remove or rename one of the two"))
+            }
             Err(error) => {
                 let place = Place { source: name, line: Some(error.line()), key: None };
                 let said = error.to_string();

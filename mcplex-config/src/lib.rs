@@ -41,6 +41,7 @@ mod variables;
 mod check;
 mod suggest;
 mod translate;
+mod twice;
 mod unit;
 
 mod error;
