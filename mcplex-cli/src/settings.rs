@@ -5,7 +5,7 @@ use crate::{
     exit::{Code, Failure},
 };
 use mcplex_config::{Config, ConfigError, Document, Flags, Format, Loaded, Sources};
-use mcplex_telemetry::Telemetry;
+use mcplex_telemetry::{InstallError, Telemetry};
 use std::{
     env,
     path::{Path, PathBuf},
@@ -83,8 +83,23 @@ fn demo() -> Result<Document, Failure> {
 
 /// Starts logs and traces as the configuration says, and gives its warnings.
 pub(crate) fn install_telemetry(settings: &Settings) -> Result<Telemetry, Failure> {
+    let telemetry = mcplex_telemetry::install(telemetry_options(settings))
+        .map_err(|error| telemetry_refused(&error))?;
+    for warning in &settings.loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(telemetry)
+}
+
+/// Says what [`install_telemetry`] would refuse, without starting anything.
+pub(crate) fn check_telemetry(settings: &Settings) -> Result<(), Failure> {
+    mcplex_telemetry::validate(&telemetry_options(settings))
+        .map_err(|error| telemetry_refused(&error))
+}
+
+fn telemetry_options(settings: &Settings) -> mcplex_telemetry::Options {
     let wanted = &settings.config().telemetry;
-    let options = mcplex_telemetry::Options {
+    mcplex_telemetry::Options {
         log_filter: wanted.log.clone(),
         log_format: match wanted.log_format {
             mcplex_config::LogFormat::Auto => mcplex_telemetry::LogFormat::Auto,
@@ -95,18 +110,14 @@ pub(crate) fn install_telemetry(settings: &Settings) -> Result<Telemetry, Failur
         service_name: wanted.service_name.clone(),
         env: Sources::from_process().env,
         ..mcplex_telemetry::Options::default()
-    };
-    let telemetry = mcplex_telemetry::install(options).map_err(|error| {
-        let hint = error.hint();
-        let failure =
-            Failure::from_error(Code::Configuration, "logs and traces cannot be set up", &error);
-        match hint {
-            Some(hint) => failure.with_hint(hint),
-            None => failure,
-        }
-    })?;
-    for warning in &settings.loaded.warnings {
-        tracing::warn!("{warning}");
     }
-    Ok(telemetry)
+}
+
+fn telemetry_refused(error: &InstallError) -> Failure {
+    let failure =
+        Failure::from_error(Code::Configuration, "logs and traces cannot be set up", error);
+    match error.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
 }

@@ -50,6 +50,16 @@ pub fn install(options: Options) -> Result<Telemetry, InstallError> {
     Ok(telemetry)
 }
 
+/// Says whether the options can be followed, as far as that shows without acting on them.
+///
+/// # Errors
+///
+/// The options ask for something impossible.
+pub fn validate(options: &Options) -> Result<(), InstallError> {
+    // A terminal changes what lines look like, never whether the options are right.
+    plan(options, false).map(drop)
+}
+
 /// Starts the export; a wish of the environment that fails is a warning.
 fn start(export: Export, warnings: &mut Vec<Warning>) -> Result<Telemetry, InstallError> {
     let endpoint = export.endpoint.clone();

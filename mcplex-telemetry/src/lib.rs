@@ -50,5 +50,5 @@ mod queues;
 mod sampler;
 
 pub use error::{EndpointError, InstallError, ShutdownError};
-pub use install::{Telemetry, install};
+pub use install::{Telemetry, install, validate};
 pub use options::{Color, LogFormat, Options};

@@ -13,6 +13,7 @@ use std::{ffi::OsStr, path::PathBuf};
 
 pub(crate) fn run(options: &CheckOptions) -> Result<(), Failure> {
     let settings = settings::load(&options.config, None, &LogOptions::default())?;
+    settings::check_telemetry(&settings)?;
     let found: Vec<_> =
         settings.config().servers.iter().map(|server| (server, find(server))).collect();
     let text =

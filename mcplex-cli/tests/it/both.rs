@@ -73,6 +73,15 @@ fn check_says_what_would_run_and_runs_nothing() {
 }
 
 #[test]
+fn check_refuses_a_log_filter_as_serve_does() {
+    let setup = Setup::new("[telemetry]\nlog = \"bogus=xx\"").server("good", &[]);
+    let checked = setup.run(&["check"]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (3, ""), "{checked:?}");
+    assert!(checked.stderr.contains("bogus=xx"), "{checked:?}");
+    assert_eq!(setup.run(&["serve"]).stderr, checked.stderr);
+}
+
+#[test]
 fn check_finds_what_is_missing() {
     let setup = Setup::new("[[servers]]\nname = \"gone\"\ncommand = \"no-such-program-here\"");
     let ran = setup.run(&["check"]);
