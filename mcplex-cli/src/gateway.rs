@@ -17,7 +17,7 @@ use crate::{
 use mcplex_proto::upstream::{Health, Upstream as _};
 use mcplex_supervisor::Handle;
 use mcplex_transport_http::HttpListener;
-use mcplex_transport_stdio::{process_input, process_output, serve_stdio};
+use mcplex_transport_stdio::{Left, process_input, process_output, serve_stdio};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
@@ -48,8 +48,8 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             Some(left) = listeners.join_next() => {
-                result = left.map_err(|error| {
-                    Failure::from_error(Code::Failed, "a listener ended by a bug", &error)
+                result = left.unwrap_or_else(|error| {
+                    Err(Failure::from_error(Code::Failed, "a listener ended by a bug", &error))
                 });
                 break;
             }
@@ -81,14 +81,17 @@ fn listen(
     front: Front,
     upstreams: &Upstreams,
     stopping: &watch::Receiver<bool>,
-) -> Result<JoinSet<()>, Failure> {
+) -> Result<JoinSet<Result<(), Failure>>, Failure> {
     let mut listeners = JoinSet::new();
     let gateway = Arc::new(upstreams.router.clone());
     if let Some(http) = front.http {
         let options = wire::http_options(settings.config());
         let stop = stopped(stopping.clone());
         let gateway = Arc::clone(&gateway);
-        listeners.spawn(async move { http.serve(gateway, options, stop).await });
+        listeners.spawn(async move {
+            http.serve(gateway, options, stop).await;
+            Ok(())
+        });
     }
     if front.stdio {
         let pipe =
@@ -102,6 +105,13 @@ fn listen(
         listeners.spawn(async move {
             let left = serve_stdio(gateway, input, output, options, stop).await;
             tracing::info!(?left, "the client on stdin has left");
+            match left {
+                Left::Broken(why) => Err(Failure::new(
+                    Code::Failed,
+                    format!("the client on stdin cannot be served any longer: {why}"),
+                )),
+                Left::InputEnded | Left::OutputClosed | Left::Stopped => Ok(()),
+            }
         });
     }
     Ok(listeners)

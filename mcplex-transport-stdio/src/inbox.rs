@@ -53,6 +53,19 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
+    /// Reads ahead without taking lines, up to `limit` bytes; whether the input has ended.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>, limit: usize) -> bool {
+        while !self.is_at_end && self.lines.buffer().len() < limit {
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(count)) => self.is_at_end = count == 0,
+                // An input that cannot be read has ended too.
+                Poll::Ready(Err(_)) => self.is_at_end = true,
+                Poll::Pending => return false,
+            }
+        }
+        self.is_at_end
+    }
+
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let buffer = self.lines.buffer();
         let waiting = buffer.len();

@@ -36,6 +36,10 @@ use tokio::{
 /// its answers gets no new ones.
 const PAUSE_READING: usize = 1024 * 1024;
 
+/// How far is read ahead meanwhile, only to see whether the client has left: as much again as a
+/// pipe holds, which is more than a client writes that waits for answers.
+const READ_AHEAD: usize = 64 * 1024;
+
 /// What the gateway may have waiting for a client that does not read: 64 MiB, four of the longest
 /// lines, in 16384 messages. Beyond, the client counts as out of reach.
 const MAX_WAITING: (usize, usize) = (4 * frame::MAX_LINE, 16 * 1024);
@@ -72,7 +76,9 @@ pub enum Left {
     InputEnded,
     /// We were asked to stop.
     Stopped,
-    /// Nothing more can be read or written, and why.
+    /// The client closed our output.
+    OutputClosed,
+    /// Nothing more can be read or written, and why; a line may be too long.
     Broken(Arc<str>),
 }
 
@@ -185,7 +191,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
             let (taken, left) = self.take_lines(cx);
             let answered = self.collect(cx);
             if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-                return Poll::Ready(Left::Broken(error.to_string().into()));
+                return Poll::Ready(if error.kind() == io::ErrorKind::BrokenPipe {
+                    Left::OutputClosed
+                } else {
+                    Left::Broken(error.to_string().into())
+                });
             }
             if let Some(left) = left {
                 return Poll::Ready(left);
@@ -226,11 +236,16 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
     fn take_lines(&mut self, cx: &mut Context<'_>) -> (usize, Option<Left>) {
         for taken in 0..LINES_AT_ONCE {
             if !self.may_read() {
-                return (taken, None);
+                let has_left = self.inbox.poll_end(cx, READ_AHEAD);
+                return (taken, has_left.then_some(Left::InputEnded));
             }
             match self.inbox.poll_line(cx) {
                 Poll::Ready(Some(Ok(line))) => self.take(line, cx),
-                Poll::Ready(Some(Err(why))) => return (taken, Some(Left::Broken(why))),
+                Poll::Ready(Some(Err(why))) => {
+                    let told = Response::error(None, &ErrorObject::invalid_request(&why));
+                    self.peer.outbox().push(&told.into());
+                    return (taken, Some(Left::Broken(why)));
+                }
                 Poll::Ready(None) => return (taken, Some(Left::InputEnded)),
                 Poll::Pending => return (taken, None),
             }

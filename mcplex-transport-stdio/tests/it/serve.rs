@@ -272,7 +272,7 @@ async fn a_client_that_does_not_read_gets_no_new_answers_and_is_out_of_reach_in_
     while timeout(Duration::from_millis(200), scene.write.write_all(line.as_bytes())).await.is_ok()
     {
         asked += 1;
-        assert!(asked < 1000, "nothing holds the client back");
+        assert!(asked < 10_000, "nothing holds the client back");
     }
     let client = scene.world.client.lock().unwrap().clone().unwrap();
     let params = serde_json::json!({ "text": "x".repeat(1 << 20) });
@@ -291,4 +291,17 @@ async fn an_over_long_line_ends_the_session() {
     let mut scene = Scene::new(Options { max_line: 100, ..Options::default() }, pending());
     scene.say(&"x".repeat(200)).await;
     assert!(matches!(scene.left().await, Left::Broken(why) if why.contains("100")));
+    let told = scene.hear().await;
+    assert!(told.contains("-32600") && told.contains("100"), "{told}");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_and_leaves_is_gone_at_once() {
+    let mut scene = Scene::new(Options::default(), pending());
+    // 20 answers of 100 KB each: reading pauses at 1 MiB, and more than that waits unread.
+    for id in 1..=20 {
+        scene.call(id, "huge").await;
+    }
+    scene.write.shutdown().await.unwrap();
+    assert_eq!(scene.left().await, Left::InputEnded);
 }
