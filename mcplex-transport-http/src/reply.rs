@@ -11,7 +11,8 @@ use hyper::{
 use mcplex_proto::{
     error::ErrorObject,
     id::Id,
-    message::{Message, Response},
+    message::{Message, Outcome, Response},
+    upstream::UNAVAILABLE_META,
 };
 use std::{
     convert::Infallible,
@@ -74,7 +75,32 @@ pub(crate) fn empty(status: StatusCode) -> Reply {
 
 /// One message as JSON.
 pub(crate) fn json(message: &Message) -> Reply {
-    json_pieces(Pieces::of(b"", message, b""))
+    let mut reply = json_pieces(Pieces::of(b"", message, b""));
+    if let Message::Response(response) = message
+        && let Some(seconds) = retry_after(&response.outcome)
+    {
+        reply.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    reply
+}
+
+/// The longest answer that is looked into: no refusal of the gateway is as long.
+const MAX_REFUSAL: usize = 4096;
+
+/// In how many seconds a refused call may be tried again, where the refusal says so.
+fn retry_after(outcome: &Outcome) -> Option<u64> {
+    let (Outcome::Result(raw) | Outcome::Error(raw)) = outcome;
+    let text = raw.as_str();
+    // Nearly every answer is done with here, for the price of a search.
+    if text.len() > MAX_REFUSAL || !text.contains("\"retryAfterMs\":") {
+        return None;
+    }
+    let value: serde_json::Value = raw.get()?;
+    let reason = match outcome {
+        Outcome::Result(_) => &value["_meta"][UNAVAILABLE_META],
+        Outcome::Error(_) => &value["data"],
+    };
+    reason["retryAfterMs"].as_u64().map(|ms| ms.div_ceil(1000))
 }
 
 /// The answers to a batch as JSON.
@@ -149,5 +175,35 @@ impl Refusal {
             reply.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mcplex_proto::{
+        raw::Raw,
+        upstream::{UpstreamError, UpstreamName},
+    };
+    use std::time::Duration;
+
+    #[test]
+    fn a_refused_call_says_when_to_try_again() {
+        let error = UpstreamError::Unavailable {
+            upstream: UpstreamName::new("a").unwrap(),
+            reason: "it exited with code 1".into(),
+            retry_after: Some(Duration::from_millis(1200)),
+        };
+        let check = |outcome: Outcome, expect: Option<&str>| {
+            let reply = json(&Response::new(Some(1.into()), outcome).into());
+            let header = reply.headers().get(header::RETRY_AFTER);
+            assert_eq!(header.and_then(|value| value.to_str().ok()), expect);
+        };
+        check(Outcome::Error(Raw::of(&error.to_client())), Some("2"));
+        check(Outcome::Result(error.to_tool_result()), Some("2"));
+        // An upstream's own words about something else.
+        let own = Raw::of(&serde_json::json!({ "retryAfterMs": 5000 }));
+        check(Outcome::Result(own), None);
+        check(Outcome::Result(Raw::empty_object()), None);
     }
 }
