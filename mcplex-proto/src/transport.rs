@@ -4,7 +4,12 @@ use crate::message::{BadMessage, Message};
 use async_trait::async_trait;
 use futures_core::Stream;
 use futures_sink::Sink;
-use std::{fmt, io, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// Opens connections to one upstream.
 ///
@@ -68,10 +73,35 @@ pub trait Lifeline: fmt::Debug + Send {
     async fn close(&mut self, grace: Grace) -> Closed;
 
     /// What the upstream last wrote to its log, oldest line first.
-    fn last_words(&self) -> Vec<String>;
+    fn last_words(&self) -> Vec<Word>;
 
     /// The process at the other end, if it is one.
     fn pid(&self) -> Option<u32>;
+
+    /// What the process has used, once it has ended; `None` where nobody can say.
+    fn usage(&self) -> Option<Usage> {
+        None
+    }
+}
+
+/// One line that an upstream wrote to its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// When it was read, by the wall clock: for people only, nothing is decided by it.
+    pub at: SystemTime,
+    /// The line, without its line break and without control characters.
+    pub text: String,
+}
+
+/// What a process and everything it waited for have used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The most memory that one process of them held at once, in bytes.
+    pub peak_memory: u64,
+    /// Processor time of all of them.
+    pub cpu: Duration,
+    /// Whether the kernel says that it ended a process for lack of memory meanwhile.
+    pub out_of_memory: bool,
 }
 
 /// How long each polite step of an end may take before the next one.

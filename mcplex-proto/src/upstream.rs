@@ -7,6 +7,7 @@ use crate::{
     handshake::ServerInfo,
     message::{Extra, Message, Outcome},
     raw::Raw,
+    report::CrashReport,
     trace::TraceContext,
 };
 use async_trait::async_trait;
@@ -72,6 +73,10 @@ impl fmt::Display for Incarnation {
 pub enum Health {
     /// Connected; calls pass.
     Ready,
+    /// Connected, but idle and silent when it was asked whether it lives; calls still pass.
+    Degraded,
+    /// Not running, and started by the first call.
+    Idle,
     /// Starting, stopping, or waiting for its next life; calls wait a little.
     Recovering,
     /// Its breaker is open; calls fail at once.
@@ -86,6 +91,8 @@ impl Health {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Idle => "idle",
             Self::Recovering => "recovering",
             Self::Tripped => "tripped",
             Self::Stopped => "stopped",
@@ -110,6 +117,31 @@ pub struct Status {
     pub retry_after: Option<Duration>,
     /// The process, while there is one.
     pub pid: Option<u32>,
+    /// How long the current life has been ready.
+    pub uptime: Option<Duration>,
+    /// Calls that were sent and not answered.
+    pub in_flight: usize,
+    /// How the last life that died ended, in one plain sentence without a final stop.
+    pub last_error: Option<Arc<str>>,
+}
+
+impl Status {
+    /// A status that says no more than this.
+    #[must_use]
+    pub fn new(health: Health, incarnation: Incarnation) -> Self {
+        Self {
+            health,
+            incarnation,
+            deaths: 0,
+            trips: 0,
+            reason: None,
+            retry_after: None,
+            pid: None,
+            uptime: None,
+            in_flight: 0,
+            last_error: None,
+        }
+    }
 }
 
 /// How the last life of an upstream ended.
@@ -214,7 +246,7 @@ impl UpstreamError {
                 cause: None,
             },
             Health::Stopped => Self::Stopped { upstream },
-            Health::Ready | Health::Recovering => {
+            Health::Ready | Health::Degraded | Health::Idle | Health::Recovering => {
                 let retry_after = retry_after.or(Some(Duration::ZERO));
                 Self::Unavailable { upstream, reason, retry_after }
             }
@@ -409,6 +441,12 @@ pub trait UpstreamEvents: Send + Sync + 'static {
 
     /// The status changed.
     fn changed(&self, status: Status);
+
+    /// A life ended that nobody asked to end; told before the status that follows from it.
+    fn died(&self, report: Arc<CrashReport>) {
+        // Most who listen need no more than the status.
+        drop(report);
+    }
 }
 
 #[cfg(test)]

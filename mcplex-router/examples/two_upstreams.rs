@@ -58,15 +58,7 @@ impl Upstream for Greeter {
     }
 
     fn status(&self) -> Status {
-        Status {
-            health: Health::Ready,
-            incarnation: Incarnation(1),
-            deaths: 0,
-            trips: 0,
-            reason: None,
-            retry_after: None,
-            pid: None,
-        }
+        Status::new(Health::Ready, Incarnation(1))
     }
 
     fn server_info(&self) -> Option<Arc<ServerInfo>> {

@@ -505,13 +505,12 @@ impl Driver {
         }
         self.published = Some(news);
         let status = Status {
-            health,
-            incarnation,
             deaths: self.life.deaths(self.now),
             trips: self.life.trips(),
             reason: self.reason.clone(),
             retry_after: self.life.retry_at().map(|at| at.since(self.now)),
             pid,
+            ..Status::new(health, incarnation)
         };
         self.shared.set_status(status.clone());
         self.events.changed(status);

@@ -153,7 +153,7 @@ impl Upstream for Handle {
     }
 
     fn send(&self, to: Option<Incarnation>, message: Message) {
-        if lock(&self.shared.status).health != Health::Ready {
+        if !matches!(lock(&self.shared.status).health, Health::Ready | Health::Degraded) {
             return;
         }
         if self.commands.try_send(Command::Send { to, message }).is_err() {
@@ -165,15 +165,7 @@ impl Upstream for Handle {
 
 impl Shared {
     pub(crate) fn new(name: UpstreamName, options: Options) -> Self {
-        let status = Status {
-            health: Health::Stopped,
-            incarnation: Incarnation(0),
-            deaths: 0,
-            trips: 0,
-            reason: None,
-            retry_after: None,
-            pid: None,
-        };
+        let status = Status::new(Health::Stopped, Incarnation(0));
         Self {
             name,
             options,

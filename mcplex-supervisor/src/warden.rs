@@ -40,6 +40,7 @@ impl Warden {
         tokio::select! {
             ending = self.lifeline.ended() => {
                 let words = self.lifeline.last_words();
+                let words = words.into_iter().map(|word| word.text).collect();
                 let incarnation = self.incarnation;
                 self.say(Report::Ended { incarnation, ending, words }).await;
                 // A dropped order means that the driver is gone; so should this be.

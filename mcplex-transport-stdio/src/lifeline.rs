@@ -2,7 +2,7 @@
 
 use crate::{group::Group, words::Words};
 use async_trait::async_trait;
-use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, Lifeline};
+use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, Lifeline, Word};
 use rustix::process::Signal;
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, time::Duration};
 use tokio::{process::Child, time};
@@ -124,7 +124,7 @@ impl Lifeline for Life {
         Closed { ending, step, is_gone }
     }
 
-    fn last_words(&self) -> Vec<String> {
+    fn last_words(&self) -> Vec<Word> {
         self.words.last()
     }
 

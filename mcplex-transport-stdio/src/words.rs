@@ -1,9 +1,10 @@
 //! What a child writes on its stderr: always read, logged, and the last of it kept.
 
-use mcplex_proto::upstream::UpstreamName;
+use mcplex_proto::{transport::Word, upstream::UpstreamName};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
@@ -22,7 +23,7 @@ const READ: usize = 4 * 1024;
 /// The reader of a child's stderr and the lines it kept.
 #[derive(Debug)]
 pub(crate) struct Words {
-    kept: Arc<Mutex<VecDeque<String>>>,
+    kept: Arc<Mutex<VecDeque<Word>>>,
     /// One task; it ends with the pipe, or when this is dropped.
     reader: JoinSet<()>,
 }
@@ -40,7 +41,7 @@ impl Words {
     }
 
     /// The last lines, oldest first.
-    pub(crate) fn last(&self) -> Vec<String> {
+    pub(crate) fn last(&self) -> Vec<Word> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
@@ -54,7 +55,7 @@ async fn read<R: AsyncRead + Unpin>(
     name: UpstreamName,
     mut stderr: R,
     bound: usize,
-    kept: Arc<Mutex<VecDeque<String>>>,
+    kept: Arc<Mutex<VecDeque<Word>>>,
 ) {
     let keep = |line: &mut Vec<u8>| {
         let text = plain(&String::from_utf8_lossy(line));
@@ -72,7 +73,7 @@ async fn read<R: AsyncRead + Unpin>(
         while kept.len() >= bound.max(1) {
             kept.pop_front();
         }
-        kept.push_back(text);
+        kept.push_back(Word { at: wall_clock(), text });
     };
     let mut line = Vec::new();
     let mut chunk = vec![0; READ];
@@ -86,6 +87,12 @@ async fn read<R: AsyncRead + Unpin>(
         }
     }
     keep(&mut line);
+}
+
+/// What people call the time.
+#[expect(clippy::disallowed_methods, reason = "a line of a log is dated; nothing is decided by it")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Without escape sequences and control characters, which could rewrite a person's terminal.
@@ -129,7 +136,7 @@ mod tests {
         let name = UpstreamName::new("test").expect("a good name");
         let mut words = Words::of(name, bytes, bound);
         tokio::time::timeout(Duration::from_secs(10), words.finished()).await.unwrap();
-        words.last()
+        words.last().into_iter().map(|word| word.text).collect()
     }
 
     #[tokio::test]

@@ -234,15 +234,8 @@ impl Upstream for FakeUpstream {
 }
 
 pub(crate) fn status(health: Health, incarnation: u64) -> Status {
-    Status {
-        health,
-        incarnation: Incarnation(incarnation),
-        deaths: 0,
-        trips: 0,
-        reason: (health != Health::Ready).then(|| "it exited".into()),
-        retry_after: None,
-        pid: None,
-    }
+    let reason = (health != Health::Ready).then(|| "it exited".into());
+    Status { reason, ..Status::new(health, Incarnation(incarnation)) }
 }
 
 /// A client that writes down what it gets.

@@ -19,8 +19,8 @@ impl Driver {
             self.life.handle_event(Event::Demand, self.now);
         }
         match self.life.health() {
-            Health::Ready => self.transmit(*waiting),
-            Health::Recovering => {
+            Health::Ready | Health::Degraded => self.transmit(*waiting),
+            Health::Recovering | Health::Idle => {
                 if let Err(waiting) = self.parked.push(waiting, self.now) {
                     let error = UpstreamError::QueueFull {
                         upstream: self.spec.name.clone(),
@@ -73,7 +73,7 @@ impl Driver {
                 cause: self.trace.last_trip.clone(),
             },
             Health::Stopped => UpstreamError::Stopped { upstream },
-            Health::Ready | Health::Recovering => {
+            Health::Ready | Health::Degraded | Health::Idle | Health::Recovering => {
                 let retry_after = retry_after.or(Some(Duration::ZERO));
                 UpstreamError::Unavailable { upstream, reason: reason(), retry_after }
             }
@@ -87,7 +87,7 @@ impl Driver {
             return;
         }
         match self.life.health() {
-            Health::Ready => {
+            Health::Ready | Health::Degraded => {
                 while let Some(waiting) = self.parked.pop() {
                     self.transmit(*waiting);
                 }
@@ -97,7 +97,7 @@ impl Driver {
                     self.refuse(*waiting);
                 }
             }
-            Health::Recovering => {}
+            Health::Recovering | Health::Idle => {}
         }
     }
 

@@ -7,7 +7,7 @@ use futures_sink::Sink;
 use mcplex_proto::{
     message::{Message, Response},
     raw::Raw,
-    transport::{CloseStep, Closed, Ending, Grace, Lifeline, Received},
+    transport::{CloseStep, Closed, Ending, Grace, Lifeline, Received, Word},
 };
 use std::{
     collections::VecDeque,
@@ -15,6 +15,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    time::SystemTime,
 };
 use tokio::sync::watch;
 
@@ -290,8 +291,9 @@ impl Lifeline for FakeLifeline {
         Closed { ending: Ending::Exited(0), step, is_gone: true }
     }
 
-    fn last_words(&self) -> Vec<String> {
-        self.0.with(|inner| inner.words.clone())
+    fn last_words(&self) -> Vec<Word> {
+        let word = |text: &String| Word { at: SystemTime::UNIX_EPOCH, text: text.clone() };
+        self.0.with(|inner| inner.words.iter().map(word).collect())
     }
 
     fn pid(&self) -> Option<u32> {

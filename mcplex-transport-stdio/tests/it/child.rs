@@ -154,5 +154,5 @@ async fn children_get_the_environment_the_arguments_and_the_directory() {
     let mut connection = StdioTransport::new(command).connect().await.unwrap();
     assert_eq!(soon(connection.lifeline.ended()).await, Ending::Exited(0));
     let expect = format!("variable argument {} path", home.display());
-    assert_eq!(connection.lifeline.last_words(), [expect]);
+    assert_eq!(connection.lifeline.last_words()[0].text, expect);
 }

@@ -25,7 +25,7 @@ async fn connect_with_pid(script: &str) -> (Connection, Pid) {
     let pid = soon(async {
         loop {
             if let Some(pid) = connection.lifeline.last_words().last() {
-                break pid.parse().expect("a pid");
+                break pid.text.parse().expect("a pid");
             }
             tokio::task::yield_now().await;
         }
@@ -137,7 +137,7 @@ async fn the_last_words_are_those_before_the_death() {
     assert_eq!(soon(connection.lifeline.ended()).await, Ending::Exited(1));
     let words = connection.lifeline.last_words();
     assert_eq!(words.len(), mcplex_transport_stdio::Command::STDERR_LINES);
-    assert_eq!(words.last().map(String::as_str), Some("line 19999"));
+    assert_eq!(words.last().map(|word| &*word.text), Some("line 19999"));
 }
 
 #[tokio::test]
