@@ -10,16 +10,17 @@
 
 use crate::{
     exit::{Code, Failure},
+    fleet::{Fleet, Roster},
     settings::Settings,
     signals::{Asked, Signals},
-    wire::{self, Upstreams},
+    wire,
 };
 use mcplex_proto::upstream::{Health, Upstream as _};
-use mcplex_supervisor::Handle;
+use mcplex_router::Router;
 use mcplex_transport_http::HttpListener;
 use mcplex_transport_stdio::{Left, process_input, process_output, serve_stdio};
-use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinSet, time::timeout};
+use std::sync::Arc;
+use tokio::{sync::watch, task::JoinSet};
 
 /// What the gateway listens at.
 #[derive(Debug)]
@@ -28,21 +29,17 @@ pub(crate) struct Front {
     pub(crate) stdio: bool,
 }
 
-/// How much longer than its steps the end of an upstream may take, for a busy host.
-const SLACK: Duration = Duration::from_secs(2);
-
 /// Serves until it is told to stop, and ends everything it started.
 pub(crate) async fn run(
     settings: &Settings,
     front: Front,
     mut signals: Signals,
 ) -> Result<(), Failure> {
-    let config = settings.config();
-    let upstreams = wire::start(config, seed()).map_err(|error| {
+    let fleet = Fleet::start(settings.config().clone(), seed()).map_err(|error| {
         Failure::from_error(Code::Configuration, "a server cannot be started", &error)
     })?;
     let (stop, stopping) = watch::channel(false);
-    let mut listeners = listen(settings, front, &upstreams, &stopping)?;
+    let mut listeners = listen(settings, front, &fleet.router(), &stopping)?;
     // Serving: until a listener ends (the client on stdin left) or somebody asks for the end.
     let mut result = Ok(());
     loop {
@@ -54,7 +51,7 @@ pub(crate) async fn run(
                 break;
             }
             asked = signals.next() => match asked {
-                Asked::Reset => reset(&upstreams.handles).await,
+                Asked::Reset => reset(&fleet.roster()).await,
                 Asked::Stop(name, _) => {
                     tracing::info!(signal = name, "draining; a second signal ends at once");
                     break;
@@ -65,7 +62,7 @@ pub(crate) async fn run(
     stop.send_replace(true);
     let end = async {
         while listeners.join_next().await.is_some() {}
-        end_all(upstreams, wire::longest_end(config) + SLACK).await;
+        fleet.end_all().await;
     };
     tokio::select! {
         () = end => result,
@@ -79,11 +76,11 @@ pub(crate) async fn run(
 fn listen(
     settings: &Settings,
     front: Front,
-    upstreams: &Upstreams,
+    router: &Router,
     stopping: &watch::Receiver<bool>,
 ) -> Result<JoinSet<Result<(), Failure>>, Failure> {
     let mut listeners = JoinSet::new();
-    let gateway = Arc::new(upstreams.router.clone());
+    let gateway = Arc::new(router.clone());
     if let Some(http) = front.http {
         let options = wire::http_options(settings.config());
         let stop = stopped(stopping.clone());
@@ -132,30 +129,11 @@ async fn second(signals: &mut Signals) -> Code {
 }
 
 /// Starts every tripped upstream again.
-async fn reset(handles: &[Handle]) {
-    for handle in handles {
+async fn reset(roster: &Roster) {
+    for handle in roster.handles().iter() {
         if handle.status().health == Health::Tripped {
             handle.reset().await;
         }
-    }
-}
-
-/// Ends all upstreams side by side.
-async fn end_all(mut upstreams: Upstreams, limit: Duration) {
-    let mut asking = JoinSet::new();
-    for handle in upstreams.handles.drain(..) {
-        asking.spawn(async move { handle.shutdown().await });
-    }
-    let mut left = asking.len();
-    let gone = async {
-        while asking.join_next().await.is_some() {}
-        // The router's own task never ends by itself.
-        while left > 0 && upstreams.tasks.join_next().await.is_some() {
-            left -= 1;
-        }
-    };
-    if timeout(limit, gone).await.is_err() {
-        tracing::error!("not every upstream could be ended in time; what is left is killed");
     }
 }
 

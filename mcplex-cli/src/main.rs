@@ -4,6 +4,7 @@ mod args;
 mod clock;
 mod commands;
 mod exit;
+mod fleet;
 mod gateway;
 mod port;
 mod settings;

@@ -1,59 +1,28 @@
-//! The one place that knows every implementation: turns words of the configuration into options,
-//! and joins transports, supervisors and router.
+//! The one place that knows every implementation: turns words of the configuration into
+//! options. What they are for is joined in `fleet.rs`.
 
-use crate::clock::TokioClock;
 use mcplex_config::{Config, Server, Supervise};
-use mcplex_proto::{
-    raw::Raw,
-    transport::Grace,
-    upstream::{BadName, UpstreamName},
-};
-use mcplex_router::{DownReply, Naming, Router};
-use mcplex_supervisor::{Handle, Options, ProbeOptions, Spec, supervise};
+use mcplex_proto::{raw::Raw, transport::Grace, upstream::UpstreamName};
+use mcplex_router::{DownReply, Naming};
+use mcplex_supervisor::{Options, ProbeOptions, Spec};
 use mcplex_transport_stdio::{Command, StdioTransport};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
-use tokio::task::JoinSet;
 
-/// Everything that runs behind the listeners.
-#[derive(Debug)]
-pub(crate) struct Upstreams {
-    pub(crate) router: Router,
-    pub(crate) handles: Vec<Handle>,
-    /// One task per upstream, and the router's own.
-    pub(crate) tasks: JoinSet<()>,
-}
-
-/// Takes up every upstream of the configuration, and starts those that are enabled.
-pub(crate) fn start(config: &Config, seed: u64) -> Result<Upstreams, BadName> {
-    // Disabled ones too: calls by their names get a reason.
-    let servers: Vec<_> = config.servers.iter().collect();
-    let names: Vec<_> =
-        servers.iter().map(|server| UpstreamName::new(&server.name)).collect::<Result<_, _>>()?;
-    let router = Router::new(router_options(config), names.clone(), Arc::new(TokioClock));
-    let mut tasks = JoinSet::new();
-    let mut handles = Vec::with_capacity(servers.len());
-    for (index, (server, name)) in servers.into_iter().zip(names).enumerate() {
-        let spec = Spec {
-            name: name.clone(),
-            transport: Arc::new(StdioTransport::new(command(server, name))),
-            options: options(&server.supervise),
-            capabilities: capabilities(),
-            client_info: Raw::of(&json!({
-                "name": config.gateway.name,
-                "version": env!("CARGO_PKG_VERSION"),
-            })),
-            starts: server.enabled,
-            seed: seed.wrapping_add(index as u64),
-        };
-        let (handle, task) = supervise(spec, router.events(index));
-        router.attach(index, Arc::new(handle.clone()));
-        tasks.spawn(task);
-        handles.push(handle);
+/// Everything the upstream of a server's entry needs to live.
+pub(crate) fn spec(config: &Config, server: &Server, name: UpstreamName, seed: u64) -> Spec {
+    Spec {
+        name: name.clone(),
+        transport: Arc::new(StdioTransport::new(command(server, name))),
+        options: options(&server.supervise),
+        capabilities: capabilities(),
+        client_info: Raw::of(&json!({
+            "name": config.gateway.name,
+            "version": env!("CARGO_PKG_VERSION"),
+        })),
+        starts: server.enabled,
+        seed,
     }
-    let running = router.clone();
-    tasks.spawn(async move { running.run().await });
-    Ok(Upstreams { router, handles, tasks })
 }
 
 /// What upstreams are told a client can do: all that can be carried. Whether the client of a call
@@ -77,7 +46,7 @@ pub(crate) fn command(server: &Server, name: UpstreamName) -> Command {
     }
 }
 
-fn router_options(config: &Config) -> mcplex_router::Options {
+pub(crate) fn router_options(config: &Config) -> mcplex_router::Options {
     mcplex_router::Options {
         name: config.gateway.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
