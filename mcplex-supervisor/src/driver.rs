@@ -24,7 +24,7 @@ use crate::{
     state::State,
     time::Time,
     trace::Trace,
-    warden::{Report, Warden},
+    warden::{End, Report, Warden},
 };
 use mcplex_proto::{
     handshake::{Handshake, Step},
@@ -78,7 +78,7 @@ pub fn supervise(
     spec: Spec,
     events: Arc<dyn UpstreamEvents>,
 ) -> (Handle, impl Future<Output = ()> + Send) {
-    let shared = Arc::new(Shared::new(spec.name.clone(), spec.options.clone()));
+    let shared = Arc::new(Shared::new(spec.name.clone(), spec.options.call_timeout));
     let (commands_in, commands) = mpsc::channel(COMMANDS);
     let (control_in, control) = mpsc::channel(16);
     let handle = Handle { shared: shared.clone(), commands: commands_in, control: control_in };
@@ -89,6 +89,7 @@ pub fn supervise(
 }
 
 mod calls;
+mod change;
 mod deaths;
 
 struct Clock(Instant);
@@ -158,6 +159,8 @@ struct Driver {
     last_death: String,
     published: Option<News>,
     connect_began: Time,
+    /// A change that waits for the calls in flight.
+    draining: Option<change::Draining>,
     is_shutting_down: bool,
 }
 
@@ -205,6 +208,7 @@ impl Driver {
             last_death: String::new(),
             published: None,
             connect_began: Time(0),
+            draining: None,
             is_shutting_down: false,
             shared,
             clock,
@@ -275,7 +279,7 @@ impl Driver {
             Phase::Idle | Phase::Connecting(_) | Phase::Closing { .. } => None,
         };
         let life = self.life.poll_timeout().map(|(due, _)| due);
-        [open, life, self.parked.poll_timeout()].into_iter().flatten().min()
+        [open, life, self.parked.poll_timeout(), self.drained_at()].into_iter().flatten().min()
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
@@ -304,24 +308,33 @@ impl Driver {
     }
 
     fn handle_control(&mut self, control: Control) {
-        let event = match control {
-            Control::Start => Event::Start,
-            Control::Reset => Event::Reset,
-            Control::Stop => Event::Stop,
+        match control {
+            Control::Start => self.life.handle_event(Event::Start, self.now),
+            Control::Reset => self.life.handle_event(Event::Reset, self.now),
+            Control::Stop => {
+                self.cut_drain();
+                self.halt("somebody stopped it");
+            }
             Control::Shutdown => {
+                self.cut_drain();
                 self.is_shutting_down = true;
-                Event::Stop
+                self.halt("somebody stopped it");
             }
-        };
-        if event == Event::Stop {
-            self.reason = Some("somebody stopped it".into());
-            if let Phase::Open(open) = &self.phase {
-                let uptime = self.now.since(open.since);
-                self.trace.stopped(open.incarnation, open.pid, uptime);
-            }
-            self.fail_sent("somebody stopped it");
+            Control::Adjust(change) => self.adjust(change),
+            Control::Replace(change, drain) => self.replace(change, drain),
+            Control::Retire(drain) => self.retire(drain),
         }
-        self.life.handle_event(event, self.now);
+    }
+
+    /// Ends what runs, because somebody wants it.
+    fn halt(&mut self, why: &str) {
+        self.reason = Some(why.into());
+        if let Phase::Open(open) = &self.phase {
+            let uptime = self.now.since(open.since);
+            self.trace.stopped(open.incarnation, open.pid, uptime);
+        }
+        self.fail_sent(why);
+        self.life.handle_event(Event::Stop, self.now);
     }
 
     fn handle_report(&mut self, report: Report) {
@@ -359,13 +372,7 @@ impl Driver {
         let Connection { outgoing, incoming, lifeline } = connection;
         let pid = lifeline.pid();
         let (order, ordered) = oneshot::channel();
-        let warden = Warden {
-            incarnation,
-            lifeline,
-            grace: self.spec.options.grace,
-            recheck: self.spec.options.close_recheck,
-            reports: self.reports_in.clone(),
-        };
+        let warden = Warden { incarnation, lifeline, reports: self.reports_in.clone() };
         while self.wardens.try_join_next().is_some() {}
         self.wardens.spawn(warden.watch(ordered));
         let id = self.shared.mint();
@@ -443,6 +450,7 @@ impl Driver {
 
     /// Does all that the life wants, until it wants nothing more.
     fn settle(&mut self) {
+        self.finish_drain();
         loop {
             while let Some(note) = self.life.poll_note() {
                 self.take_note(note, false);
@@ -480,7 +488,10 @@ impl Driver {
             Phase::Open(open) => {
                 let Open { order, pid, .. } = *open;
                 // Refused means that the warden has ended, which only the runtime's end does.
-                let _has_ended: Result<(), ()> = order.send(());
+                let _has_ended: Result<(), End> = order.send(End {
+                    grace: self.spec.options.grace,
+                    recheck: self.spec.options.recheck(),
+                });
                 self.phase = Phase::Closing { pid };
             }
             closing @ Phase::Closing { .. } => self.phase = closing,

@@ -8,6 +8,7 @@ use mcplex_proto::{
     message::{Message, Notification},
     method,
     raw::Raw,
+    transport::Transport,
     upstream::{Call, Health, Incarnation, Reply, Status, Upstream, UpstreamError, UpstreamName},
 };
 use std::{
@@ -17,6 +18,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -53,20 +55,37 @@ pub(crate) struct Sent {
 }
 
 /// What an operator asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Control {
     Start,
     Stop,
     Reset,
     /// Stop, and let the task end.
     Shutdown,
+    /// New limits for what runs.
+    Adjust(Box<Change>),
+    /// Drain for at most so long, then put another process in the place of the one that runs.
+    Replace(Box<Change>, Duration),
+    /// Drain for at most so long, then shut down.
+    Retire(Duration),
+}
+
+/// What a changed configuration says of an upstream that is there.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// How it is reached from its next life on.
+    pub transport: Arc<dyn Transport>,
+    /// Its limits.
+    pub options: Options,
+    /// Whether it runs at all; only heeded when it is replaced.
+    pub starts: bool,
 }
 
 /// What the task and the handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) name: UpstreamName,
-    pub(crate) options: Options,
+    call_timeout: Mutex<Duration>,
     status: Mutex<Status>,
     info: Mutex<Option<Arc<ServerInfo>>>,
     sent: Mutex<BTreeMap<u64, Sent>>,
@@ -108,6 +127,27 @@ impl Handle {
         self.tell(Control::Shutdown).await;
     }
 
+    /// Gives new limits to the upstream; what runs goes on, and so do its calls.
+    ///
+    /// They hold at once, but for what is under way: a start, a waiting call and a cool-down keep
+    /// the time they were given. The transport is used from the next life on.
+    pub async fn adjust(&self, change: Change) {
+        self.tell(Control::Adjust(Box::new(change))).await;
+    }
+
+    /// Puts another process in the place of the one that runs, with a clean past.
+    ///
+    /// Calls in flight have the drain's time; calls that come meanwhile wait for the new process,
+    /// as for any next life. Of several changes the last counts.
+    pub async fn replace(&self, change: Change, drain: Duration) {
+        self.tell(Control::Replace(Box::new(change), drain)).await;
+    }
+
+    /// Lets calls in flight finish for the drain's time, then ends like [`shutdown`](Self::shutdown).
+    pub async fn retire(&self, drain: Duration) {
+        self.tell(Control::Retire(drain)).await;
+    }
+
     async fn tell(&self, control: Control) {
         // Refused means that the task has ended, and with it the upstream.
         let _has_ended: Result<(), _> = self.control.send(control).await;
@@ -133,7 +173,7 @@ impl Upstream for Handle {
     }
 
     async fn call(&self, call: Call) -> Result<Reply, UpstreamError> {
-        let limit = call.timeout.unwrap_or(self.shared.options.call_timeout);
+        let limit = call.timeout.unwrap_or_else(|| self.shared.call_timeout());
         let forget = Forget { shared: &self.shared, id: call.id };
         let (reply, answer) = oneshot::channel();
         let asked = async {
@@ -164,16 +204,24 @@ impl Upstream for Handle {
 }
 
 impl Shared {
-    pub(crate) fn new(name: UpstreamName, options: Options) -> Self {
+    pub(crate) fn new(name: UpstreamName, call_timeout: Duration) -> Self {
         let status = Status::new(Health::Stopped, Incarnation(0));
         Self {
             name,
-            options,
+            call_timeout: Mutex::new(call_timeout),
             status: Mutex::new(status),
             info: Mutex::default(),
             sent: Mutex::default(),
             next_id: AtomicU64::new(1),
         }
+    }
+
+    fn call_timeout(&self) -> Duration {
+        *lock(&self.call_timeout)
+    }
+
+    pub(crate) fn set_call_timeout(&self, timeout: Duration) {
+        *lock(&self.call_timeout) = timeout;
     }
 
     pub(crate) fn mint(&self) -> u64 {

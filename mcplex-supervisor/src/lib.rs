@@ -55,7 +55,7 @@ mod trace;
 pub use breaker::TripCause;
 pub use driver::{Spec, supervise};
 pub use event::{Action, Event, Failure, Note};
-pub use handle::Handle;
+pub use handle::{Change, Handle};
 pub use life::Life;
 pub use options::{Options, ProbeOptions};
 pub use probe::{Probe, Verdict};

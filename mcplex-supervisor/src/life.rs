@@ -83,6 +83,12 @@ impl Life {
         }
     }
 
+    /// Changes the limits. What has happened stays, and so do deadlines that were set; every
+    /// later decision is by the new ones.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// Takes in what happened.
     pub fn handle_event(&mut self, event: Event, now: Time) {
         match event {

@@ -1,6 +1,6 @@
 //! One open connection: messages both ways, and whatever shows that it is broken.
 
-use crate::{cause::Cause, options::Options, probe::Probe, time::Time};
+use crate::{cause::Cause, options::Options, probe::Probe, time::Time, warden::End};
 use mcplex_proto::{
     handshake::Handshake,
     message::{BadMessage, Message},
@@ -35,7 +35,7 @@ pub(crate) struct Open {
     pub(crate) handshake: Option<Handshake>,
     pub(crate) probe: Option<Probe>,
     /// Tells the warden to bring about the end.
-    pub(crate) order: oneshot::Sender<()>,
+    pub(crate) order: oneshot::Sender<End>,
     /// What it asked before its session was open.
     pub(crate) asked: u32,
     /// Lines that were no messages.
@@ -64,7 +64,7 @@ impl Open {
         since: Time,
         halves: (Outgoing, Incoming),
         handshake: Handshake,
-        order: oneshot::Sender<()>,
+        order: oneshot::Sender<End>,
     ) -> Self {
         let (outgoing, incoming) = halves;
         Self {

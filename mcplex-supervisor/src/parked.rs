@@ -15,6 +15,14 @@ impl Parked {
         Self { limit, wait, calls: VecDeque::new() }
     }
 
+    /// Changes the limits; whoever waits already waits no longer than the new one says.
+    pub(crate) fn set_limits(&mut self, limit: usize, wait: Duration, now: Time) {
+        (self.limit, self.wait) = (limit, wait);
+        for (_, until) in &mut self.calls {
+            *until = (*until).min(now + wait);
+        }
+    }
+
     /// Lets a call wait; gives it back when too many do already.
     pub(crate) fn push(&mut self, waiting: Box<Waiting>, now: Time) -> Result<(), Box<Waiting>> {
         if self.calls.len() >= self.limit {

@@ -253,8 +253,8 @@ impl Trace {
             { attr::RESET_REASON } = reason,
             { attr::BREAKER_STATE } = "closed",
             { attr::BREAKER_PREVIOUS_STATE } = match (reason, &self.last_trip) {
-                ("manual", Some(_)) => "open",
-                ("manual", None) => "closed",
+                ("manual" | "config_reload", Some(_)) => "open",
+                ("manual" | "config_reload", None) => "closed",
                 _ => "half_open",
             },
         );
@@ -263,7 +263,7 @@ impl Trace {
         }
         self.deaths.clear();
         tracing::info!(upstream = %self.upstream, reason, "upstream reset: its breaker is closed");
-        if reason == "manual" {
+        if reason != "half_open" {
             self.lead = Some((span, "reset"));
         }
     }

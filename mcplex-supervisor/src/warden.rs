@@ -22,39 +22,38 @@ pub(crate) enum Report {
     Closed { incarnation: Incarnation, closed: Closed },
 }
 
-/// Whose end, and how it is brought about.
+/// How an end is brought about; told with the order, because limits may change in a life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) grace: Grace,
+    /// How long until an end that failed is tried again.
+    pub(crate) recheck: Duration,
+}
+
+/// Whose end is watched.
 #[derive(Debug)]
 pub(crate) struct Warden {
     pub(crate) incarnation: Incarnation,
     pub(crate) lifeline: Box<dyn Lifeline>,
-    pub(crate) grace: Grace,
-    /// How long until an end that failed is tried again.
-    pub(crate) recheck: Duration,
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
 impl Warden {
     /// Watches until nothing of the incarnation is left.
-    pub(crate) async fn watch(mut self, order: oneshot::Receiver<()>) {
+    pub(crate) async fn watch(mut self, order: oneshot::Receiver<End>) {
         tokio::pin!(order);
-        tokio::select! {
+        let end = tokio::select! {
             ending = self.lifeline.ended() => {
                 let words = self.lifeline.last_words();
                 let words = words.into_iter().map(|word| word.text).collect();
                 let incarnation = self.incarnation;
                 self.say(Report::Ended { incarnation, ending, words }).await;
-                // A dropped order means that the driver is gone; so should this be.
-                if order.await.is_err() {
-                    return;
-                }
+                order.await
             }
-            ordered = &mut order => {
-                if ordered.is_err() {
-                    return;
-                }
-            }
-        }
-        let mut grace = self.grace;
+            ordered = &mut order => ordered,
+        };
+        // A dropped order means that the driver is gone; so should this be.
+        let Ok(End { mut grace, recheck }) = end else { return };
         loop {
             let closed = self.lifeline.close(grace).await;
             let is_gone = closed.is_gone;
@@ -65,7 +64,7 @@ impl Warden {
             if is_gone {
                 return;
             }
-            time::sleep(self.recheck).await;
+            time::sleep(recheck).await;
             // It had its time to end politely.
             grace = Grace { eof: Duration::ZERO, term: Duration::ZERO, kill: grace.kill };
         }

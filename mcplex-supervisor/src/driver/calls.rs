@@ -19,8 +19,8 @@ impl Driver {
             self.life.handle_event(Event::Demand, self.now);
         }
         match self.life.health() {
-            Health::Ready | Health::Degraded => self.transmit(*waiting),
-            Health::Recovering | Health::Idle => {
+            Health::Ready | Health::Degraded if !self.is_draining() => self.transmit(*waiting),
+            Health::Ready | Health::Degraded | Health::Recovering | Health::Idle => {
                 if let Err(waiting) = self.parked.push(waiting, self.now) {
                     let error = UpstreamError::QueueFull {
                         upstream: self.spec.name.clone(),
@@ -87,7 +87,7 @@ impl Driver {
             return;
         }
         match self.life.health() {
-            Health::Ready | Health::Degraded => {
+            Health::Ready | Health::Degraded if !self.is_draining() => {
                 while let Some(waiting) = self.parked.pop() {
                     self.transmit(*waiting);
                 }
@@ -97,7 +97,7 @@ impl Driver {
                     self.refuse(*waiting);
                 }
             }
-            Health::Recovering | Health::Idle => {}
+            Health::Ready | Health::Degraded | Health::Recovering | Health::Idle => {}
         }
     }
 

@@ -10,6 +10,8 @@ mod world;
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod crash_loops;
