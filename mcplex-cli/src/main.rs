@@ -6,6 +6,7 @@ mod commands;
 mod exit;
 mod fleet;
 mod gateway;
+mod places;
 mod port;
 mod settings;
 mod signals;

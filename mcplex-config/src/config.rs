@@ -13,6 +13,8 @@ pub struct Config {
     pub router: Router,
     /// Logs and spans.
     pub telemetry: Telemetry,
+    /// What is kept of upstreams on disk.
+    pub history: History,
     /// How an upstream is kept alive unless it says otherwise; each [`Server`] has its own copy.
     pub supervise: Supervise,
     /// The upstreams, in the order of the file.
@@ -50,6 +52,11 @@ pub struct Gateway {
     /// How long calls in flight may go on when mcplex is asked to end.
     #[serde(deserialize_with = "unit::duration")]
     pub drain: Duration,
+    /// Whether operators and attached clients reach it through a socket.
+    pub control: bool,
+    /// Where is kept what outlives mcplex, if not in the usual place.
+    #[serde(deserialize_with = "unit::path")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// The section `[router]`.
@@ -108,6 +115,27 @@ pub struct Telemetry {
     pub log: String,
     /// How it is logged.
     pub log_format: LogFormat,
+}
+
+/// The section `[history]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// How long one file of a log may become, in bytes.
+    #[serde(deserialize_with = "unit::size")]
+    pub log_size: usize,
+    /// How many files are kept of one log.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub log_files: usize,
+    /// How much all logs may take, in bytes.
+    #[serde(deserialize_with = "unit::size")]
+    pub log_total: usize,
+    /// How many crash reports are kept of each upstream.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub crash_reports: usize,
+    /// How much all crash reports may take, in bytes.
+    #[serde(deserialize_with = "unit::size")]
+    pub crash_total: usize,
 }
 
 /// How logs are written.

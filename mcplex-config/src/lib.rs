@@ -29,6 +29,7 @@ mod supervise;
 mod document;
 mod sources;
 
+mod fingerprint;
 mod load;
 mod loaded;
 
@@ -48,9 +49,12 @@ mod error;
 
 mod reference;
 
-pub use config::{Config, DownReply, Gateway, LogFormat, Naming, Router, Server, Telemetry};
+pub use config::{
+    Config, DownReply, Gateway, History, LogFormat, Naming, Router, Server, Telemetry,
+};
 pub use document::{Document, Format};
 pub use error::{ConfigError, Place};
+pub use fingerprint::Fingerprint;
 pub use loaded::{Loaded, Setting};
 pub use reference::reference_page;
 pub use sources::{Flags, Sources};

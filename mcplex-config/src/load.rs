@@ -35,6 +35,7 @@ impl Config {
             gateway: layers.section("gateway")?,
             router: layers.section("router")?,
             telemetry: layers.section("telemetry")?,
+            history: layers.section("history")?,
             supervise,
             servers: server::read(&layers, &layers.table("supervise"))?,
         };

@@ -7,7 +7,7 @@ use serde::{
     Deserialize as _,
     de::{Deserializer, Error as _, Unexpected, Visitor},
 };
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A duration of zero or more.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
@@ -86,6 +86,14 @@ pub(crate) fn endpoint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Stri
             Some(_) => None,
             None => text.is_empty().then_some(None),
         }
+    })
+}
+
+/// A path, or nothing.
+pub(crate) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    parse(from, "an absolute path, or \"\"", |text| match text {
+        "" => Some(None),
+        _ => Some(PathBuf::from(text)).filter(|path| path.is_absolute()).map(Some),
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     args::{CheckOptions, LogOptions},
     exit::{Code, Failure, print},
+    places::Places,
     settings::{self, Settings},
 };
 use mcplex_config::Server;
@@ -47,6 +48,11 @@ fn report(settings: &Settings, found: &[(&Server, Found)]) -> String {
         format!("configuration  {source}"),
         format!("endpoint       http://{}{}", config.gateway.listen, config.gateway.path),
     ];
+    let places = Places::of(settings.file.as_deref());
+    lines.extend(
+        control(settings, &places).map(|path| format!("control        {}", path.display())),
+    );
+    lines.extend(places.state(config).map(|path| format!("state          {}", path.display())));
     lines
         .extend(settings.loaded.warnings.iter().map(|warning| format!("warning        {warning}")));
     for (server, found) in found {
@@ -72,6 +78,11 @@ fn report(settings: &Settings, found: &[(&Server, Found)]) -> String {
         }
     }
     lines.join("\n") + "\n"
+}
+
+/// Where operators' commands would reach it.
+fn control(settings: &Settings, places: &Places) -> Option<PathBuf> {
+    settings.config().gateway.control.then(|| places.sockets().next()).flatten()
 }
 
 /// An argument as a shell would need it.
@@ -109,8 +120,11 @@ fn json_report(settings: &Settings, found: &[(&Server, Found)]) -> String {
             json!({ "key": setting.key, "value": value, "origin": setting.origin })
         })
         .collect();
+    let places = Places::of(settings.file.as_deref());
     let report = json!({
         "file": settings.file,
+        "control": control(settings, &places),
+        "state": places.state(settings.config()),
         "warnings": settings.loaded.warnings,
         "servers": servers,
         "settings": origins,
