@@ -1,9 +1,11 @@
 //! The `mcpServers` of desktop clients, turned into `[[servers]]`.
 
-use crate::{ConfigError, document::Parsed, server::remote, variables::SECTIONS};
+use crate::{
+    ConfigError, document::Parsed, load::is_supervise_key, server::remote, variables::SECTIONS,
+};
 use figment::value::{Dict, Value};
 
-/// What an entry may have that means the same in `[[servers]]`.
+/// What an entry may have that means the same in `[[servers]]`, besides the keys of `[supervise]`.
 const KEYS: [&str; 6] = ["command", "args", "env", "cwd", "enabled", "supervise"];
 
 /// Moves the entries of `mcpServers` into `servers`, sorted by name.
@@ -98,7 +100,7 @@ fn server(
         entry.remove("enabled");
     }
     for (step, value) in entry {
-        if KEYS.contains(&step.as_str()) {
+        if KEYS.contains(&step.as_str()) || is_supervise_key(&step) {
             server.insert(step, value);
         } else {
             let file = parsed.name();

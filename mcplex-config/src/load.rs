@@ -142,13 +142,14 @@ impl Layers {
         Some(value.clone())
     }
 
-    /// Whether the file itself sets `key` in the table at `path`.
+    /// Whether the file itself sets `key` in the table at `path`, or in the server directly.
     pub(crate) fn has(&self, path: &[&str], key: &str) -> bool {
         match path {
             ["servers", number, step] => {
-                let servers = self.servers().unwrap_or_default();
-                let server = number.parse().ok().and_then(|number: usize| servers.get(number));
-                server.and_then(|server| server.find_ref(step)?.find_ref(key)).is_some()
+                let server = self.server(number);
+                let nested =
+                    server.as_ref().and_then(|server| server.find_ref(step)?.find_ref(key));
+                nested.is_some() || self.is_short(number, key)
             }
             _ => {
                 let metadata = self.expanded.find_metadata(&[path, &[key]].concat().join("."));
@@ -157,12 +158,27 @@ impl Layers {
         }
     }
 
+    fn server(&self, number: &str) -> Option<Value> {
+        let mut servers = self.servers().unwrap_or_default();
+        let number = number.parse::<usize>().ok().filter(|number| *number < servers.len())?;
+        Some(servers.swap_remove(number))
+    }
+
+    /// Whether a server has a key of `[supervise]` in its own table.
+    fn is_short(&self, number: &str, key: &str) -> bool {
+        self.default(&["supervise", key]).is_some()
+            && self.server(number).is_some_and(|server| server.find_ref(key).is_some())
+    }
+
     /// Where a setting came from; servers stand in the file only.
     pub(crate) fn place(&self, path: &[&str], key: &str) -> Place {
-        if let ["servers", _, "supervise", step] = path
-            && !self.has(&path[..3], step)
-        {
-            return self.place(&["supervise", step], key);
+        if let ["servers", number, "supervise", step] = path {
+            if self.is_short(number, step) {
+                return self.file_place(&["servers", number, step], key);
+            }
+            if !self.has(&path[..3], step) {
+                return self.place(&["supervise", step], key);
+            }
         }
         let layer = self.written.find_metadata(&path.join(".")).map(|layer| &*layer.name);
         let mut place = match (path, layer) {
@@ -184,6 +200,11 @@ impl Layers {
             None => Place::whole(DEFAULT),
         }
     }
+}
+
+/// Whether `[supervise]` has this key.
+pub(crate) fn is_supervise_key(key: &str) -> bool {
+    defaults().get("supervise").and_then(|table| table.find_ref(key)).is_some()
 }
 
 /// The compiled-in layer.

@@ -39,9 +39,9 @@ impl Loaded {
     #[must_use]
     pub fn origin(&self, key: &str) -> String {
         let own = |key: &str| self.settings.iter().find(|setting| setting.key == key);
-        let global = || match key.rsplit_once(".supervise.") {
-            Some((_, step)) => own(&format!("supervise.{step}")),
-            None => None,
+        let global = || {
+            let (server, step) = key.rsplit_once(".supervise.")?;
+            own(&format!("{server}.{step}")).or_else(|| own(&format!("supervise.{step}")))
         };
         let setting = own(key).or_else(global);
         setting.map_or_else(|| DEFAULT.to_owned(), |setting| setting.origin.clone())

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 /// The longest name; a prefixed tool name must stay short enough for model providers.
 const MAX_NAME: usize = 64;
 
-/// A table as it is written; `supervise` is read by itself, over the global one.
+/// A table as it is written; `supervise` and its keys are read by themselves, over the global one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -77,7 +77,8 @@ fn one(
 ) -> Result<Server, Box<ConfigError>> {
     let (label, number) = (label(index, value), index.to_string());
     let wrong = |step, what: &str, hint| Err(wrong(layers, index, value, step, what, hint));
-    let Table { name, command, args, env, cwd, enabled, _supervise: IgnoredAny } = value
+    let (table, short) = split(layers, value);
+    let Table { name, command, args, env, cwd, enabled, _supervise: IgnoredAny } = table
         .deserialize()
         .map_err(|error| layers.translate(&error, &["servers", &number], &label))?;
     if !is_name(&name) {
@@ -99,7 +100,7 @@ fn one(
         let hint = "names have no `=`, and neither names nor values have a NUL";
         return wrong("env", &format!("{name:?} cannot be a variable"), hint);
     }
-    let supervise = supervise(layers, value, global, &number, &label)?;
+    let supervise = supervise(layers, value, short, global, &number, &label)?;
     Ok(Server { name, command, args, env, cwd, enabled, supervise })
 }
 
@@ -116,32 +117,51 @@ fn wrong(
     ConfigError::new(format!("`{key}`: {what}"), place, hint)
 }
 
-/// `[supervise]` with the server's own table over it.
+/// The table without the keys of `[supervise]` that stand in it directly, and those keys.
+fn split(layers: &Layers, server: &Value) -> (Value, Dict) {
+    let Value::Dict(_, table) = server else { return (server.clone(), Dict::new()) };
+    let is_short = |key: &str| layers.default(&["supervise", key]).is_some();
+    let (short, own): (Dict, Dict) = table.clone().into_iter().partition(|(key, _)| is_short(key));
+    (own.into(), short)
+}
+
+/// `[supervise]` with the server's own table over it, and what stands in the server directly.
 fn supervise(
     layers: &Layers,
     server: &Value,
+    short: Dict,
     global: &Dict,
     number: &str,
     label: &str,
 ) -> Result<Supervise, Box<ConfigError>> {
-    let path = ["servers", number, "supervise"];
-    let label = format!("{label}.supervise");
+    let (table, path) = (["servers", number], ["servers", number, "supervise"]);
+    let nested = format!("{label}.supervise");
     let mut merged = global.clone();
     match server.find_ref("supervise") {
         None => (),
-        Some(Value::Dict(_, own)) => merged.extend(own.clone()),
+        Some(Value::Dict(_, own)) => {
+            if let Some(key) = short.keys().find(|key| own.contains_key(*key)) {
+                let place = layers.file_place(&[&table[..], &[key]].concat(), label);
+                let what = format!("`{label}.{key}`: it is set as `{nested}.{key}` as well");
+                return Err(ConfigError::new(what, place, "keep one of the two"));
+            }
+            merged.extend(own.clone());
+        }
         Some(_) => {
             return Err(ConfigError::new(
-                format!("`{label}`: expected a table"),
-                layers.file_place(&path, &label),
+                format!("`{nested}`: expected a table"),
+                layers.file_place(&path, &nested),
                 "write it as a table `[servers.supervise]` below the server",
             ));
         }
     }
-    let supervise: Supervise = Value::from(merged)
-        .deserialize()
-        .map_err(|error| layers.translate(&error, &path, &label))?;
-    layers.check_supervise(&supervise, &path, &label)?;
+    merged.extend(short.clone());
+    let supervise: Supervise =
+        Value::from(merged).deserialize().map_err(|error| match error.path.first() {
+            Some(key) if short.contains_key(key) => layers.translate(&error, &table, label),
+            Some(_) | None => layers.translate(&error, &path, &nested),
+        })?;
+    layers.check_supervise(&supervise, &path, &nested)?;
     Ok(supervise)
 }
 

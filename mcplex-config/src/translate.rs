@@ -25,7 +25,11 @@ impl Layers {
         let secret = matches!(steps.first(), Some(&"env" | &"args"));
         let (what, hint) = match &error.kind {
             Kind::UnknownField(found, known) => {
-                let hint = match nearest(found, known.iter().copied()) {
+                let short =
+                    if let ["servers", _] = path { self.default(&["supervise"]) } else { None };
+                let short = short.and_then(figment::value::Value::into_dict).unwrap_or_default();
+                let words = known.iter().copied().chain(short.keys().map(String::as_str));
+                let hint = match nearest(found, words) {
                     Some(meant) => format!("did you mean `{label}.{meant}`?"),
                     None => format!("remove it; the keys here are {}", known.join(", ")),
                 };
@@ -65,6 +69,9 @@ impl Layers {
             let example = SERVER_EXAMPLES.iter().find(|(known, _)| known == key);
             if let Some((_, example)) = example {
                 return format!("write it like `{example}`");
+            }
+            if self.default(&["supervise", key]).is_some() {
+                return self.hint(&["supervise", key]);
             }
         }
         match (path, self.default(path)) {

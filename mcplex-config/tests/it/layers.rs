@@ -137,3 +137,17 @@ fn doubtful_settings_are_warned_of() {
         assert!(warning.contains(part), "{warning}");
     }
 }
+
+#[test]
+fn a_key_of_supervise_may_stand_in_the_server_itself() {
+    let file = "[[servers]]\nname = 'a'\ncommand = 'x'\nwindow = '2m'\n\
+                [servers.supervise]\nmax_run = 3\n\
+                [[servers]]\nname = 'b'\ncommand = 'x'\n";
+    let loaded = load(toml(file));
+    let [a, b] = &loaded.config.servers[..] else { panic!("two servers") };
+    assert_eq!((a.supervise.window, a.supervise.max_run), (Duration::from_secs(120), 3));
+    assert_eq!((b.supervise.window, b.supervise.max_run), (Duration::from_secs(60), 8));
+    assert_eq!(loaded.origin("servers.a.supervise.window"), "mcplex.toml:4");
+    assert_eq!(loaded.origin("servers.a.supervise.max_run"), "mcplex.toml:6");
+    assert_eq!(loaded.origin("servers.b.supervise.window"), "default");
+}
