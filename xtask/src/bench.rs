@@ -3,6 +3,7 @@
 mod client;
 mod gateway;
 mod http;
+mod independence;
 mod pipe;
 mod process;
 mod report;
@@ -43,6 +44,9 @@ pub(crate) struct Options {
     /// Takes this echo server instead of building one.
     #[arg(long, value_name = "FILE")]
     echo_server: Option<Utf8PathBuf>,
+    /// Takes this misbehaving server instead of building one.
+    #[arg(long, value_name = "FILE")]
+    fake_server: Option<Utf8PathBuf>,
 }
 
 /// Builds what is missing, measures, and reports.
@@ -50,6 +54,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     let programs = Programs {
         mcplex: build(workspace, options.mcplex.as_ref(), "mcplex-cli", "mcplex")?,
         echo: build(workspace, options.echo_server.as_ref(), "mcplex-testkit", "echo-server")?,
+        fake: build(workspace, options.fake_server.as_ref(), "mcplex-testkit", "fake-server")?,
     };
     // The client must not be what limits the rate, so it is optimized as well.
     if cfg!(debug_assertions) {
@@ -117,7 +122,11 @@ fn build(
 fn again_in_release(workspace: &Workspace, programs: &Programs) -> anyhow::Result<()> {
     let xtask = build(workspace, None, "xtask", "xtask")?;
     let mut arguments: Vec<_> = env::args().skip(1).collect();
-    for (flag, program) in [("--mcplex", &programs.mcplex), ("--echo-server", &programs.echo)] {
+    for (flag, program) in [
+        ("--mcplex", &programs.mcplex),
+        ("--echo-server", &programs.echo),
+        ("--fake-server", &programs.fake),
+    ] {
         let joined = format!("{flag}=");
         if !arguments.iter().any(|given| given == flag || given.starts_with(&joined)) {
             arguments.extend([flag.to_owned(), program.to_string()]);

@@ -19,11 +19,13 @@ use std::{
     thread,
 };
 
-/// The two programs that a bench runs.
+/// The programs that a bench runs.
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub(crate) mcplex: Utf8PathBuf,
     pub(crate) echo: Utf8PathBuf,
+    /// The server that misbehaves on purpose.
+    pub(crate) fake: Utf8PathBuf,
 }
 
 impl Programs {
@@ -63,10 +65,14 @@ impl Config {
         upstreams: usize,
         arguments: &[&str],
     ) -> anyhow::Result<Self> {
+        Self::of(&format!("{upstreams}"), &render(echo, upstreams, arguments)?)
+    }
+
+    /// Writes a configuration; two at a time need two labels.
+    pub(crate) fn of(label: &str, text: &str) -> anyhow::Result<Self> {
         let folder = Utf8PathBuf::try_from(env::temp_dir())?;
-        let path = folder.join(format!("mcplex-bench-{}-{upstreams}.toml", process::id()));
-        fs::write(&path, render(echo, upstreams, arguments)?)
-            .with_context(|| format!("failed to write {path}"))?;
+        let path = folder.join(format!("mcplex-bench-{}-{label}.toml", process::id()));
+        fs::write(&path, text).with_context(|| format!("failed to write {path}"))?;
         Ok(Self { path })
     }
 }

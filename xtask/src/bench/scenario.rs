@@ -6,7 +6,7 @@
 use super::{
     client::{self, Ask, Ids, Run, Until},
     gateway::{Config, Gateway, Programs},
-    process,
+    independence, process,
     report::{Question, Target},
     stats,
 };
@@ -39,6 +39,8 @@ pub(crate) enum Scenario {
     Fleet,
     /// Peak memory with 16 calls of 1 MiB in flight.
     Payload,
+    /// What the faults of one upstream do to the calls of another.
+    Independence,
 }
 
 /// How long and how often.
@@ -130,6 +132,7 @@ impl Scenario {
             Self::Latency => &LATENCY,
             Self::Fleet => &FLEET_QUESTIONS,
             Self::Payload => &PAYLOAD,
+            Self::Independence => &independence::QUESTIONS,
         }
     }
 
@@ -144,6 +147,7 @@ impl Scenario {
             Self::Latency => latency(programs, effort),
             Self::Fleet => fleet(programs, effort),
             Self::Payload => payload(programs, effort),
+            Self::Independence => independence::measure(programs, effort),
         }
     }
 }
