@@ -40,14 +40,14 @@ impl Fleet {
             .iter()
             .map(|server| UpstreamName::new(&server.name))
             .collect::<Result<_, _>>()?;
-        let router =
-            Router::new(wire::router_options(&config), names.clone(), Arc::new(TokioClock));
+        let router = Router::new(wire::router_options(&config), Arc::new(TokioClock));
         let mut tasks = JoinSet::new();
         let mut handles = Vec::with_capacity(names.len());
         for (index, (server, name)) in config.servers.iter().zip(names).enumerate() {
+            let key = router.add(name.clone());
             let spec = wire::spec(&config, server, name, seed.wrapping_add(index as u64));
-            let (handle, task) = supervise(spec, router.events(index));
-            router.attach(index, Arc::new(handle.clone()));
+            let (handle, task) = supervise(spec, router.events(key));
+            router.attach(key, Arc::new(handle.clone()));
             tasks.spawn(task);
             handles.push(handle);
         }

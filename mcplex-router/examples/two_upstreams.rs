@@ -114,18 +114,19 @@ impl Clock for NoClock {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let upstreams = [Greeter::new("english", "hello")?, Greeter::new("french", "bonjour")?];
-    let names = upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    let router = Router::new(Options::default(), names, Arc::new(NoClock));
+    let router = Router::new(Options::default(), Arc::new(NoClock));
 
     // Whoever holds the router polls it; here that is a pool of one thread.
     let mut pool = LocalPool::new();
     let running = router.clone();
     pool.spawner().spawn_local(async move { running.run().await })?;
 
-    for (index, upstream) in upstreams.iter().enumerate() {
-        router.attach(index, upstream.clone());
+    for upstream in &upstreams {
+        let key = router.add(upstream.name.clone());
+        let events = router.events(key);
+        router.attach(key, upstream.clone());
         // A supervisor says this; the router then reads the lists.
-        router.events(index).changed(upstream.status());
+        events.changed(upstream.status());
     }
     pool.run_until_stalled();
 

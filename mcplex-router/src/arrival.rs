@@ -1,10 +1,10 @@
-//! Who has not been heard of since the start, and who waits for them.
+//! Who has not been heard of since it was added, and who waits for them.
 //!
 //! An upstream has *arrived* once its lists were read for the first time, or once it died before
 //! that: nobody should wait for what may never come. Until all have arrived, a call by an unknown
 //! name waits a little, because its upstream may be on the way; calls by known names never do.
 
-use crate::router::lock;
+use crate::router::{UpstreamKey, lock};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use std::{
@@ -18,40 +18,41 @@ use std::{
 };
 
 /// The upstreams that are still on the way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     /// Read on every call, so that the lock is taken only at the start.
-    is_over: AtomicBool,
+    is_awaited: AtomicBool,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    missing: BTreeSet<usize>,
+    missing: BTreeSet<UpstreamKey>,
     /// One per waiting request, and so bounded by the listeners' bounds on those.
     waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Arrivals {
-    pub(crate) fn of(upstreams: usize) -> Self {
-        let missing: BTreeSet<_> = (0..upstreams).collect();
-        let is_over = AtomicBool::new(missing.is_empty());
-        Self { is_over, state: Mutex::new(State { missing, waiting: Vec::new() }) }
+    /// An upstream is on the way.
+    pub(crate) fn expect(&self, upstream: UpstreamKey) {
+        let mut state = lock(&self.state);
+        state.missing.insert(upstream);
+        self.is_awaited.store(true, Ordering::Release);
     }
 
     /// Whether all have arrived.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
+        !self.is_awaited.load(Ordering::Acquire)
     }
 
-    /// An upstream has arrived; whoever waits looks again.
-    pub(crate) fn arrived(&self, upstream: usize) {
+    /// An upstream has arrived, or is gone for good; whoever waits looks again.
+    pub(crate) fn arrived(&self, upstream: UpstreamKey) {
         if self.is_over() {
             return;
         }
         let mut state = lock(&self.state);
         if state.missing.remove(&upstream) {
-            self.is_over.store(state.missing.is_empty(), Ordering::Release);
+            self.is_awaited.store(!state.missing.is_empty(), Ordering::Release);
             for waiting in state.waiting.drain(..) {
                 // Refused means that its time was over.
                 let _is_there = waiting.send(()).is_ok();

@@ -7,6 +7,7 @@
 use crate::{
     attribution::{Addressee, attribute},
     link::Link,
+    member::Member,
     params::Params,
     router::{Shared, lock},
     session::{DownstreamSession, Greeting},
@@ -20,7 +21,7 @@ use mcplex_proto::{
     raw::{self, Raw},
     upstream::Incarnation,
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// Questions one client may have open; more means that nobody reads them.
 const MAX_ASKED: usize = 256;
@@ -28,7 +29,7 @@ const MAX_ASKED: usize = 256;
 /// A request of an upstream that a client has not answered yet.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) link: usize,
+    pub(crate) member: Arc<Member>,
     pub(crate) from: Incarnation,
     /// The id the upstream gave it.
     pub(crate) id: Id,
@@ -38,8 +39,8 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Answers the life that asked.
-    pub(crate) fn answer(self, shared: &Shared, outcome: Outcome, extra: Extra) {
-        if let Some(upstream) = shared.links[self.link].upstream() {
+    pub(crate) fn answer(self, outcome: Outcome, extra: Extra) {
+        if let Some(upstream) = self.member.upstream() {
             let response = Response { id: Some(self.id), outcome, extra };
             upstream.send(Some(self.from), response.into());
         }
@@ -47,14 +48,20 @@ impl Asked {
 }
 
 /// Takes a request of an upstream to the client it is meant for, or refuses it.
-pub(crate) fn ask(shared: &Shared, link: usize, from: Incarnation, request: Request) {
-    let asked = Asked { link, from, id: request.id.clone(), token: None };
+pub(crate) fn ask(
+    shared: &Shared,
+    link: &Link,
+    member: &Arc<Member>,
+    from: Incarnation,
+    request: Request,
+) {
+    let asked = Asked { member: member.clone(), from, id: request.id.clone(), token: None };
     let refuse = |asked: Asked, error: &ErrorObject| {
-        tracing::debug!(upstream = %shared.links[link].name, method = %request.method,
+        tracing::debug!(upstream = %link.name, method = %request.method,
             why = error.message, "a request of an upstream was refused");
-        asked.answer(shared, Outcome::Error(Raw::of(error)), Extra::default());
+        asked.answer(Outcome::Error(Raw::of(error)), Extra::default());
     };
-    let (session, about) = match attribute(shared, &shared.links[link]) {
+    let (session, about) = match attribute(shared, member) {
         Addressee::One(session, about) => (session, about),
         Addressee::Ambiguous => {
             let why = "several clients are being served and it cannot be told which is meant";
@@ -72,7 +79,7 @@ pub(crate) fn ask(shared: &Shared, link: usize, from: Incarnation, request: Requ
         return refuse(asked, &refusal(&request.method, &why));
     }
     if let Some(elicitation) = params.get("elicitationId").and_then(raw::string) {
-        shared.links[link].elicits(elicitation.into_owned(), session.number);
+        link.elicits(elicitation.into_owned(), session.number);
     }
     if let Err(asked) = session.pose(asked, &request, &params, about.as_ref()) {
         refuse(asked, &ErrorObject::new(error::INTERNAL_ERROR, "the client cannot be reached"));
@@ -150,7 +157,7 @@ impl DownstreamSession {
         let id = response.id.as_ref().and_then(Id::minted);
         let asked = id.and_then(|id| lock(&self.state).asked.remove(&id));
         match asked {
-            Some(asked) => asked.answer(&self.shared, response.outcome, response.extra),
+            Some(asked) => asked.answer(response.outcome, response.extra),
             None => tracing::debug!(session = self.number.0, "an answer to nothing was dropped"),
         }
     }
@@ -163,9 +170,9 @@ impl DownstreamSession {
         let Some(asked) = id.and_then(|id| state.asked.get(&id)) else { return };
         let Some(token) = &asked.token else { return };
         let Some(progress) = params.progress_under(notification, token) else { return };
-        let (link, from) = (asked.link, asked.from);
+        let (member, from) = (asked.member.clone(), asked.from);
         drop(state);
-        if let Some(upstream) = self.shared.links[link].upstream() {
+        if let Some(upstream) = member.upstream() {
             upstream.send(Some(from), progress.into());
         }
     }
@@ -201,9 +208,10 @@ impl DownstreamSession {
 }
 
 /// Withdraws everything a life asked that has ended.
-pub(crate) fn withdraw_all(shared: &Shared, link: &Link, index: usize, ended: Incarnation) {
-    let reason = format!("upstream {} died before it was answered", link.name);
+pub(crate) fn withdraw_all(shared: &Shared, link: &Link, member: &Arc<Member>, ended: Incarnation) {
+    let reason = format!("upstream {} ended before it was answered", link.name);
     for session in shared.sessions() {
-        session.withdraw(&reason, |asked| asked.link == index && asked.from <= ended);
+        session
+            .withdraw(&reason, |asked| Arc::ptr_eq(&asked.member, member) && asked.from <= ended);
     }
 }

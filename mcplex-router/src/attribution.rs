@@ -9,7 +9,7 @@
 //! 3. none, and only one client is there at all: that client;
 //! 4. anything else: nobody.
 
-use crate::{link::Link, router::Shared, session::DownstreamSession};
+use crate::{member::Member, router::Shared, session::DownstreamSession};
 use mcplex_proto::id::Id;
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ pub(crate) enum Addressee {
     Nobody,
 }
 
-pub(crate) fn attribute(shared: &Shared, link: &Link) -> Addressee {
-    match link.newest_flight() {
+pub(crate) fn attribute(shared: &Shared, member: &Member) -> Addressee {
+    match member.newest_flight() {
         Some((newest, true)) => return Addressee::One(newest.session, Some(newest.about)),
         Some((_, false)) => return Addressee::Ambiguous,
         None => {}

@@ -2,7 +2,8 @@
 
 use crate::{
     catalog::{Catalog, Miss, Route},
-    link::{Flight, Link},
+    link::Link,
+    member::{Flight, Member},
     params::{Params, Rewrite},
     refresh,
     router::DownReply,
@@ -51,7 +52,7 @@ enum Aim {
 
 /// Where a request goes, and under which name.
 struct Target<'a> {
-    link: usize,
+    link: Arc<Link>,
     /// The upstream's own name as JSON, and the member it replaces.
     name: Option<(&'a RawValue, Arc<str>)>,
     aim: Aim,
@@ -60,7 +61,8 @@ struct Target<'a> {
 /// Keeps a call in the tables for as long as somebody waits for it.
 struct InFlight {
     session: Arc<DownstreamSession>,
-    link: usize,
+    link: Arc<Link>,
+    member: Arc<Member>,
     id: u64,
     about: Id,
     /// The resource whose first subscriber this is, until the upstream agrees.
@@ -73,20 +75,16 @@ impl Drop for InFlight {
             self.give_up(uri);
         }
         self.session.end(&self.about);
-        self.link().lands(self.id);
+        self.member.lands(self.id);
     }
 }
 
 impl InFlight {
-    fn link(&self) -> &Link {
-        &self.session.shared.links[self.link]
-    }
-
     /// The subscription did not come about; whoever joined it meanwhile was told that it had.
     fn give_up(&self, uri: &str) {
-        let link = self.link();
-        link.unsubscribe(uri, self.session.number);
-        if let (true, Some(upstream)) = (link.is_subscribed(uri), link.upstream()) {
+        self.link.unsubscribe(uri, self.session.number);
+        let member = self.link.member();
+        if let (true, Some(upstream)) = (self.link.is_subscribed(uri), member.upstream()) {
             refresh::subscribe(&**upstream, uri);
         }
     }
@@ -100,7 +98,7 @@ impl InFlight {
         let elicitations = error.data.as_ref().and_then(|data| data["elicitations"].as_array());
         for elicitation in elicitations.into_iter().flatten().take(MAX_ELICITATIONS) {
             if let Some(id) = elicitation["elicitationId"].as_str() {
-                self.link().elicits(id.to_owned(), self.session.number);
+                self.link.elicits(id.to_owned(), self.session.number);
             }
         }
     }
@@ -117,15 +115,16 @@ pub(crate) fn plan(
     span: &Span,
 ) -> Result<Planned, Local> {
     let target = find(session, request, params)?;
-    let link = &session.shared.links[target.link];
-    let Some(upstream) = link.upstream().cloned() else {
+    let link = &target.link;
+    let member = link.member();
+    let Some(upstream) = member.upstream().cloned() else {
         return Err(Err(ErrorObject::new(
             mcplex_proto::error::UPSTREAM_UNAVAILABLE,
             format!("Upstream {} is not there yet. The call was not sent; try again.", link.name),
         )));
     };
     let id = upstream.mint();
-    let Some(cancelled) = session.begin(&request.id, target.link, id) else {
+    let Some(cancelled) = session.begin(&request.id, &member, id) else {
         let why = "a request with this id is being served, or the session is closed";
         return Err(Err(ErrorObject::invalid_request(&why)));
     };
@@ -135,7 +134,7 @@ pub(crate) fn plan(
         session.end(&request.id);
         return Err(Ok(Raw::empty_object()));
     }
-    let client = client_span(span, request, params, &target, id, link);
+    let client = client_span(span, request, params, &target, id);
     let context = trace::context_of(&client);
     let token = params.token().map(Raw::of);
     let rewrite = Rewrite {
@@ -146,13 +145,14 @@ pub(crate) fn plan(
     let params = params.rewrite(&rewrite).or_else(|| request.params.clone());
     let flight =
         Flight { session: session.me(), about: request.id.clone(), token, progress: f64::MIN };
-    link.takes_off(id, flight);
+    member.takes_off(id, flight);
     let subscribes = match &target.aim {
         Aim::Subscribe(uri) => Some(uri.clone()),
         Aim::Tool | Aim::Other => None,
     };
     let about = request.id.clone();
-    let in_flight = InFlight { session: session.me(), link: target.link, id, about, subscribes };
+    let in_flight =
+        InFlight { session: session.me(), link: target.link, member, id, about, subscribes };
     let call = Call {
         id,
         method: request.method.clone(),
@@ -171,7 +171,6 @@ fn client_span(
     params: &Params<'_>,
     target: &Target<'_>,
     id: u64,
-    link: &Link,
 ) -> Span {
     if server.is_disabled() {
         return Span::none();
@@ -186,7 +185,7 @@ fn client_span(
         prompt: name.as_deref().filter(|_| !is_tool),
         uri: uri.as_deref(),
     };
-    spans::client(server, &request.method, subject, id, &link.name)
+    spans::client(server, &request.method, subject, id, &target.link.name)
 }
 
 /// Whether a request names something that no upstream has listed.
@@ -217,52 +216,53 @@ fn find<'a>(
         method::TOOLS_CALL => {
             let (member, name) = params.string("name").map_err(Err)?;
             let route =
-                catalog.tool(&name).map_err(|miss| match absent(session, &name, &miss) {
+                catalog.tool(&name).map_err(|miss| match absent(&catalog, &name, &miss) {
                     Some(error) => tool_refusal(session, &error),
                     None => Err(unknown("tool", &name, &miss)),
                 })?;
-            Ok(Target::named(route, member, Aim::Tool))
+            Ok(Target::named(&catalog, route, member, Aim::Tool))
         }
         method::PROMPTS_GET => {
             let (member, name) = params.string("name").map_err(Err)?;
             let route =
                 catalog.prompt(&name).map_err(|miss| Err(unknown("prompt", &name, &miss)))?;
-            Ok(Target::named(route, member, Aim::Other))
+            Ok(Target::named(&catalog, route, member, Aim::Other))
         }
         method::RESOURCES_READ => Ok(Target::of(resource(&catalog, params)?, Aim::Other)),
-        method::SUBSCRIBE => subscribe(session, &catalog, params),
+        method::SUBSCRIBE => subscribe(&catalog, params),
         method::UNSUBSCRIBE => unsubscribe(session, &catalog, params),
-        method::COMPLETE => complete(session, &catalog, params),
-        // With one upstream there is no doubt who is meant, whatever it is.
-        _ if session.shared.links.len() == 1 => Ok(Target::of(0, Aim::Other)),
-        other => Err(Err(ErrorObject::method_not_found(other))),
+        method::COMPLETE => complete(&catalog, params),
+        other => match catalog.links() {
+            // With one upstream there is no doubt who is meant, whatever it is.
+            [only] => Ok(Target::of(only, Aim::Other)),
+            _ => Err(Err(ErrorObject::method_not_found(other))),
+        },
     }
 }
 
 impl<'a> Target<'a> {
-    fn of(link: usize, aim: Aim) -> Self {
-        Self { link, name: None, aim }
+    fn of(link: &Arc<Link>, aim: Aim) -> Self {
+        Self { link: link.clone(), name: None, aim }
     }
 
-    fn named(route: &Route, member: &'a RawValue, aim: Aim) -> Self {
+    fn named(catalog: &Catalog, route: &Route, member: &'a RawValue, aim: Aim) -> Self {
         let name = route.own_name.clone().map(|name| (member, name));
-        Self { link: route.upstream, name, aim }
+        Self { link: catalog.link(route.upstream).clone(), name, aim }
     }
 }
 
 /// Why an upstream did not answer, where a name can only be one of an upstream that has never listed
 /// any: it tripped before, or is disabled.
-fn absent(session: &DownstreamSession, name: &str, miss: &Miss<'_>) -> Option<UpstreamError> {
-    let shared = &session.shared;
-    let is_absent = |link: &&Link| {
-        link.lists().info.is_none() && shared.rule.strip_prefix(name, &link.name).is_some()
+fn absent(catalog: &Catalog, name: &str, miss: &Miss<'_>) -> Option<UpstreamError> {
+    let is_absent = |link: &&Arc<Link>| {
+        link.lists().info.is_none() && catalog.rule().strip_prefix(name, &link.name).is_some()
     };
-    let link = shared.links.iter().find(is_absent).filter(|_| *miss == Miss::Unknown)?;
-    Some(UpstreamError::of_status(&link.name, &link.upstream()?.status()))
+    let link = catalog.links().iter().find(is_absent).filter(|_| *miss == Miss::Unknown)?;
+    Some(UpstreamError::of_status(&link.name, &link.member().upstream()?.status()))
 }
 
 fn tool_refusal(session: &DownstreamSession, error: &UpstreamError) -> Local {
-    match session.shared.options.down_reply {
+    match session.shared.options().down_reply {
         DownReply::Result => Ok(error.to_tool_result()),
         DownReply::Error => Err(error.to_client()),
     }
@@ -278,9 +278,9 @@ fn unknown(what: &str, name: &str, miss: &Miss<'_>) -> ErrorObject {
     }
 }
 
-fn resource(catalog: &Catalog, params: &Params<'_>) -> Result<usize, Local> {
+fn resource<'a>(catalog: &'a Catalog, params: &Params<'_>) -> Result<&'a Arc<Link>, Local> {
     let (_, uri) = params.string("uri").map_err(Err)?;
-    catalog.resource(&uri).ok_or_else(|| {
+    catalog.resource(&uri).map(|upstream| catalog.link(upstream)).ok_or_else(|| {
         let mut error = ErrorObject::new(RESOURCE_NOT_FOUND, "Resource not found");
         error.data = Some(json!({ "uri": uri }));
         Err(error)
@@ -288,23 +288,17 @@ fn resource(catalog: &Catalog, params: &Params<'_>) -> Result<usize, Local> {
 }
 
 /// Whether the upstream said that it has something; what it never said it has not.
-fn can(session: &DownstreamSession, link: usize, capability: &str, option: Option<&str>) -> bool {
-    let lists = session.shared.links[link].lists();
-    lists.info.as_ref().is_some_and(|info| info.can(capability, option))
+fn can(link: &Link, capability: &str, option: Option<&str>) -> bool {
+    link.lists().info.as_ref().is_some_and(|info| info.can(capability, option))
 }
 
 /// An upstream hears of a resource's first subscriber, and of no other.
-fn subscribe<'a>(
-    session: &DownstreamSession,
-    catalog: &Catalog,
-    params: &Params<'a>,
-) -> Result<Target<'a>, Local> {
+fn subscribe<'a>(catalog: &Catalog, params: &Params<'a>) -> Result<Target<'a>, Local> {
     let link = resource(catalog, params)?;
-    if !can(session, link, "resources", Some("subscribe")) {
-        let name = &session.shared.links[link].name;
+    if !can(link, "resources", Some("subscribe")) {
         return Err(Err(ErrorObject::new(
             mcplex_proto::error::METHOD_NOT_FOUND,
-            format!("Upstream {name} has no subscriptions"),
+            format!("Upstream {} has no subscriptions", link.name),
         )));
     }
     Ok(Target::of(link, Aim::Subscribe(uri_of(params).unwrap_or_default())))
@@ -318,18 +312,14 @@ fn unsubscribe<'a>(
 ) -> Result<Target<'a>, Local> {
     let link = resource(catalog, params)?;
     let uri = uri_of(params).unwrap_or_default();
-    if session.shared.links[link].unsubscribe(&uri, session.number) {
+    if link.unsubscribe(&uri, session.number) {
         Ok(Target::of(link, Aim::Other))
     } else {
         Err(Ok(Raw::empty_object()))
     }
 }
 
-fn complete<'a>(
-    session: &DownstreamSession,
-    catalog: &Catalog,
-    params: &Params<'a>,
-) -> Result<Target<'a>, Local> {
+fn complete<'a>(catalog: &Catalog, params: &Params<'a>) -> Result<Target<'a>, Local> {
     let reference = params.get("ref").and_then(|value| edit::members(value.get()));
     let member = |name: &str| {
         let found = reference.iter().flatten().find(|(key, _)| key == name);
@@ -341,16 +331,16 @@ fn complete<'a>(
             let (value, name) = member("name").ok_or_else(|| bad("`ref.name` must be a string"))?;
             let route =
                 catalog.prompt(&name).map_err(|miss| Err(unknown("prompt", &name, &miss)))?;
-            Target::named(route, value, Aim::Other)
+            Target::named(catalog, route, value, Aim::Other)
         }
         Some("ref/resource") => {
             let (_, uri) = member("uri").ok_or_else(|| bad("`ref.uri` must be a string"))?;
-            let link = catalog.template(&uri);
-            Target::of(link.ok_or_else(|| bad("`ref.uri` is not known"))?, Aim::Other)
+            let upstream = catalog.template(&uri).ok_or_else(|| bad("`ref.uri` is not known"))?;
+            Target::of(catalog.link(upstream), Aim::Other)
         }
         _ => return Err(bad("`ref.type` must be ref/prompt or ref/resource")),
     };
-    if can(session, target.link, "completions", None) {
+    if can(&target.link, "completions", None) {
         return Ok(target);
     }
     // Clients were told that completions exist, because some upstream may have them.
@@ -392,7 +382,7 @@ impl Planned {
 impl InFlight {
     /// What a client reads when its upstream gave no answer.
     fn refusal(&self, error: &UpstreamError, aim: &Aim) -> Outcome {
-        let reply = self.session.shared.options.down_reply;
+        let reply = self.session.shared.options().down_reply;
         match (aim, reply) {
             (Aim::Tool, DownReply::Result) => Outcome::Result(error.to_tool_result()),
             (Aim::Tool | Aim::Subscribe(_) | Aim::Other, _) => {

@@ -5,16 +5,20 @@
 //! pointer.
 
 use crate::{
+    link::Link,
     lists::{Item, Kind, Lists},
     naming::{self, Names, Rule},
     template,
 };
-use mcplex_proto::{edit, raw::Raw, upstream::UpstreamName};
+use mcplex_proto::{edit, raw::Raw};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What clients can see of all upstreams at one moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Catalog {
+    /// The upstreams it was made of; its indices lead into this.
+    links: Vec<Arc<Link>>,
+    rule: Rule,
     tools: Table,
     prompts: Table,
     /// Owner of each listed URI.
@@ -22,7 +26,7 @@ pub(crate) struct Catalog {
     /// Templates with their owners, in order.
     templates: Vec<(String, usize)>,
     /// The whole result of each list method.
-    results: [Option<Raw>; 4],
+    results: [Raw; 4],
     /// Upstreams that serve resources at all.
     with_resources: Vec<usize>,
 }
@@ -36,7 +40,7 @@ struct Table {
 /// Where a name leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// Index of the upstream.
+    /// Index of the upstream in the same catalog.
     pub(crate) upstream: usize,
     /// The name there as JSON, or `None` when it is the one the client used.
     pub(crate) own_name: Option<Arc<str>>,
@@ -51,30 +55,42 @@ pub(crate) enum Miss<'a> {
 }
 
 impl Catalog {
-    /// Joins the lists of all upstreams, in the order of the configuration.
-    pub(crate) fn build(rule: &Rule, names: &[UpstreamName], lists: &[Arc<Lists>]) -> Self {
-        let mut catalog = Self::default();
-        for kind in [Kind::Tools, Kind::Prompts] {
-            let (table, result) = named(kind, rule, names, lists);
-            catalog.results[kind as usize] = Some(result);
-            match kind {
-                Kind::Tools => catalog.tools = table,
-                Kind::Prompts | Kind::Resources | Kind::Templates => catalog.prompts = table,
-            }
-        }
-        catalog.results[Kind::Resources as usize] = Some(catalog.join_resources(names, lists));
-        catalog.results[Kind::Templates as usize] = Some(catalog.join_templates(lists));
-        catalog.with_resources = (0..lists.len())
-            .filter(|&index| {
-                lists[index].info.as_ref().is_some_and(|info| info.can("resources", None))
-            })
-            .collect();
-        catalog
+    /// Joins the lists of all upstreams, in this order.
+    pub(crate) fn build(rule: Rule, links: Vec<Arc<Link>>) -> Self {
+        let lists: Vec<_> = links.iter().map(|link| link.lists()).collect();
+        let (tools, tool_list) = named(Kind::Tools, &rule, &links, &lists);
+        let (prompts, prompt_list) = named(Kind::Prompts, &rule, &links, &lists);
+        let (resources, resource_list) = join_resources(&links, &lists);
+        let templates = all(&lists, Kind::Templates);
+        let templates = templates.map(|(upstream, item)| (item.key.clone(), upstream)).collect();
+        let template_list = all(&lists, Kind::Templates).map(|(_, item)| item.raw.as_str());
+        let template_list = list_result(Kind::Templates, template_list);
+        let serves_resources = |&index: &usize| {
+            lists[index].info.as_ref().is_some_and(|info| info.can("resources", None))
+        };
+        let with_resources = (0..lists.len()).filter(serves_resources).collect();
+        let results = [tool_list, prompt_list, resource_list, template_list];
+        Self { links, rule, tools, prompts, resources, templates, results, with_resources }
+    }
+
+    /// All upstreams of this moment, in order.
+    pub(crate) fn links(&self) -> &[Arc<Link>] {
+        &self.links
+    }
+
+    /// The upstream with an index that this catalog gave out.
+    pub(crate) fn link(&self, upstream: usize) -> &Arc<Link> {
+        &self.links[upstream]
+    }
+
+    /// How names are formed.
+    pub(crate) fn rule(&self) -> &Rule {
+        &self.rule
     }
 
     /// The result of a list method.
     pub(crate) fn result(&self, kind: Kind) -> Raw {
-        self.results[kind as usize].clone().unwrap_or_else(|| edit::object([(kind.member(), "[]")]))
+        self.results[kind as usize].clone()
     }
 
     /// Finds the upstream of a tool.
@@ -108,26 +124,6 @@ impl Catalog {
         let exact = self.templates.iter().find(|(template, _)| template == uri_template);
         exact.map(|&(_, upstream)| upstream).or_else(|| self.resource(uri_template))
     }
-
-    fn join_resources(&mut self, names: &[UpstreamName], lists: &[Arc<Lists>]) -> Raw {
-        let mut shown = Vec::new();
-        for (upstream, item) in all(lists, Kind::Resources) {
-            let first = *self.resources.entry(item.key.clone()).or_insert(upstream);
-            if first == upstream {
-                shown.push(item.raw.as_str());
-            } else {
-                tracing::warn!(uri = item.key, wins = %names[first], hidden = %names[upstream],
-                    "two upstreams list the same resource");
-            }
-        }
-        list_result(Kind::Resources, shown)
-    }
-
-    fn join_templates(&mut self, lists: &[Arc<Lists>]) -> Raw {
-        let templates = all(lists, Kind::Templates);
-        self.templates = templates.map(|(upstream, item)| (item.key.clone(), upstream)).collect();
-        list_result(Kind::Templates, all(lists, Kind::Templates).map(|(_, item)| item.raw.as_str()))
-    }
 }
 
 impl Table {
@@ -139,6 +135,21 @@ impl Table {
     }
 }
 
+fn join_resources(links: &[Arc<Link>], lists: &[Arc<Lists>]) -> (BTreeMap<String, usize>, Raw) {
+    let mut owners = BTreeMap::new();
+    let mut shown = Vec::new();
+    for (upstream, item) in all(lists, Kind::Resources) {
+        let first = *owners.entry(item.key.clone()).or_insert(upstream);
+        if first == upstream {
+            shown.push(item.raw.as_str());
+        } else {
+            tracing::warn!(uri = item.key, wins = %links[first].name,
+                hidden = %links[upstream].name, "two upstreams list the same resource");
+        }
+    }
+    (owners, list_result(Kind::Resources, shown))
+}
+
 fn all(lists: &[Arc<Lists>], kind: Kind) -> impl Iterator<Item = (usize, &Item)> {
     lists
         .iter()
@@ -147,17 +158,13 @@ fn all(lists: &[Arc<Lists>], kind: Kind) -> impl Iterator<Item = (usize, &Item)>
 }
 
 /// The table of a kind whose items clients know by name, and the result that lists them.
-fn named(
-    kind: Kind,
-    rule: &Rule,
-    upstreams: &[UpstreamName],
-    lists: &[Arc<Lists>],
-) -> (Table, Raw) {
+fn named(kind: Kind, rule: &Rule, links: &[Arc<Link>], lists: &[Arc<Lists>]) -> (Table, Raw) {
+    let upstreams: Vec<_> = links.iter().map(|link| link.name.clone()).collect();
     let own: Vec<Vec<String>> = lists
         .iter()
         .map(|lists| lists.of(kind).iter().map(|item| item.key.clone()).collect())
         .collect();
-    let Names { shown, ambiguous, shadowed } = naming::assign(rule, upstreams, &own);
+    let Names { shown, ambiguous, shadowed } = naming::assign(rule, &upstreams, &own);
     for (upstream, name) in shadowed {
         tracing::warn!(upstream = %upstreams[upstream], name, list = kind.member(),
             "a name stands twice and only the first can be reached");
@@ -185,10 +192,10 @@ fn list_result<'a>(kind: Kind, items: impl IntoIterator<Item = &'a str>) -> Raw 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::naming::Naming;
-    use mcplex_proto::{handshake::ServerInfo, version::Version};
+    use crate::{naming::Naming, router::UpstreamKey};
+    use mcplex_proto::{handshake::ServerInfo, upstream::UpstreamName, version::Version};
 
-    fn lists(tools: &[&str], resources: &[&str], templates: &[&str]) -> Arc<Lists> {
+    fn lists(tools: &[&str], resources: &[&str], templates: &[&str]) -> Lists {
         let items = |kind: Kind, texts: &[&str]| -> Vec<Item> {
             texts
                 .iter()
@@ -205,7 +212,7 @@ mod tests {
             implementation: Raw::empty_object(),
             instructions: None,
         };
-        Arc::new(Lists {
+        Lists {
             items: [
                 items(Kind::Tools, tools),
                 Vec::new(),
@@ -213,19 +220,22 @@ mod tests {
                 items(Kind::Templates, templates),
             ],
             info: Some(Arc::new(info)),
-        })
+        }
     }
 
-    fn catalog(lists: &[Arc<Lists>]) -> Catalog {
-        let names: Vec<_> =
-            ["a", "b"].iter().map(|name| UpstreamName::new(name).unwrap()).collect();
+    fn catalog<const N: usize>(lists: [Lists; N]) -> Catalog {
+        let link = |(name, lists)| {
+            let link = Link::new(UpstreamKey(1), UpstreamName::new(name).unwrap());
+            link.set_lists(lists);
+            Arc::new(link)
+        };
         let rule = Rule { naming: Naming::OnCollision, separator: "__".to_owned() };
-        Catalog::build(&rule, &names, lists)
+        Catalog::build(rule, ["a", "b"].into_iter().zip(lists).map(link).collect())
     }
 
     #[test]
     fn a_list_is_the_upstreams_own_bytes_but_for_the_names_that_collide() {
-        let catalog = catalog(&[lists(&["x", "e"], &[], &[]), lists(&["e"], &[], &[])]);
+        let catalog = catalog([lists(&["x", "e"], &[], &[]), lists(&["e"], &[], &[])]);
         assert_eq!(
             catalog.result(Kind::Tools).as_str(),
             r#"{"tools":[{"n":1.50,"name":"x","z":0},{"n":1.50,"name":"a__e","z":0},{"n":1.50,"name":"b__e","z":0}]}"#
@@ -243,7 +253,7 @@ mod tests {
     fn a_resource_is_found_by_list_then_by_template() {
         let one = lists(&[], &["x://1", "x://same"], &[]);
         let two = lists(&[], &["x://same"], &["x://{id}", "y://{id}"]);
-        let catalog = catalog(&[one, two]);
+        let catalog = catalog([one, two]);
         assert_eq!(catalog.resource("x://1"), Some(0));
         assert_eq!(catalog.resource("x://same"), Some(0));
         assert_eq!(catalog.resource("x://2"), Some(1));
@@ -257,6 +267,6 @@ mod tests {
 
     #[test]
     fn the_only_server_of_resources_gets_the_unknown_ones() {
-        assert_eq!(catalog(&[lists(&[], &[], &[])]).resource("any://thing"), Some(0));
+        assert_eq!(catalog([lists(&[], &[], &[])]).resource("any://thing"), Some(0));
     }
 }

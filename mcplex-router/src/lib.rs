@@ -7,8 +7,8 @@
 //!
 //! Read it in this order: `router` (what is shared), `catalog` with `naming`, `template` and
 //! `lists` (what clients see), `session` (one client) with `calls` (requests toward upstreams),
-//! `link` (one upstream) with `relay` (what upstreams say by themselves) and `attribution` (whom
-//! they mean).
+//! `link` (one upstream) with `member` (its child), `relay` (what it says by itself) and
+//! `attribution` (whom it means).
 //!
 //! See `examples/two_upstreams.rs` for a router without processes or sockets.
 
@@ -20,6 +20,7 @@ mod catalog;
 mod level;
 mod link;
 mod lists;
+mod member;
 mod naming;
 mod params;
 mod refresh;
@@ -32,5 +33,5 @@ mod template;
 
 pub use crate::{
     naming::Naming,
-    router::{Clock, DownReply, Options, Router},
+    router::{Clock, DownReply, Options, Router, UpstreamKey},
 };

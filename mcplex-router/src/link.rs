@@ -1,27 +1,24 @@
-//! One upstream as the router sees it: its lists, its calls in flight, its subscribers.
+//! One upstream as the router sees it: its lists, who speaks for it, its subscribers.
 
 use crate::{
     lists::Lists,
-    router::lock,
-    session::{DownstreamSession, SessionNumber},
+    member::Member,
+    router::{UpstreamKey, lock},
+    session::SessionNumber,
     signal::Signal,
 };
-use mcplex_proto::{
-    id::Id,
-    raw::Raw,
-    upstream::{Incarnation, Upstream, UpstreamName},
-};
+use mcplex_proto::upstream::{Upstream, UpstreamName};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
 };
 
 #[derive(Debug)]
 pub(crate) struct Link {
+    pub(crate) key: UpstreamKey,
     pub(crate) name: UpstreamName,
-    upstream: OnceLock<Arc<dyn Upstream>>,
+    members: Mutex<Members>,
     lists: Mutex<Arc<Lists>>,
-    flights: Mutex<BTreeMap<u64, Flight>>,
     subscribers: Mutex<BTreeMap<String, BTreeSet<SessionNumber>>>,
     /// Sessions that were asked to open a URL, to tell them when that is done.
     elicitations: Mutex<VecDeque<(String, SessionNumber)>>,
@@ -30,37 +27,28 @@ pub(crate) struct Link {
     pub(crate) signal: Signal,
 }
 
+#[derive(Debug, Default)]
+struct Members {
+    /// Whom calls go to.
+    current: Arc<Member>,
+    /// Whom they go to after the next attachment; its events may come before that.
+    next: Option<Arc<Member>>,
+}
+
 /// Elicitations by URL that are remembered per upstream, many more than people open at a time; the
 /// oldest goes first.
 const MAX_ELICITATIONS: usize = 256;
 
-/// One call on its way, by the id it has at the upstream.
-#[derive(Clone, Debug)]
-pub(crate) struct Flight {
-    pub(crate) session: Arc<DownstreamSession>,
-    /// The id the client gave it.
-    pub(crate) about: Id,
-    /// The client's progress token as JSON.
-    pub(crate) token: Option<Raw>,
-    /// The last progress that was passed on; later ones must be greater.
-    pub(crate) progress: f64,
-}
-
-/// What is to be read again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stale {
-    pub(crate) lists: [bool; 4],
-    /// A new life began: it knows nothing of subscriptions and log levels.
-    pub(crate) incarnation: Option<Incarnation>,
-}
+/// Lists that are to be read again.
+pub(crate) type Stale = [bool; 4];
 
 impl Link {
-    pub(crate) fn new(name: UpstreamName) -> Self {
+    pub(crate) fn new(key: UpstreamKey, name: UpstreamName) -> Self {
         Self {
+            key,
             name,
-            upstream: OnceLock::new(),
+            members: Mutex::default(),
             lists: Mutex::default(),
-            flights: Mutex::default(),
             subscribers: Mutex::default(),
             elicitations: Mutex::default(),
             stale: Mutex::default(),
@@ -68,16 +56,47 @@ impl Link {
         }
     }
 
-    pub(crate) fn attach(&self, upstream: Arc<dyn Upstream>) {
-        if self.upstream.set(upstream).is_err() {
-            tracing::warn!(upstream = %self.name, "an upstream was attached twice");
-        }
-        self.signal.raise();
+    /// Whom calls go to.
+    pub(crate) fn member(&self) -> Arc<Member> {
+        lock(&self.members).current.clone()
     }
 
-    /// The upstream, once it is attached; before that nothing leads to it.
-    pub(crate) fn upstream(&self) -> Option<&Arc<dyn Upstream>> {
-        self.upstream.get()
+    /// Whether calls go to this member.
+    pub(crate) fn is_current(&self, member: &Arc<Member>) -> bool {
+        Arc::ptr_eq(&lock(&self.members).current, member)
+    }
+
+    /// The member that the next attachment is for.
+    pub(crate) fn prepare(&self) -> Arc<Member> {
+        let mut members = lock(&self.members);
+        if members.current.upstream().is_none() {
+            return members.current.clone();
+        }
+        members.next.get_or_insert_default().clone()
+    }
+
+    /// Gives the prepared member its upstream, and all calls from now on.
+    pub(crate) fn attach(&self, upstream: Arc<dyn Upstream>) {
+        let member = self.prepare();
+        member.attach(upstream);
+        let is_replaced = {
+            let mut members = lock(&self.members);
+            members.next = None;
+            let before = std::mem::replace(&mut members.current, member.clone());
+            !Arc::ptr_eq(&before, &member)
+        };
+        // A life that was ready before it was attached was not noted: it was not the current one.
+        if is_replaced {
+            member.freshen();
+            self.mark(|stale| *stale = [true; 4]);
+        } else {
+            self.signal.raise();
+        }
+    }
+
+    /// Ends what keeps it up to date.
+    pub(crate) fn close(&self) {
+        self.signal.close();
     }
 
     pub(crate) fn lists(&self) -> Arc<Lists> {
@@ -96,33 +115,6 @@ impl Link {
 
     pub(crate) fn take_stale(&self) -> Stale {
         std::mem::take(&mut lock(&self.stale))
-    }
-
-    pub(crate) fn takes_off(&self, id: u64, flight: Flight) {
-        lock(&self.flights).insert(id, flight);
-    }
-
-    pub(crate) fn lands(&self, id: u64) {
-        lock(&self.flights).remove(&id);
-    }
-
-    /// The newest call in flight, and whether all are of the same client; `None` without any.
-    pub(crate) fn newest_flight(&self) -> Option<(Flight, bool)> {
-        let flights = lock(&self.flights);
-        let (_, newest) = flights.last_key_value()?;
-        let is_one = flights.values().all(|flight| flight.session.number == newest.session.number);
-        Some((newest.clone(), is_one))
-    }
-
-    /// The call a progress notification speaks of, if it may be passed on.
-    pub(crate) fn progresses(&self, id: u64, progress: f64) -> Option<Flight> {
-        let mut flights = lock(&self.flights);
-        let flight = flights.get_mut(&id)?;
-        if progress <= flight.progress {
-            return None;
-        }
-        flight.progress = progress;
-        Some(flight.clone())
     }
 
     /// Adds a subscriber; `true` when it is the first of this URI.
@@ -194,7 +186,7 @@ mod tests {
 
     #[test]
     fn only_the_first_and_the_last_subscriber_matter_to_the_upstream() {
-        let link = Link::new(UpstreamName::new("a").unwrap());
+        let link = Link::new(UpstreamKey(1), UpstreamName::new("a").unwrap());
         let (one, two) = (SessionNumber(1), SessionNumber(2));
         assert!(link.subscribe("x://1", one));
         assert!(!link.subscribe("x://1", two));
@@ -206,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_resource_reaches_the_subscribers_of_the_whole() {
-        let link = Link::new(UpstreamName::new("a").unwrap());
+        let link = Link::new(UpstreamKey(1), UpstreamName::new("a").unwrap());
         link.subscribe("x://dir", SessionNumber(1));
         let check = |uri: &str, expect: usize| {
             assert_eq!(link.subscribers(uri).len(), expect, "{uri}");

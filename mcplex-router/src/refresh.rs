@@ -10,9 +10,10 @@ use crate::{
     router::{Shared, lock},
     signal::Signal,
 };
+use futures_channel::mpsc;
 use futures_util::{
     StreamExt as _,
-    future::{join, join_all},
+    future::{join, select},
     stream::FuturesUnordered,
 };
 use mcplex_proto::{
@@ -36,7 +37,7 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    fn note(&self, kinds: &[Kind]) {
+    pub(crate) fn note(&self, kinds: &[Kind]) {
         if !kinds.is_empty() {
             lock(&self.pending).extend(kinds.iter().map(|&kind| changed_method(kind)));
             self.signal.raise();
@@ -54,23 +55,40 @@ fn changed_method(kind: Kind) -> &'static str {
 
 /// Runs until it is dropped; a second run at the same time does nothing.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let links = shared.links.iter().enumerate();
-    let links = join_all(links.map(|(index, link)| follow(&shared, index, link)));
-    join(links, announce(&shared)).await;
+    join(follow_all(&shared), announce(&shared)).await;
 }
 
-async fn follow(shared: &Shared, index: usize, link: &Link) {
-    let Some(mut signals) = link.signal.listen() else { return };
+/// Follows every upstream, also those that are added later, until it is removed.
+async fn follow_all(shared: &Shared) {
+    let Some(mut added) = shared.added.listen() else { return };
+    let mut loops = FuturesUnordered::new();
+    loop {
+        for link in shared.catalog().links() {
+            if let Some(signals) = link.signal.listen() {
+                loops.push(follow(shared, link.clone(), signals));
+            }
+        }
+        // One that ended is taken out; what matters here is that more may have come.
+        if loops.is_empty() {
+            added.next().await;
+        } else {
+            select(added.next(), loops.next()).await;
+        }
+    }
+}
+
+async fn follow(shared: &Shared, link: Arc<Link>, mut signals: mpsc::Receiver<()>) {
     while signals.next().await.is_some() {
         // What is stale stays so until there is somebody to ask.
-        let Some(upstream) = link.upstream() else { continue };
+        let member = link.member();
+        let Some(upstream) = member.upstream() else { continue };
         let Some(info) = upstream.server_info() else { continue };
         let stale = link.take_stale();
-        if stale.incarnation.is_some() {
-            restore(shared, link, &**upstream, &info);
+        if member.take_fresh() {
+            restore(shared, &link, &**upstream, &info);
         }
-        read(shared, link, &**upstream, info, stale).await;
-        shared.arrivals.arrived(index);
+        read(shared, &link, &**upstream, info, stale).await;
+        shared.arrivals.arrived(link.key);
     }
 }
 
@@ -83,8 +101,8 @@ async fn read(
     info: Arc<ServerInfo>,
     stale: Stale,
 ) {
-    let timeout = shared.options.list_timeout;
-    let kinds = Kind::ALL.into_iter().filter(|&kind| stale.lists[kind as usize]);
+    let timeout = shared.options().list_timeout;
+    let kinds = Kind::ALL.into_iter().filter(|&kind| stale[kind as usize]);
     let fetches: FuturesUnordered<_> = kinds
         .map(|kind| {
             let info = &info;
@@ -103,7 +121,7 @@ async fn read(
             }
         }
         link.set_lists(lists.clone());
-        shared.changes.note(&shared.rebuild());
+        shared.rebuild();
     }
 }
 
@@ -114,7 +132,7 @@ fn unread(link: &Link, kind: Kind, error: &ListError) {
     match error {
         ListError::Upstream(UpstreamError::Timeout { .. }) => {
             tracing::warn!(%upstream, list, %error, "a list is read again");
-            link.mark(|stale| stale.lists[kind as usize] = true);
+            link.mark(|stale| stale[kind as usize] = true);
         }
         // The next life is asked again.
         ListError::Upstream(_) => {
@@ -155,6 +173,6 @@ async fn announce(shared: &Shared) {
                 session.tell(Message::from(Notification::new(method, None)), None);
             }
         }
-        shared.clock.sleep(shared.options.list_changed_interval).await;
+        shared.clock.sleep(shared.options().list_changed_interval).await;
     }
 }

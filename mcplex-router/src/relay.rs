@@ -6,6 +6,7 @@ use crate::{
     level::Level,
     link::Link,
     lists::Kind,
+    member::Member,
     params::Params,
     router::{Shared, lock},
     session::{DownstreamSession, uri_of},
@@ -17,44 +18,43 @@ use mcplex_proto::{
     raw::{self, Raw},
     upstream::{Health, Incarnation, Status, UpstreamEvents},
 };
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-/// The ear for one upstream.
+/// The ear for one member of an upstream.
 pub(crate) struct Relay {
     shared: Arc<Shared>,
-    index: usize,
-    /// The last life that was seen ready.
-    seen: Mutex<Incarnation>,
+    link: Arc<Link>,
+    member: Arc<Member>,
 }
 
 impl Relay {
-    pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
-        Self { shared, index, seen: Mutex::default() }
-    }
-
-    fn link(&self) -> &Link {
-        &self.shared.links[self.index]
+    pub(crate) fn new(shared: Arc<Shared>, link: Arc<Link>) -> Self {
+        let member = link.prepare();
+        Self { shared, link, member }
     }
 
     fn request(&self, from: Incarnation, request: Request) {
         if request.method == method::PING {
-            if let Some(upstream) = self.link().upstream() {
+            if let Some(upstream) = self.member.upstream() {
                 let pong = Response::result(request.id, Raw::empty_object());
                 upstream.send(Some(from), pong.into());
             }
             return;
         }
-        asks::ask(&self.shared, self.index, from, request);
+        asks::ask(&self.shared, &self.link, &self.member, from, request);
     }
 
     fn notification(&self, from: Incarnation, notification: Notification) {
         let params = Params::read(notification.params.as_ref());
         let changed = |kinds: &[Kind]| {
-            self.link().mark(|stale| {
-                for &kind in kinds {
-                    stale.lists[kind as usize] = true;
-                }
-            });
+            // A member that was replaced no longer speaks for the upstream.
+            if self.link.is_current(&self.member) {
+                self.link.mark(|stale| {
+                    for &kind in kinds {
+                        stale[kind as usize] = true;
+                    }
+                });
+            }
         };
         match &*notification.method {
             method::PROGRESS => self.progress(&notification, &params),
@@ -64,7 +64,7 @@ impl Relay {
             method::RESOURCES_CHANGED => changed(&[Kind::Resources, Kind::Templates]),
             method::RESOURCE_UPDATED => {
                 let uri = uri_of(&params).unwrap_or_default();
-                for number in self.link().subscribers(&uri) {
+                for number in self.link.subscribers(&uri) {
                     if let Some(session) = self.shared.session(number) {
                         session.tell(notification.clone().into(), None);
                     }
@@ -72,7 +72,7 @@ impl Relay {
             }
             method::ELICITATION_COMPLETE => {
                 let id = params.get("elicitationId").and_then(raw::string);
-                let number = id.and_then(|id| self.link().elicited(&id));
+                let number = id.and_then(|id| self.link.elicited(&id));
                 if let Some(session) = number.and_then(|number| self.shared.session(number)) {
                     session.tell(notification.into(), None);
                 }
@@ -91,7 +91,7 @@ impl Relay {
         let id = params.get("progressToken").and_then(Id::read).and_then(|id| id.minted());
         let progress = params.get("progress").and_then(|value| value.get().parse().ok());
         let (Some(id), Some(progress)) = (id, progress) else { return };
-        let Some(flight) = self.link().progresses(id, progress) else { return };
+        let Some(flight) = self.member.progresses(id, progress) else { return };
         let Some(token) = &flight.token else { return };
         if let Some(progress) = params.progress_under(notification, token) {
             flight.session.tell(progress.into(), Some(&flight.about));
@@ -104,7 +104,7 @@ impl Relay {
         let reason = params.get("reason").and_then(raw::string).unwrap_or_default();
         for session in self.shared.sessions() {
             session.withdraw(&reason, |asked| {
-                asked.link == self.index && asked.from == from && asked.id == id
+                Arc::ptr_eq(&asked.member, &self.member) && asked.from == from && asked.id == id
             });
         }
     }
@@ -114,13 +114,13 @@ impl Relay {
         notification: Notification,
         wants: impl Fn(&DownstreamSession) -> bool,
     ) {
-        match attribute(&self.shared, self.link()) {
+        match attribute(&self.shared, &self.member) {
             Addressee::One(session, about) if wants(&session) => {
                 session.tell(notification.into(), about.as_ref());
             }
             Addressee::One(..) => {}
             Addressee::Ambiguous | Addressee::Nobody => tracing::debug!(
-                upstream = %self.link().name,
+                upstream = %self.link.name,
                 method = %notification.method,
                 params = ?notification.params,
                 "a notification was dropped, because nobody can tell for whom it is"
@@ -135,26 +135,26 @@ impl UpstreamEvents for Relay {
             Message::Request(request) => self.request(from, request),
             Message::Notification(notification) => self.notification(from, notification),
             Message::Response(_) => {
-                tracing::debug!(upstream = %self.link().name, "an answer to nothing was dropped");
+                tracing::debug!(upstream = %self.link.name, "an answer to nothing was dropped");
             }
         }
     }
 
     fn changed(&self, status: Status) {
-        if status.health == Health::Ready {
-            let before = std::mem::replace(&mut *lock(&self.seen), status.incarnation);
-            if before != status.incarnation {
-                self.link().mark(|stale| {
-                    stale.lists = [true; 4];
-                    stale.incarnation = Some(status.incarnation);
-                });
+        let is_current = self.link.is_current(&self.member);
+        if matches!(status.health, Health::Ready | Health::Degraded) {
+            if self.member.sees(status.incarnation) && is_current {
+                self.member.freshen();
+                self.link.mark(|stale| *stale = [true; 4]);
             }
         } else {
-            // Only a death or a stop has a reason; before the first one it is starting.
-            if status.reason.is_some() {
-                self.shared.arrivals.arrived(self.index);
+            // Only a death or a stop has a reason; before the first one it is starting. One that
+            // rests is started by nothing but a call.
+            let may_be_long = status.reason.is_some() || status.health == Health::Idle;
+            if may_be_long && is_current {
+                self.shared.arrivals.arrived(self.link.key);
             }
-            asks::withdraw_all(&self.shared, self.link(), self.index, status.incarnation);
+            asks::withdraw_all(&self.shared, &self.link, &self.member, status.incarnation);
         }
     }
 }

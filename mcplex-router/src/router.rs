@@ -5,11 +5,12 @@ use crate::{
     catalog::Catalog,
     level::Level,
     link::Link,
-    lists::{Kind, Lists},
+    lists::Kind,
     naming::{Naming, Rule},
     refresh,
     relay::Relay,
     session::{DownstreamSession, SessionNumber},
+    signal::Signal,
 };
 use mcplex_proto::{
     downstream::{Client, Gateway, Session},
@@ -91,79 +92,128 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
+/// Tells the upstreams of one router apart; never used again, also not for an equal name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamKey(pub(crate) u64);
+
 /// Many upstreams behind one face.
 ///
-/// Made with the names of all upstreams; each is then connected by handing
-/// [`Router::events`] to whoever supervises it and [`Router::attach`]ing the result.
+/// Upstreams come and go while it runs: [`Router::add`] gives one a place, [`Router::events`] goes
+/// to whoever supervises it, and [`Router::attach`] takes the result.
 #[derive(Clone, Debug)]
 pub struct Router {
     shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
-    pub(crate) options: Options,
-    pub(crate) rule: Rule,
-    pub(crate) names: Vec<UpstreamName>,
-    pub(crate) links: Vec<Link>,
+    options: Mutex<Arc<Options>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) arrivals: Arrivals,
+    /// What the next catalog is made of. Held while it is made, so that an older one never takes a
+    /// newer one's place; who only reads takes the catalog.
+    links: Mutex<Vec<Arc<Link>>>,
     catalog: Mutex<Arc<Catalog>>,
     sessions: Mutex<BTreeMap<SessionNumber, Arc<DownstreamSession>>>,
     next_session: AtomicU64,
+    next_link: AtomicU64,
     pub(crate) changes: refresh::Changes,
+    /// Raised when an upstream was added.
+    pub(crate) added: Signal,
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Shared").field("links", &lock(&self.links).len()).finish_non_exhaustive()
     }
 }
 
 impl Router {
-    /// A router for these upstreams, in the order in which their lists are joined.
+    /// A router without upstreams.
     #[must_use]
-    pub fn new(options: Options, names: Vec<UpstreamName>, clock: Arc<dyn Clock>) -> Self {
-        let links = names.iter().cloned().map(Link::new).collect();
-        let lists: Vec<_> = names.iter().map(|_| Arc::new(Lists::default())).collect();
-        let rule = Rule { naming: options.naming, separator: options.separator.clone() };
-        let catalog = Catalog::build(&rule, &names, &lists);
+    pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
+        let catalog = Catalog::build(rule(&options), Vec::new());
         let shared = Shared {
-            options,
-            rule,
-            arrivals: Arrivals::of(names.len()),
-            names,
-            links,
+            options: Mutex::new(Arc::new(options)),
+            arrivals: Arrivals::default(),
+            links: Mutex::default(),
             clock,
             catalog: Mutex::new(Arc::new(catalog)),
             sessions: Mutex::default(),
             next_session: AtomicU64::new(1),
+            next_link: AtomicU64::new(1),
             changes: refresh::Changes::default(),
+            added: Signal::default(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Where the upstream with this index is to report what happens to it.
-    ///
-    /// # Panics
-    /// When there is no such upstream.
+    /// Gives an upstream a place behind all others; its name should be like none of theirs.
     #[must_use]
-    pub fn events(&self, index: usize) -> Arc<dyn UpstreamEvents> {
-        assert!(index < self.shared.links.len(), "there are fewer upstreams");
-        Arc::new(Relay::new(self.shared.clone(), index))
+    pub fn add(&self, name: UpstreamName) -> UpstreamKey {
+        let key = UpstreamKey(self.shared.next_link.fetch_add(1, Ordering::Relaxed));
+        self.shared.arrivals.expect(key);
+        self.shared.rearrange(|links| links.push(Arc::new(Link::new(key, name))));
+        self.shared.added.raise();
+        key
     }
 
-    /// Connects the upstream with this index; only the first time counts.
+    /// Takes an upstream away: nothing leads to it any more, and what it listed is gone.
+    ///
+    /// Calls that are in flight stay with whoever supervises it, and so do their answers.
+    pub fn remove(&self, key: UpstreamKey) {
+        let Some(link) = self.shared.link(key) else { return };
+        self.shared.rearrange(|links| links.retain(|link| link.key != key));
+        self.shared.arrivals.arrived(key);
+        link.close();
+    }
+
+    /// Joins the lists in this order from now on; who is not named comes last, as before.
+    pub fn order(&self, keys: &[UpstreamKey]) {
+        let place = |link: &Arc<Link>| keys.iter().position(|key| *key == link.key);
+        self.shared.rearrange(|links| {
+            links.sort_by_key(|link| place(link).unwrap_or(keys.len()));
+        });
+    }
+
+    /// Where whoever supervises an upstream is to report what happens to it.
+    ///
+    /// They are the events of the upstream that is attached next.
     ///
     /// # Panics
-    /// When there is no such upstream.
-    pub fn attach(&self, index: usize, upstream: Arc<dyn Upstream>) {
-        self.shared.links[index].attach(upstream);
+    /// When there is no such upstream, or no longer.
+    #[must_use]
+    pub fn events(&self, key: UpstreamKey) -> Arc<dyn UpstreamEvents> {
+        let link = self.shared.link(key).expect("events are asked for between add and remove");
+        Arc::new(Relay::new(self.shared.clone(), link))
+    }
+
+    /// Sends all calls from now on to this upstream, whose events were asked for before.
+    ///
+    /// Attached again, it takes the place of the one before: its lists stay until the new one's
+    /// were read, and the new one is told of subscriptions and log levels. Calls that are in flight
+    /// stay where they are. Nothing happens once it was removed.
+    pub fn attach(&self, key: UpstreamKey, upstream: Arc<dyn Upstream>) {
+        if let Some(link) = self.shared.link(key) {
+            link.attach(upstream);
+        }
+    }
+
+    /// Behaves differently from now on; clients hear of lists that are others by that.
+    ///
+    /// Clients that were greeted keep the name and version they were told.
+    pub fn set_options(&self, options: Options) {
+        *lock(&self.shared.options) = Arc::new(options);
+        self.shared.rebuild();
     }
 
     /// Keeps the catalog up to date until it is dropped; must be polled.
     pub async fn run(&self) {
         refresh::run(self.shared.clone()).await;
     }
+}
+
+fn rule(options: &Options) -> Rule {
+    Rule { naming: options.naming, separator: options.separator.clone() }
 }
 
 impl Gateway for Router {
@@ -181,12 +231,31 @@ impl Shared {
         lock(&self.catalog).clone()
     }
 
-    /// Joins all lists again; tells which kinds are others now.
-    pub(crate) fn rebuild(&self) -> Vec<Kind> {
-        let lists: Vec<_> = self.links.iter().map(Link::lists).collect();
-        let new = Arc::new(Catalog::build(&self.rule, &self.names, &lists));
+    /// How it behaves at this moment.
+    pub(crate) fn options(&self) -> Arc<Options> {
+        lock(&self.options).clone()
+    }
+
+    /// An upstream that is there.
+    fn link(&self, key: UpstreamKey) -> Option<Arc<Link>> {
+        lock(&self.links).iter().find(|link| link.key == key).cloned()
+    }
+
+    /// Joins all lists again, and has clients told of those that are others now.
+    pub(crate) fn rebuild(&self) {
+        self.rearrange(|_| {});
+    }
+
+    /// The same after a change of which upstreams there are.
+    fn rearrange(&self, change: impl FnOnce(&mut Vec<Arc<Link>>)) {
+        let mut links = lock(&self.links);
+        change(&mut links);
+        let new = Arc::new(Catalog::build(rule(&self.options()), links.clone()));
         let old = std::mem::replace(&mut *lock(&self.catalog), new.clone());
-        Kind::ALL.into_iter().filter(|&kind| old.result(kind) != new.result(kind)).collect()
+        drop(links);
+        let differs = |kind: &Kind| old.result(*kind) != new.result(*kind);
+        let changed: Vec<_> = Kind::ALL.into_iter().filter(differs).collect();
+        self.changes.note(&changed);
     }
 
     /// All sessions, oldest first.
@@ -206,9 +275,10 @@ impl Shared {
     pub(crate) fn greet(&self, version: Version) -> Raw {
         // All of it, whatever the upstreams have: they come and go after this answer.
         let capabilities = r#"{"logging":{},"completions":{},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"tools":{"listChanged":true}}"#;
+        let options = self.options();
         let me = edit::object([
-            ("name", Raw::of(&self.options.name).as_str()),
-            ("version", Raw::of(&self.options.version).as_str()),
+            ("name", Raw::of(&options.name).as_str()),
+            ("version", Raw::of(&options.version).as_str()),
         ]);
         let version = Raw::of(version.as_str());
         let mut members = vec![
@@ -231,9 +301,9 @@ impl Shared {
     /// Asks all upstreams for as much of their logs as the most curious client wants.
     pub(crate) fn level_changed(&self) {
         let Some(level) = self.level() else { return };
-        for link in &self.links {
+        for link in self.catalog().links() {
             let can = link.lists().info.as_ref().is_some_and(|info| info.can("logging", None));
-            if let (true, Some(upstream)) = (can, link.upstream()) {
+            if let (true, Some(upstream)) = (can, link.member().upstream()) {
                 upstream.send(None, level.request(upstream.mint()));
             }
         }
@@ -241,16 +311,19 @@ impl Shared {
 
     /// Sends the same notification to every upstream.
     pub(crate) fn tell_upstreams(&self, message: &Message) {
-        for upstream in self.links.iter().filter_map(Link::upstream) {
-            upstream.send(None, message.clone());
+        for link in self.catalog().links() {
+            if let Some(upstream) = link.member().upstream() {
+                upstream.send(None, message.clone());
+            }
         }
     }
 
     /// Ends the subscriptions of a client that has left.
     pub(crate) fn left(&self, session: SessionNumber) {
-        for link in &self.links {
+        for link in self.catalog().links() {
             let uris = link.unsubscribe_all(session);
-            let Some(upstream) = link.upstream() else { continue };
+            let member = link.member();
+            let Some(upstream) = member.upstream() else { continue };
             for uri in uris {
                 let params = edit::object([("uri", Raw::of(&uri).as_str())]);
                 let request = Request::new(upstream.mint(), method::UNSUBSCRIBE, Some(params));
@@ -261,8 +334,9 @@ impl Shared {
 
     /// The `instructions` of all upstreams, each under its name; of a single one as they are.
     pub(crate) fn instructions(&self) -> Option<Raw> {
-        let all: Vec<_> = self
-            .links
+        let catalog = self.catalog();
+        let all: Vec<_> = catalog
+            .links()
             .iter()
             .filter_map(|link| {
                 let text = link.lists().info.as_ref()?.instructions.clone()?;
@@ -271,7 +345,7 @@ impl Shared {
             .collect();
         let text = match &all[..] {
             [] => return None,
-            [(_, text)] if self.links.len() == 1 => text.clone(),
+            [(_, text)] if catalog.links().len() == 1 => text.clone(),
             several => {
                 let parts: Vec<_> =
                     several.iter().map(|(name, text)| format!("# {name}\n\n{text}")).collect();

@@ -9,6 +9,7 @@ use crate::{
     calls,
     level::Level,
     lists::Kind,
+    member::Member,
     params::Params,
     router::{Shared, lock},
     spans,
@@ -69,7 +70,7 @@ pub(crate) struct Greeting {
 
 #[derive(Debug)]
 struct Going {
-    link: usize,
+    member: Arc<Member>,
     /// The id it has at the upstream.
     id: u64,
     /// Ends the wait for its answer; `None` once it was cancelled.
@@ -80,9 +81,9 @@ impl Going {
     /// Tells the upstream that nobody wants the answer, and whoever waits for it.
     ///
     /// Told here and not by who waits: a listener may drop the wait with the session.
-    fn cancel(&mut self, shared: &Shared, reason: Option<&Raw>) {
+    fn cancel(&mut self, reason: Option<&Raw>) {
         let Some(cancel) = self.cancel.take() else { return };
-        if let Some(upstream) = shared.links[self.link].upstream() {
+        if let Some(upstream) = self.member.upstream() {
             calls::cancel(&**upstream, self.id, reason);
         }
         // Refused means that the answer is on its way already.
@@ -132,13 +133,20 @@ impl DownstreamSession {
     /// Notes that a call is on its way; the receiver resolves when it is cancelled.
     ///
     /// `None` when the client has a call with this id already, or has left.
-    pub(crate) fn begin(&self, about: &Id, link: usize, id: u64) -> Option<oneshot::Receiver<()>> {
+    pub(crate) fn begin(
+        &self,
+        about: &Id,
+        member: &Arc<Member>,
+        id: u64,
+    ) -> Option<oneshot::Receiver<()>> {
         let mut state = lock(&self.state);
         if state.is_closed || state.calls.contains_key(about) {
             return None;
         }
         let (cancel, cancelled) = oneshot::channel();
-        state.calls.insert(about.clone(), Going { link, id, cancel: Some(cancel) });
+        state
+            .calls
+            .insert(about.clone(), Going { member: member.clone(), id, cancel: Some(cancel) });
         Some(cancelled)
     }
 
@@ -190,8 +198,8 @@ impl DownstreamSession {
     async fn await_arrivals(&self, request: &Request) {
         let shared = &self.shared;
         let is_list = Kind::ALL.iter().any(|kind| kind.method() == request.method);
-        let limit =
-            if is_list { shared.options.first_list_wait } else { shared.options.arrival_wait };
+        let options = shared.options();
+        let limit = if is_list { options.first_list_wait } else { options.arrival_wait };
         let is_missed = || {
             let params = Params::read(request.params.as_ref());
             is_list || calls::leads_nowhere(&shared.catalog(), request, &params)
@@ -244,7 +252,7 @@ impl DownstreamSession {
             params.get("reason").and_then(|reason| Raw::parse(reason.get().to_owned()).ok());
         // The entry stays until the call has ended, so that its end never removes a later call.
         if let Some(going) = lock(&self.state).calls.get_mut(&id) {
-            going.cancel(&self.shared, reason.as_ref());
+            going.cancel(reason.as_ref());
         }
     }
 }
@@ -303,7 +311,9 @@ impl Session for DownstreamSession {
             method::PROGRESS => self.asked_progressed(&notification, &params),
             method::ROOTS_CHANGED => self.roots_changed(notification.params.clone()),
             // Only one upstream can be meant by what we do not know.
-            _ if self.shared.links.len() == 1 => self.shared.tell_upstreams(&notification.into()),
+            _ if self.shared.catalog().links().len() == 1 => {
+                self.shared.tell_upstreams(&notification.into());
+            }
             other => tracing::debug!(method = other, "an unknown notification was dropped"),
         }
     }
@@ -326,14 +336,14 @@ impl Session for DownstreamSession {
         };
         let reason = Raw::of("the client has left");
         for (_, mut going) in calls {
-            going.cancel(&self.shared, Some(&reason));
+            going.cancel(Some(&reason));
         }
         for (_, asked) in asked {
             let error = ErrorObject::new(
                 mcplex_proto::error::INTERNAL_ERROR,
                 "the client left before it answered",
             );
-            asked.answer(&self.shared, Outcome::Error(Raw::of(&error)), Extra::default());
+            asked.answer(Outcome::Error(Raw::of(&error)), Extra::default());
         }
         self.shared.forget(self.number);
         self.shared.left(self.number);

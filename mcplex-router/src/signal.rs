@@ -25,6 +25,11 @@ impl Signal {
         let _ = lock(&self.sender).try_send(());
     }
 
+    /// Tells whoever listens that there will be no more.
+    pub(crate) fn close(&self) {
+        lock(&self.sender).close_channel();
+    }
+
     /// The end to listen at; there is one.
     pub(crate) fn listen(&self) -> Option<mpsc::Receiver<()>> {
         lock(&self.receiver).take()

@@ -150,7 +150,7 @@ fn an_upstream_may_be_ready_before_it_is_attached() {
     world.ready(0, 1);
     let peer = world.client("{}");
     assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[]}"#));
-    world.router.attach(0, world.upstreams[0].clone());
+    world.router.attach(world.keys[0], world.upstreams[0].clone());
     world.run();
     assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[{"name":"t"}]}"#));
 }

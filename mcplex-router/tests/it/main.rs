@@ -19,6 +19,8 @@ mod changes;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod lists;

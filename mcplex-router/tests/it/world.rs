@@ -8,13 +8,14 @@ use mcplex_proto::{
     message::Message,
     upstream::{Health, Upstream as _, UpstreamEvents},
 };
-use mcplex_router::{Options, Router};
+use mcplex_router::{Options, Router, UpstreamKey};
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 pub(crate) struct World {
     pub(crate) router: Router,
     pub(crate) upstreams: Vec<Arc<FakeUpstream>>,
     pub(crate) clock: Arc<FakeClock>,
+    pub(crate) keys: Vec<UpstreamKey>,
     events: Vec<Arc<dyn UpstreamEvents>>,
     pool: LocalPool,
 }
@@ -53,7 +54,7 @@ impl World {
     pub(crate) fn with(options: Options, names: &[&str]) -> Self {
         let world = Self::detached(options, names);
         for (index, upstream) in world.upstreams.iter().enumerate() {
-            world.router.attach(index, upstream.clone());
+            world.router.attach(world.keys[index], upstream.clone());
         }
         world
     }
@@ -61,14 +62,51 @@ impl World {
     /// A router that knows no more of its upstreams than their names.
     pub(crate) fn detached(options: Options, names: &[&str]) -> Self {
         let upstreams: Vec<_> = names.iter().map(|name| FakeUpstream::new(name)).collect();
-        let names = upstreams.iter().map(|upstream| upstream.name().clone()).collect();
         let clock = Arc::new(FakeClock::default());
-        let router = Router::new(options, names, clock.clone());
-        let events = (0..upstreams.len()).map(|index| router.events(index)).collect();
+        let router = Router::new(options, clock.clone());
+        let keys: Vec<_> =
+            upstreams.iter().map(|upstream| router.add(upstream.name().clone())).collect();
+        let events = keys.iter().map(|key| router.events(*key)).collect();
         let pool = LocalPool::new();
         let running = router.clone();
         pool.spawner().spawn_local(async move { running.run().await }).unwrap();
-        Self { router, upstreams, clock, events, pool }
+        Self { router, upstreams, clock, keys, events, pool }
+    }
+
+    /// Adds an upstream that is attached and not yet connected; gives its index.
+    pub(crate) fn add(&mut self, name: &str) -> usize {
+        let upstream = FakeUpstream::new(name);
+        let key = self.router.add(upstream.name().clone());
+        self.events.push(self.router.events(key));
+        self.router.attach(key, upstream.clone());
+        self.upstreams.push(upstream);
+        self.keys.push(key);
+        self.run();
+        self.upstreams.len() - 1
+    }
+
+    /// Gives an upstream a new configuration: another upstream in its place, not yet connected.
+    ///
+    /// What was there before is under the index that is given back.
+    pub(crate) fn replace(&mut self, index: usize) -> usize {
+        let upstream = FakeUpstream::new(self.upstreams[index].name().as_str());
+        let key = self.keys[index];
+        let events = self.router.events(key);
+        self.router.attach(key, upstream.clone());
+        let before = self.upstreams.len();
+        self.upstreams.push(upstream);
+        self.upstreams.swap(index, before);
+        self.events.push(events);
+        self.events.swap(index, before);
+        self.keys.push(key);
+        self.run();
+        before
+    }
+
+    /// Takes an upstream away.
+    pub(crate) fn remove(&mut self, index: usize) {
+        self.router.remove(self.keys[index]);
+        self.run();
     }
 
     /// A world with one upstream `a` that has these capabilities and is ready.
