@@ -4,7 +4,7 @@
 use mcplex_config::{Config, Server, Supervise};
 use mcplex_proto::{raw::Raw, transport::Grace, upstream::UpstreamName};
 use mcplex_router::{DownReply, Naming};
-use mcplex_supervisor::{Options, ProbeOptions, Spec};
+use mcplex_supervisor::{OnExitZero, Options, ProbeOptions, Restart, Spec};
 use mcplex_transport_stdio::{Command, StdioTransport};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -68,6 +68,17 @@ pub(crate) fn router_options(config: &Config) -> mcplex_router::Options {
 
 fn options(words: &Supervise) -> Options {
     Options {
+        restart: match words.restart {
+            mcplex_config::Restart::Always => Restart::Always,
+            mcplex_config::Restart::OnFailure => Restart::OnFailure,
+            mcplex_config::Restart::Never => Restart::Never,
+        },
+        on_exit_0: match words.on_exit_0 {
+            mcplex_config::OnExitZero::Restart => OnExitZero::Restart,
+            mcplex_config::OnExitZero::Idle => OnExitZero::Idle,
+        },
+        idle_stop: (!words.idle_stop.is_zero()).then_some(words.idle_stop),
+        start_wait: words.start_wait,
         handshake_timeout: words.handshake_timeout,
         call_timeout: words.call_timeout,
         queue_limit: words.queue_limit,

@@ -8,6 +8,16 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Supervise {
+    /// What follows when an upstream ended by itself.
+    pub restart: Restart,
+    /// What an exit with code 0 means that nobody asked for.
+    pub on_exit_0: OnExitZero,
+    /// How long nobody must have used it before it is ended until the next call; zero is never.
+    #[serde(deserialize_with = "unit::duration")]
+    pub idle_stop: Duration,
+    /// How long a start may wait to be let through.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub start_wait: Duration,
     /// How long a start with its handshake may take.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub handshake_timeout: Duration,
@@ -91,4 +101,26 @@ pub struct Supervise {
     pub max_line: usize,
     /// How many of the last lines of its stderr are kept.
     pub stderr_lines: usize,
+}
+
+/// What follows when an upstream ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// It is started again.
+    Always,
+    /// It is started again, except after an exit with code 0.
+    OnFailure,
+    /// Nothing.
+    Never,
+}
+
+/// What an exit with code 0 means that nobody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnExitZero {
+    /// A death like any other.
+    Restart,
+    /// It is started again by the next call.
+    Idle,
 }

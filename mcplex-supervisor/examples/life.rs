@@ -29,6 +29,7 @@ fn main() {
                     starts += 1;
                     let kind = if trial { "trial" } else { "life" };
                     tell(now, &format!("{kind} {incarnation} begins"));
+                    life.handle_event(Event::Granted(incarnation), now);
                     crash = Some((now + DIES_AFTER, incarnation));
                 }
                 // The process is gone already, so its end takes no time.
@@ -65,6 +66,10 @@ fn story(note: Note) -> String {
         Note::Stable => "  it is stable".to_owned(),
         Note::WasReset => "  somebody reset it".to_owned(),
         Note::Unkillable { .. } => "  it cannot be ended".to_owned(),
+        Note::Degraded { .. } => "  it may hang".to_owned(),
+        Note::Recovered { .. } => "  it is heard again".to_owned(),
+        Note::Rested { .. } => "  nobody uses it".to_owned(),
+        Note::Retired { .. } => "  it is not started again".to_owned(),
     }
 }
 

@@ -148,4 +148,12 @@ impl Breaker {
 }
 
 #[cfg(test)]
+impl Breaker {
+    /// How many deaths take up memory.
+    pub(crate) fn remembered(&self) -> usize {
+        self.deaths.len()
+    }
+}
+
+#[cfg(test)]
 mod tests;

@@ -76,15 +76,14 @@ impl Cause {
             Self::Connect(ConnectError::Permanent { .. })
             | Self::Handshake(HandshakeError::Version(_)) => Failure::Permanent,
             Self::Connect(ConnectError::Resource(_)) => Failure::Resource,
+            Self::Ended(Ending::Exited(0), _) => Failure::CleanExit,
+            Self::WriteStalled(_) | Self::Hung | Self::HandshakeTimeout(_) => Failure::Overdue,
             Self::Ended(..)
             | Self::OutputClosed
             | Self::Broken(_)
             | Self::WriteFailed(_)
-            | Self::WriteStalled(_)
-            | Self::Hung
             | Self::Connect(_)
-            | Self::Handshake(_)
-            | Self::HandshakeTimeout(_) => Failure::Death,
+            | Self::Handshake(_) => Failure::Death,
         }
     }
 

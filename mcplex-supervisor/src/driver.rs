@@ -265,7 +265,10 @@ impl Driver {
                 if let Poll::Ready(incident) = open.poll(cx) {
                     return Poll::Ready(Input::Incident(incident));
                 }
-                open.tick(self.now);
+                if open.tick(self.now) && self.life.health() == Health::Degraded {
+                    self.life.handle_event(Event::Heard(open.incarnation), self.now);
+                    self.publish();
+                }
             }
             Phase::Idle | Phase::Closing { .. } => {}
         }
@@ -467,6 +470,7 @@ impl Driver {
 
     fn connect(&mut self, incarnation: Incarnation, trial: bool) {
         self.connect_began = self.now;
+        self.life.handle_event(Event::Granted(incarnation), self.now);
         let spawn = self.trace.connecting(incarnation, trial);
         let transport = self.spec.transport.clone();
         self.phase = Phase::Connecting(Box::pin(async move {

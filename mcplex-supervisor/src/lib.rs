@@ -57,7 +57,7 @@ pub use driver::{Spec, supervise};
 pub use event::{Action, Event, Failure, Note};
 pub use handle::{Change, Handle};
 pub use life::Life;
-pub use options::{Options, ProbeOptions};
+pub use options::{OnExitZero, Options, ProbeOptions, Restart};
 pub use probe::{Probe, Verdict};
 pub use state::{Next, NextTrial, Standing, State, Why};
 pub use time::Time;

@@ -6,14 +6,17 @@
 //!
 //! | state | a process | leaves by | to |
 //! | --- | --- | --- | --- |
-//! | `Stopped` | no | `Start`, `Reset` | `Starting` |
-//! | `Starting` | may be | `Connected` | `Ready` |
-//! | | | `Failed`, `Gone`, the handshake's deadline, `Stop` | `Stopping` |
-//! | `Ready` | yes | `Failed`, `Gone`, `Stop` | `Stopping` |
-//! | `Stopping` | may be | `Gone` | what its `next` says |
-//! | `Backoff` | no | its deadline, `Reset` | `Starting` |
+//! | `Stopped` | no | `Start`, `Reset`, `Restart` | `Starting` |
+//! | | | `Lazy` | `Idle` |
+//! | `Idle` | no | `Demand`, `Start`, `Reset`, `Restart` | `Starting` |
 //! | | | `Stop` | `Stopped` |
-//! | `Open` | no | its deadline or a `Demand`, `Reset` | `Starting`; a trial unless reset |
+//! | `Starting` | may be | `Connected` | `Ready` |
+//! | | | `Failed`, `Gone`, its deadline, `Stop`, `Restart` | `Stopping` |
+//! | `Ready` | yes | `Failed`, `Gone`, `Stop`, `Restart`, `Rest` | `Stopping` |
+//! | `Stopping` | may be | `Gone` | what its `next` says |
+//! | `Backoff` | no | its deadline, `Reset`, `Restart` | `Starting` |
+//! | | | `Stop` | `Stopped` |
+//! | `Open` | no | its deadline or a `Demand`, `Reset`, `Restart` | `Starting`; a trial unless reset |
 //! | | | `Stop` | `Stopped` |
 //!
 //! What always holds:
@@ -25,22 +28,26 @@
 //! 3. Deaths belong to the life, not to an attempt: a good connect forgets none of them.
 //! 4. The breaker stands before the connect itself. It trips on the sixth death in a minute, on the
 //!    ninth life in a row that was never stable, on the death of a trial, and at once on what only
-//!    a person can repair. A failure of the host is no death; it only backs off.
-//! 5. An open breaker lets one trial through after a cool-down that grows from trip to trip. The
+//!    a person can repair.
+//! 5. No death is a failure of the host, a deadline that passes right after a gap in time, or the
+//!    first two ends that asking for the era brought about. They only end the life.
+//! 6. An open breaker lets one trial through after a cool-down that grows from trip to trip. The
 //!    trial has to connect and to stay ready for a while before the breaker closes; backoff, run
-//!    and trips are forgotten only when a life was stable.
-//! 6. So at most `max_deaths + 2` lives begin by themselves in any window. A `Start` of a stopped
-//!    upstream adds one (a trial, if it was stopped while the breaker was open), a `Reset` a new
-//!    count.
-//! 7. Every state but `Stopped`, a stable `Ready` and an `Open` that waits for somebody has a
-//!    deadline: nothing is stuck.
-//! 8. The same options, seed and events give the same actions.
+//!    and trips are forgotten only when a life was stable. While it is degraded it earns nothing.
+//! 7. So at most `max_deaths + 2` lives begin by themselves in any window; what rule 5 spares comes
+//!    on top, slowed by the backoff or bounded by its number. A `Start`, `Restart` or `Lazy` adds
+//!    one (a trial, if the breaker is open), a `Reset` a new count.
+//! 8. Every state but `Stopped`, `Idle`, a `Ready` that has no more to earn and an `Open` that waits
+//!    for somebody has a deadline: nothing is stuck.
+//! 9. The same options, seed and events give the same actions.
+
+mod ends;
 
 mod view;
 
 use crate::{
     backoff::{Backoff, Jitter},
-    breaker::{Breaker, Death},
+    breaker::Breaker,
     event::{Action, Event, Failure, Note},
     options::Options,
     state::{Next, NextTrial, Standing, State, Why},
@@ -49,8 +56,12 @@ use crate::{
 use mcplex_proto::upstream::Incarnation;
 use std::{collections::VecDeque, time::Duration};
 
-/// How many notes wait to be taken; one `handle_*` makes three at most, older ones are dropped.
+/// How many notes wait to be taken; one `handle_*` makes four at most, older ones are dropped.
 const NOTES: usize = 32;
+
+/// How long after a gap in time no deadline counts as missed: everything wakes up at once, and a
+/// laptop needs a few seconds for its disk and its network.
+pub(crate) const SETTLE: Duration = Duration::from_secs(10);
 
 /// One upstream's lives, and what they teach about the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +73,10 @@ pub struct Life {
     backoff: Backoff,
     jitter: Jitter,
     last_failure: Option<Failure>,
+    /// Ends since the last stable life or reset that asking for the era brought about.
+    era_deaths: u32,
+    /// Until when a missed deadline is the fault of a gap in time.
+    settles: Time,
     actions: VecDeque<Action>,
     notes: VecDeque<Note>,
 }
@@ -78,6 +93,8 @@ impl Life {
             backoff: Backoff::default(),
             jitter: Jitter::new(seed),
             last_failure: None,
+            era_deaths: 0,
+            settles: Time(0),
             actions: VecDeque::new(),
             notes: VecDeque::new(),
         }
@@ -91,23 +108,26 @@ impl Life {
 
     /// Takes in what happened.
     pub fn handle_event(&mut self, event: Event, now: Time) {
+        // What speaks of another life changes nothing.
+        if event.incarnation().is_some_and(|of| of != self.incarnation) {
+            return;
+        }
         match event {
             Event::Start => self.start(now),
+            Event::Lazy => self.lazy(),
             Event::Stop => self.stop(now),
+            Event::Restart => self.restart(now),
             Event::Reset => self.reset(now),
             Event::Demand => self.demand(now),
+            Event::Rest => self.rest(now),
             Event::ClockJumped(gap) => self.skip(gap, now),
-            Event::Connected(incarnation) if incarnation == self.incarnation => self.connected(now),
-            Event::Failed { incarnation, failure } if incarnation == self.incarnation => {
-                self.failed(failure, now);
-            }
-            Event::Gone { incarnation } if incarnation == self.incarnation => self.gone(now),
-            Event::NotGone { incarnation } if incarnation == self.incarnation => self.not_gone(now),
-            // They speak of an earlier life.
-            Event::Connected(_)
-            | Event::Failed { .. }
-            | Event::Gone { .. }
-            | Event::NotGone { .. } => {}
+            Event::Granted(_) => self.granted(now),
+            Event::Connected(_) => self.connected(now),
+            Event::Degraded(_) => self.suspect(true),
+            Event::Heard(_) => self.suspect(false),
+            Event::Failed { failure, .. } => self.failed(failure, now),
+            Event::Gone { .. } => self.gone(now),
+            Event::NotGone { .. } => self.not_gone(now),
         }
     }
 
@@ -117,7 +137,8 @@ impl Life {
         for _ in 0..3 {
             let Some((_, why)) = self.poll_timeout().filter(|(due, _)| *due <= now) else { return };
             match why {
-                Why::Handshake => self.failed(Failure::Death, now),
+                Why::Grant => self.failed(Failure::Resource, now),
+                Why::Handshake => self.failed(Failure::Overdue, now),
                 Why::Probation | Why::Stable => self.mature(now),
                 Why::Close => self.look_again(now),
                 Why::Respawn | Why::Trial => self.begin(now),
@@ -129,8 +150,10 @@ impl Life {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Time, Why)> {
         match self.state {
-            State::Starting { deadline, .. } => Some((deadline, Why::Handshake)),
-            State::Ready { since, standing } => match standing {
+            State::Starting { deadline, is_granted: true, .. } => Some((deadline, Why::Handshake)),
+            State::Starting { deadline, .. } => Some((deadline, Why::Grant)),
+            State::Ready { is_degraded: true, .. } => None,
+            State::Ready { since, standing, .. } => match standing {
                 Standing::Probation => Some((since + self.options.probation, Why::Probation)),
                 Standing::New => Some((since + self.options.stable_after, Why::Stable)),
                 Standing::Stable => None,
@@ -138,7 +161,7 @@ impl Life {
             State::Stopping { check, .. } => Some((check, Why::Close)),
             State::Backoff { until } => Some((until, Why::Respawn)),
             State::Open { trial: NextTrial::At(time) } => Some((time, Why::Trial)),
-            State::Stopped | State::Open { .. } => None,
+            State::Stopped | State::Idle | State::Open { .. } => None,
         }
     }
 
@@ -155,13 +178,28 @@ impl Life {
     }
 }
 
-/// What people ask for.
+/// What people and callers ask for.
 impl Life {
     fn start(&mut self, now: Time) {
         match &mut self.state {
-            State::Stopped => self.begin(now),
-            State::Stopping { next: next @ Next::Stopped, .. } => *next = Next::Start,
+            State::Stopped | State::Idle => self.begin(now),
+            State::Stopping { next: next @ (Next::Stopped | Next::Idle), .. } => {
+                *next = Next::Start;
+            }
             State::Starting { .. }
+            | State::Ready { .. }
+            | State::Stopping { .. }
+            | State::Backoff { .. }
+            | State::Open { .. } => {}
+        }
+    }
+
+    fn lazy(&mut self) {
+        match &mut self.state {
+            State::Stopped => self.state = State::Idle,
+            State::Stopping { next: next @ Next::Stopped, .. } => *next = Next::Idle,
+            State::Idle
+            | State::Starting { .. }
             | State::Ready { .. }
             | State::Stopping { .. }
             | State::Backoff { .. }
@@ -174,8 +212,19 @@ impl Life {
         match &mut self.state {
             State::Starting { .. } | State::Ready { .. } => self.end(Next::Stopped, now),
             State::Stopping { next, .. } => *next = Next::Stopped,
-            State::Stopped | State::Backoff { .. } | State::Open { .. } => {
+            State::Stopped | State::Idle | State::Backoff { .. } | State::Open { .. } => {
                 self.state = State::Stopped;
+            }
+        }
+    }
+
+    fn restart(&mut self, now: Time) {
+        self.mature(now);
+        match &mut self.state {
+            State::Starting { .. } | State::Ready { .. } => self.end(Next::Start, now),
+            State::Stopping { next, .. } => *next = Next::Start,
+            State::Stopped | State::Idle | State::Backoff { .. } | State::Open { .. } => {
+                self.begin(now);
             }
         }
     }
@@ -184,9 +233,12 @@ impl Life {
         self.breaker.reset();
         self.backoff.forget();
         self.last_failure = None;
+        self.era_deaths = 0;
         self.note(Note::WasReset);
         match &mut self.state {
-            State::Stopped | State::Backoff { .. } | State::Open { .. } => self.begin(now),
+            State::Stopped | State::Idle | State::Backoff { .. } | State::Open { .. } => {
+                self.begin(now);
+            }
             State::Stopping { next, .. } => *next = Next::Start,
             State::Starting { trial, .. } => *trial = false,
             State::Ready { standing, .. } => {
@@ -198,131 +250,42 @@ impl Life {
     }
 
     fn demand(&mut self, now: Time) {
-        if let State::Open { trial: NextTrial::OnDemand { from } } = self.state
-            && from <= now
-        {
-            self.begin(now);
-        }
-    }
-}
-
-/// What the current incarnation reports.
-impl Life {
-    fn connected(&mut self, now: Time) {
-        if let State::Starting { trial, .. } = self.state {
-            let standing = if trial { Standing::Probation } else { Standing::New };
-            self.state = State::Ready { since: now, standing };
-        }
-    }
-
-    fn failed(&mut self, failure: Failure, now: Time) {
-        self.mature(now);
-        let (was_trial, was_stable) = match self.state {
-            State::Starting { trial, .. } => (trial, false),
-            State::Ready { standing, .. } => {
-                (standing == Standing::Probation, standing == Standing::Stable)
-            }
-            // The first report decided already.
+        match &mut self.state {
+            State::Idle => self.begin(now),
+            State::Open { trial: NextTrial::OnDemand { from } } if *from <= now => self.begin(now),
+            State::Stopping { next: next @ Next::Idle, .. } => *next = Next::Start,
             State::Stopped
+            | State::Starting { .. }
+            | State::Ready { .. }
             | State::Stopping { .. }
             | State::Backoff { .. }
-            | State::Open { .. } => {
-                return;
-            }
-        };
-        self.last_failure = Some(failure);
-        let next = match failure {
-            Failure::Resource => self.spare(was_trial, now),
-            Failure::Permanent | Failure::Death => {
-                let was_permanent = failure == Failure::Permanent;
-                self.count(Death { was_permanent, was_trial, was_stable }, now)
-            }
-        };
-        self.end(next, now);
-    }
-
-    fn gone(&mut self, now: Time) {
-        // An end that nobody announced is a death like any other.
-        self.failed(Failure::Death, now);
-        let State::Stopping { next, .. } = self.state else { return };
-        // It is gone already, or was closed in answer to an earlier action.
-        self.actions.retain(|action| !matches!(action, Action::Close { .. }));
-        match next {
-            Next::Stopped => self.state = State::Stopped,
-            Next::Start => self.begin(now),
-            Next::Backoff { delay } => self.state = State::Backoff { until: now + delay },
-            Next::Open { cooldown } => {
-                let trial = match cooldown {
-                    None => NextTrial::Never,
-                    Some(wait) if self.breaker.tries_by_itself(&self.options) => {
-                        NextTrial::At(now + wait)
-                    }
-                    Some(wait) => NextTrial::OnDemand { from: now + wait },
-                };
-                self.state = State::Open { trial };
-            }
+            | State::Open { .. } => {}
         }
     }
 
-    fn not_gone(&mut self, now: Time) {
-        if let State::Stopping { next, .. } = self.state {
-            self.state = State::Stopping { next, check: now + self.options.recheck() };
-            self.note(Note::Unkillable { incarnation: self.incarnation });
+    fn rest(&mut self, now: Time) {
+        self.mature(now);
+        if let State::Ready { .. } = self.state {
+            self.note(Note::Rested { incarnation: self.incarnation });
+            self.end(Next::Idle, now);
         }
-    }
-
-    fn look_again(&mut self, now: Time) {
-        self.not_gone(now);
-        self.act(Action::Close { incarnation: self.incarnation });
     }
 }
 
-/// What follows.
+/// How it goes on.
 impl Life {
     /// The only place where a life begins.
     fn begin(&mut self, now: Time) {
         self.incarnation.0 += 1;
         let trial = self.breaker.open().is_some();
-        self.state = State::Starting { deadline: now + self.options.handshake_timeout, trial };
+        let deadline = now + self.options.start_wait;
+        self.state = State::Starting { deadline, trial, is_granted: false };
         self.act(Action::Connect { incarnation: self.incarnation, trial });
     }
 
-    /// The only place where a life ends.
-    fn end(&mut self, next: Next, now: Time) {
-        self.state = State::Stopping { next, check: now + self.options.close_limit() };
-        self.act(Action::Close { incarnation: self.incarnation });
-    }
-
-    /// Counts a death.
-    fn count(&mut self, death: Death, now: Time) -> Next {
-        let trip = self.breaker.count(death, &self.options, now);
-        self.note_death(true, now);
-        let Some(cause) = trip else { return self.wait() };
-        let cooldown = self.breaker.cooldown(&self.options, &mut self.jitter);
-        let (incarnation, trips) = (self.incarnation, self.breaker.trips());
-        self.note(Note::Tripped { incarnation, cause, trips, cooldown });
-        Next::Open { cooldown }
-    }
-
-    /// Does not count a failure of the host; a trial that met one is repeated, not judged.
-    fn spare(&mut self, was_trial: bool, now: Time) -> Next {
-        self.note_death(false, now);
-        if was_trial {
-            Next::Open { cooldown: self.breaker.cooldown(&self.options, &mut self.jitter) }
-        } else {
-            self.wait()
-        }
-    }
-
-    fn wait(&mut self) -> Next {
-        let delay = self.backoff.next(&self.options, &mut self.jitter);
-        self.note(Note::Waiting { delay, attempt: self.backoff.attempt() });
-        Next::Backoff { delay }
-    }
-
-    /// Trusts a ready life as much as its age deserves.
+    /// Trusts a ready life as much as its age deserves, but none that may hang.
     fn mature(&mut self, now: Time) {
-        let State::Ready { since, mut standing } = self.state else { return };
+        let State::Ready { since, mut standing, is_degraded: false } = self.state else { return };
         if standing == Standing::Probation && since + self.options.probation <= now {
             standing = Standing::New;
             self.breaker.close();
@@ -332,29 +295,26 @@ impl Life {
             standing = Standing::Stable;
             self.breaker.forgive();
             self.backoff.forget();
+            self.era_deaths = 0;
             self.note(Note::Stable);
         }
-        self.state = State::Ready { since, standing };
+        self.state = State::Ready { since, standing, is_degraded: false };
     }
 
     /// Moves everything that is measured by a gap in which nothing ran.
     fn skip(&mut self, gap: Duration, now: Time) {
         self.breaker.skip(gap, now);
+        self.settles = now + SETTLE;
         match &mut self.state {
-            State::Stopped | State::Open { trial: NextTrial::Never } => {}
+            State::Stopped | State::Idle | State::Open { trial: NextTrial::Never } => {}
             State::Ready { since, .. } => *since = (*since + gap).min(now),
-            State::Starting { deadline: due, .. }
-            | State::Stopping { check: due, .. }
+            State::Starting { deadline, .. } => *deadline = (*deadline + gap).max(self.settles),
+            State::Stopping { check: due, .. }
             | State::Backoff { until: due }
             | State::Open { trial: NextTrial::At(due) | NextTrial::OnDemand { from: due } } => {
                 *due = *due + gap;
             }
         }
-    }
-
-    fn note_death(&mut self, counted: bool, now: Time) {
-        let (incarnation, deaths, run) = (self.incarnation, self.deaths(now), self.run());
-        self.note(Note::Died { incarnation, deaths, run, counted });
     }
 
     fn note(&mut self, note: Note) {
@@ -373,6 +333,9 @@ impl Life {
 
 #[cfg(test)]
 mod world;
+
+#[cfg(test)]
+mod oracle;
 
 #[cfg(test)]
 mod tests;

@@ -169,8 +169,11 @@ impl Open {
     }
 
     /// Notes how the time passes: what is stuck, and what was heard.
-    pub(crate) fn tick(&mut self, now: Time) {
-        if std::mem::take(&mut self.has_heard) {
+    ///
+    /// Says whether anything was heard since the last time.
+    pub(crate) fn tick(&mut self, now: Time) -> bool {
+        let has_heard = std::mem::take(&mut self.has_heard);
+        if has_heard {
             self.stuck_since = None;
             if let Some(probe) = &mut self.probe {
                 probe.handle_heard(now);
@@ -178,6 +181,17 @@ impl Open {
         }
         if self.is_unflushed {
             self.stuck_since.get_or_insert(now);
+        }
+        has_heard
+    }
+
+    /// Moves what is measured by a gap in which nothing ran.
+    pub(crate) fn skip(&mut self, gap: Duration, now: Time) {
+        if let Some(since) = &mut self.stuck_since {
+            *since = (*since + gap).min(now);
+        }
+        if let Some(probe) = &mut self.probe {
+            probe.skip(gap, now);
         }
     }
 

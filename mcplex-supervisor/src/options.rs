@@ -9,6 +9,14 @@ use std::time::Duration;
 /// in one window would break the bound on starts; `close_recheck` is at least 1 ms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// What follows when a life ended by itself.
+    pub restart: Restart,
+    /// What an exit with code 0 means that nobody asked for.
+    pub on_exit_0: OnExitZero,
+    /// How long nobody must have used it before it is ended until the next call; `None` is never.
+    pub idle_stop: Option<Duration>,
+    /// How long a start may wait to be let through; past it the host counts as overloaded.
+    pub start_wait: Duration,
     /// How long a connect with its handshake may take; past it the life counts as dead.
     pub handshake_timeout: Duration,
     /// How long a call waits for its answer when it names no limit of its own.
@@ -57,6 +65,31 @@ pub struct Options {
     pub write_stall: Duration,
 }
 
+/// What follows when a life ended by itself.
+///
+/// The breaker comes first: when it opens, that is what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// The next life, however it ended.
+    Always,
+    /// The next life, but nothing after an exit with code 0.
+    OnFailure,
+    /// Nothing, except that a failure of the host is tried again; an open breaker waits for a
+    /// person.
+    Never,
+}
+
+/// What an exit with code 0 means that nobody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExitZero {
+    /// A death like any other: a server has no reason to leave while its input is open.
+    Restart,
+    /// It is done and waits for its next caller; still a death if it was ready for less than 10 s.
+    ///
+    /// Wins over [`Restart::OnFailure`], and loses to [`Restart::Never`].
+    Idle,
+}
+
 /// How an idle upstream is asked whether it still answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeOptions {
@@ -72,6 +105,14 @@ impl Default for Options {
     /// The values every number in the documentation was measured or computed with.
     fn default() -> Self {
         Self {
+            // What systemd's `Restart=always` and s6 do for services: a server that is configured
+            // is meant to be there.
+            restart: Restart::Always,
+            on_exit_0: OnExitZero::Restart,
+            // Only a person knows whether a server can be started again without harm.
+            idle_stop: None,
+            // Longer than any wave of starts: 100 servers, 4 at a time at 2 s each, are 50 s.
+            start_wait: secs(60),
             // The original mcplex's. A warm `npx` needs 2 s and 24 servers started at once took
             // 5 s each; a cold cache may need more and has to be configured.
             handshake_timeout: secs(30),

@@ -10,12 +10,16 @@ use std::time::Duration;
 pub enum State {
     /// Nobody wants it to run.
     Stopped,
-    /// A connect with its handshake is under way.
+    /// It waits for its first caller.
+    Idle,
+    /// A connect with its handshake is under way, or waits to be let through.
     Starting {
         /// When it counts as failed.
         deadline: Time,
         /// Whether the breaker is open and this is its trial.
         trial: bool,
+        /// Whether it was let through; before that there is no process.
+        is_granted: bool,
     },
     /// Calls pass.
     Ready {
@@ -23,6 +27,8 @@ pub enum State {
         since: Time,
         /// How much it is trusted.
         standing: Standing,
+        /// Whether it may hang: it was idle and missed a probe.
+        is_degraded: bool,
     },
     /// Its remains are being ended.
     Stopping {
@@ -59,6 +65,8 @@ pub enum Standing {
 pub enum Next {
     /// Nothing.
     Stopped,
+    /// The wait for a caller.
+    Idle,
     /// The next life, at once.
     Start,
     /// The next life, after a wait.
@@ -90,6 +98,8 @@ pub enum NextTrial {
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
+    /// The connect was not let through for too long.
+    Grant,
     /// The handshake took too long.
     Handshake,
     /// The trial is over and went well.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 impl Driver {
     pub(super) fn handle_call(&mut self, waiting: Box<Waiting>) {
-        if self.life.health() == Health::Tripped {
+        if matches!(self.life.health(), Health::Tripped | Health::Idle) {
             self.life.handle_event(Event::Demand, self.now);
         }
         match self.life.health() {

@@ -21,6 +21,9 @@ impl Driver {
             tracing::warn!(upstream = %self.spec.name, late_s = late.as_secs(),
                 "time stood still; deadlines are moved");
             self.life.handle_event(Event::ClockJumped(late), self.now);
+            if let Phase::Open(open) = &mut self.phase {
+                open.skip(late, self.now);
+            }
         }
         while let Some(waiting) = self.parked.pop_overdue(self.now) {
             self.refuse(*waiting);
@@ -38,7 +41,9 @@ impl Driver {
     /// Looks whether the open connection is as it should be.
     pub(super) fn look_after(&mut self) {
         let Phase::Open(open) = &mut self.phase else { return };
-        open.tick(self.now);
+        if open.tick(self.now) {
+            self.life.handle_event(Event::Heard(open.incarnation), self.now);
+        }
         if let Some(cause) = open.overdue(&self.spec.options, self.now) {
             return self.die(&cause);
         }
@@ -46,6 +51,11 @@ impl Driver {
         match open.probe.as_mut().map(|probe| probe.handle_timeout(in_flight, self.now)) {
             Some(Verdict::Ask) => {
                 open.send(Request::new(self.shared.mint(), method::PING, None).into());
+            }
+            Some(Verdict::Degraded) => {
+                let incarnation = open.incarnation;
+                open.send(Request::new(self.shared.mint(), method::PING, None).into());
+                self.life.handle_event(Event::Degraded(incarnation), self.now);
             }
             Some(Verdict::Hung) => self.die(&Cause::Hung),
             Some(Verdict::Wait) | None => {}
@@ -112,6 +122,14 @@ impl Driver {
                     "a process of the upstream cannot be killed; nothing is started over it");
             }
             Note::Stable => tracing::debug!(upstream = %self.spec.name, "upstream is stable"),
+            Note::Degraded { incarnation } => tracing::warn!(upstream = %self.spec.name,
+                incarnation = incarnation.0, "upstream is idle and did not answer: it may hang"),
+            Note::Recovered { incarnation } => tracing::info!(upstream = %self.spec.name,
+                incarnation = incarnation.0, "upstream is heard again"),
+            Note::Rested { incarnation } => tracing::info!(upstream = %self.spec.name,
+                incarnation = incarnation.0, "upstream is not used and ends until the next call"),
+            Note::Retired { incarnation, is_idle } => tracing::info!(upstream = %self.spec.name,
+                incarnation = incarnation.0, is_idle, "upstream ended and is not started again"),
             Note::Died { .. } => {}
         }
     }

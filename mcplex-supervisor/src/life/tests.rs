@@ -252,7 +252,7 @@ const GONE_1: Event = Event::Gone { incarnation: FIRST };
 
 /// A life that was started at 0 and whose first incarnation connects.
 fn starting() -> Life {
-    after(&[Event::Start], Options::default())
+    after(&[Event::Start, Event::Granted(FIRST)], Options::default())
 }
 
 /// A life after these events, all at 0; its actions and notes are taken.

@@ -16,7 +16,9 @@ impl Life {
     #[must_use]
     pub fn health(&self) -> Health {
         match self.state {
+            State::Ready { is_degraded: true, .. } => Health::Degraded,
             State::Ready { .. } => Health::Ready,
+            State::Idle | State::Stopping { next: Next::Idle, .. } => Health::Idle,
             State::Stopped | State::Stopping { next: Next::Stopped, .. } => Health::Stopped,
             State::Open { .. } | State::Stopping { next: Next::Open { .. }, .. } => Health::Tripped,
             State::Starting { .. } | State::Backoff { .. } | State::Stopping { .. } => {
@@ -83,6 +85,7 @@ impl Life {
             }
             State::Open { trial: NextTrial::Never }
             | State::Stopped
+            | State::Idle
             | State::Starting { .. }
             | State::Ready { .. }
             | State::Stopping { .. } => None,

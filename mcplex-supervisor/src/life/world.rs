@@ -144,6 +144,7 @@ impl World {
         let script = (self.script)(incarnation.0);
         self.spawns.push((self.now, trial));
         self.child = Some((incarnation, script));
+        self.life.handle_event(Event::Granted(incarnation), self.now);
         if let Some(ready) = script.ready {
             self.later(ready, Event::Connected(incarnation));
         }
