@@ -52,6 +52,8 @@ pub struct Gateway {
     /// How long calls in flight may go on when mcplex is asked to end.
     #[serde(deserialize_with = "unit::duration")]
     pub drain: Duration,
+    /// Whether the file is watched, and applied when it changes.
+    pub watch: bool,
     /// Whether operators and attached clients reach it through a socket.
     pub control: bool,
     /// Where is kept what outlives mcplex, if not in the usual place.

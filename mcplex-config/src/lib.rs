@@ -40,6 +40,7 @@ mod server;
 mod variables;
 
 mod check;
+mod difference;
 mod suggest;
 mod translate;
 mod twice;
@@ -52,6 +53,7 @@ mod reference;
 pub use config::{
     Config, DownReply, Gateway, History, LogFormat, Naming, Router, Server, Telemetry,
 };
+pub use difference::Difference;
 pub use document::{Document, Format};
 pub use error::{ConfigError, Place};
 pub use fingerprint::Fingerprint;
