@@ -21,11 +21,12 @@ Examples:
   mcplex serve -c mcplex.toml         serve what the file lists
   mcplex check -c mcplex.toml         say what would run, without running it
   mcplex stdio -c mcplex.toml         what a desktop client starts by itself
+  kill -HUP PID                       apply a changed configuration, now
   kill -USR1 PID                      start every tripped server again, now
 
 Exit codes:
   0 done   1 failed   2 wrong command line   3 wrong configuration   4 address not available
-  129, 130, 143 ended at once by a second SIGHUP, SIGINT or SIGTERM";
+  129, 130, 143 ended at once by a second SIGHUP (of a closed terminal), SIGINT or SIGTERM";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -11,7 +11,7 @@ pub(crate) enum Code {
     Configuration = 3,
     /// The address is not available.
     Address = 4,
-    /// A second SIGHUP ended it at once.
+    /// A second SIGHUP of a closed terminal ended it at once.
     Hangup = 129,
     /// A second SIGINT ended it at once.
     Interrupted = 130,
@@ -22,7 +22,11 @@ pub(crate) enum Code {
 /// Every code with its meaning, for the reference page; 2 is the command line parser's own.
 #[cfg(test)]
 pub(crate) const TABLE: &[(u8, &str)] = &[
-    (0, "Done. Also after one SIGTERM, SIGINT or SIGHUP, and when the client closed stdin."),
+    (
+        0,
+        "Done. Also after one SIGTERM or SIGINT, when its terminal closed, and when the client closed \
+         stdin.",
+    ),
     (Code::Failed as u8, "Something went wrong while it ran; stderr says what."),
     (2, "The command line is wrong."),
     (
@@ -30,7 +34,7 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
         "The configuration is wrong, or names a program that is not there.",
     ),
     (Code::Address as u8, "The address to listen at is not available."),
-    (Code::Hangup as u8, "Ended at once by a second SIGHUP."),
+    (Code::Hangup as u8, "Ended at once by a second SIGHUP after its terminal closed."),
     (Code::Interrupted as u8, "Ended at once by a second SIGINT."),
     (Code::Terminated as u8, "Ended at once by a second SIGTERM."),
 ];
@@ -62,6 +66,18 @@ impl Failure {
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// What went wrong and why, in one line.
+    pub(crate) fn sentence(&self) -> String {
+        let causes = self.because.iter().map(String::as_str);
+        let parts: Vec<_> = std::iter::once(self.what.as_str()).chain(causes).collect();
+        parts.join(": ")
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Writes the failure to stderr.

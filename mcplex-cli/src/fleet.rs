@@ -1,15 +1,19 @@
 //! Which upstreams there are: the router, and of every upstream the handle and the task.
 
 use crate::{clock::TokioClock, wire};
-use mcplex_config::Config;
+use mcplex_config::{Config, Difference, Gateway, Server};
 use mcplex_proto::upstream::{BadName, UpstreamName};
-use mcplex_router::Router;
+use mcplex_router::{Router, UpstreamKey};
 use mcplex_supervisor::{Handle, supervise};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    sync::oneshot,
+    task::{AbortHandle, JoinSet},
+    time::timeout,
+};
 
 /// How much longer than its steps the end of an upstream may take, for a busy host.
 const SLACK: Duration = Duration::from_secs(2);
@@ -20,11 +24,29 @@ pub(crate) struct Fleet {
     router: Router,
     /// What is running.
     config: Config,
+    /// In the order of the configuration.
+    upstreams: Vec<Running>,
+    /// Those that are no longer in the configuration and not gone yet.
+    leaving: Vec<Running>,
     roster: Roster,
     /// One task per upstream.
     tasks: JoinSet<()>,
     /// The router's own, which never ends by itself.
     _upkeep: JoinSet<()>,
+    /// Different for every upstream.
+    next_seed: u64,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: String,
+    key: UpstreamKey,
+    handle: Handle,
+    task: AbortHandle,
+    /// Resolves when nothing of it is left.
+    ended: Option<oneshot::Receiver<()>>,
+    /// How long its end may take.
+    longest_end: Duration,
 }
 
 /// The upstreams of this moment; cheap to clone, and every clone sees the same.
@@ -34,29 +56,27 @@ pub(crate) struct Roster(Arc<Mutex<Arc<[Handle]>>>);
 impl Fleet {
     /// Takes up every upstream of the configuration, and starts those that are enabled.
     pub(crate) fn start(config: Config, seed: u64) -> Result<Self, BadName> {
-        // Disabled ones too: calls by their names get a reason.
-        let names: Vec<_> = config
-            .servers
-            .iter()
-            .map(|server| UpstreamName::new(&server.name))
-            .collect::<Result<_, _>>()?;
+        let names = names(&config)?;
         let router = Router::new(wire::router_options(&config), Arc::new(TokioClock));
-        let mut tasks = JoinSet::new();
-        let mut handles = Vec::with_capacity(names.len());
-        for (index, (server, name)) in config.servers.iter().zip(names).enumerate() {
-            let key = router.add(name.clone());
-            let spec = wire::spec(&config, server, name, seed.wrapping_add(index as u64));
-            let (handle, task) = supervise(spec, router.events(key));
-            router.attach(key, Arc::new(handle.clone()));
-            tasks.spawn(task);
-            handles.push(handle);
-        }
         let mut upkeep = JoinSet::new();
         let running = router.clone();
         upkeep.spawn(async move { running.run().await });
-        let roster = Roster::default();
-        roster.set(handles);
-        Ok(Self { router, config, roster, tasks, _upkeep: upkeep })
+        let mut fleet = Self {
+            router,
+            config,
+            upstreams: Vec::new(),
+            leaving: Vec::new(),
+            roster: Roster::default(),
+            tasks: JoinSet::new(),
+            _upkeep: upkeep,
+            next_seed: seed,
+        };
+        // Disabled ones too: calls by their names get a reason.
+        for (server, name) in fleet.config.servers.clone().iter().zip(names) {
+            fleet.add(server, name);
+        }
+        fleet.show();
+        Ok(fleet)
     }
 
     /// The one face of all upstreams.
@@ -69,12 +89,107 @@ impl Fleet {
         self.roster.clone()
     }
 
+    /// What is running.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Makes what differs so, and leaves everything else alone.
+    ///
+    /// It waits for no process: upstreams that leave or are replaced drain by themselves.
+    ///
+    /// # Errors
+    /// When a name cannot be one; then nothing changes.
+    pub(crate) async fn apply(&mut self, new: Config) -> Result<Difference, BadName> {
+        let difference = Difference::between(&self.config, &new);
+        let names = names(&new)?;
+        if difference.is_empty() {
+            return Ok(difference);
+        }
+        self.collect();
+        // What needs a restart stays as it runs, so that it is named again until then.
+        let running = self.config.clone();
+        let gateway = Gateway { watch: new.gateway.watch, ..running.gateway };
+        self.config =
+            Config { gateway, telemetry: running.telemetry, history: running.history, ..new };
+        let drain = self.config.gateway.drain;
+        for name in &difference.removed {
+            self.remove(name, drain).await;
+        }
+        for (server, name) in self.config.servers.clone().iter().zip(names) {
+            if difference.added.contains(&server.name) {
+                self.add(server, name);
+            } else if difference.changed.contains(&server.name) {
+                self.running(server).replace(wire::change(server, name), drain).await;
+            } else if difference.limits.contains(&server.name) {
+                self.running(server).adjust(wire::change(server, name)).await;
+            }
+        }
+        let servers = &self.config.servers;
+        self.upstreams.sort_by_key(|one| servers.iter().position(|server| server.name == one.name));
+        let keys: Vec<_> = self.upstreams.iter().map(|one| one.key).collect();
+        self.router.order(&keys);
+        self.router.set_options(wire::router_options(&self.config));
+        self.show();
+        Ok(difference)
+    }
+
+    fn add(&mut self, server: &Server, name: UpstreamName) {
+        let key = self.router.add(name.clone());
+        let spec = wire::spec(&self.config, server, name, self.next_seed);
+        self.next_seed = self.next_seed.wrapping_add(1);
+        let (handle, task) = supervise(spec, self.router.events(key));
+        self.router.attach(key, Arc::new(handle.clone()));
+        // One of this name that is leaving may still have a process; the last waits for the others.
+        let of_this_name = |one: &&mut Running| one.name == server.name;
+        let before = self.leaving.iter_mut().rfind(of_this_name).and_then(|one| one.ended.take());
+        let (ends, ended) = oneshot::channel();
+        let task = self.tasks.spawn(async move {
+            if let Some(before) = before {
+                // Nothing is ever sent: it is dropped with the task.
+                let _has_ended = before.await.is_err();
+            }
+            task.await;
+            drop(ends);
+        });
+        let longest_end = wire::longest_end(&server.supervise);
+        let name = server.name.clone();
+        self.upstreams.push(Running { name, key, handle, task, ended: Some(ended), longest_end });
+    }
+
+    async fn remove(&mut self, name: &str, drain: Duration) {
+        let Some(index) = self.upstreams.iter().position(|one| one.name == name) else { return };
+        let one = self.upstreams.remove(index);
+        self.router.remove(one.key);
+        let handle = one.handle.clone();
+        self.leaving.push(one);
+        handle.retire(drain).await;
+    }
+
+    /// The handle of a server that stays, with its new limits noted.
+    fn running(&mut self, server: &Server) -> Handle {
+        let one = self.upstreams.iter_mut().find(|one| one.name == server.name);
+        let one = one.expect("what is in both configurations runs");
+        one.longest_end = one.longest_end.max(wire::longest_end(&server.supervise));
+        one.handle.clone()
+    }
+
+    /// Forgets what has ended.
+    fn collect(&mut self) {
+        self.leaving.retain(|one| !one.task.is_finished());
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    fn show(&self) {
+        self.roster.set(self.upstreams.iter().map(|one| one.handle.clone()).collect());
+    }
+
     /// Ends all upstreams side by side; what is left after their time is killed.
     pub(crate) async fn end_all(mut self) {
-        let limit = wire::longest_end(&self.config) + SLACK;
+        let all = || self.upstreams.iter().chain(&self.leaving);
+        let limit = all().map(|one| one.longest_end).max().unwrap_or_default() + SLACK;
         let mut asking = JoinSet::new();
-        for handle in self.roster.handles().iter() {
-            let handle = handle.clone();
+        for handle in all().map(|one| one.handle.clone()) {
             asking.spawn(async move { handle.shutdown().await });
         }
         let gone = async {
@@ -85,6 +200,10 @@ impl Fleet {
             tracing::error!("not every upstream could be ended in time; what is left is killed");
         }
     }
+}
+
+fn names(config: &Config) -> Result<Vec<UpstreamName>, BadName> {
+    config.servers.iter().map(|server| UpstreamName::new(&server.name)).collect()
 }
 
 impl Roster {

@@ -2,7 +2,7 @@
 //!
 //! | state | what runs | leaves by |
 //! | --- | --- | --- |
-//! | serving | listeners, upstreams | the first stop signal, or the client on stdin leaving |
+//! | serving | listeners, upstreams, reloads | the first stop signal, or the client on stdin leaving |
 //! | draining | calls in flight, upstreams | the last call, or the drain's end |
 //! | ending | the ends of all upstreams | nothing being left |
 //!
@@ -11,6 +11,7 @@
 use crate::{
     exit::{Code, Failure},
     fleet::{Fleet, Roster},
+    reload::{Keeper, Reloader},
     settings::Settings,
     signals::{Asked, Signals},
     wire,
@@ -20,7 +21,10 @@ use mcplex_router::Router;
 use mcplex_transport_http::HttpListener;
 use mcplex_transport_stdio::{Left, process_input, process_output, serve_stdio};
 use std::sync::Arc;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
 
 /// What the gateway listens at.
 #[derive(Debug)]
@@ -40,6 +44,11 @@ pub(crate) async fn run(
     })?;
     let (stop, stopping) = watch::channel(false);
     let mut listeners = listen(settings, front, &fleet.router(), &stopping)?;
+    let roster = fleet.roster();
+    let (reloader, asks) = Reloader::new();
+    let (end, ending) = oneshot::channel();
+    let mut keeping = JoinSet::new();
+    keeping.spawn(Keeper::new(fleet, settings.clone(), asks).run(ending));
     // Serving: until a listener ends (the client on stdin left) or somebody asks for the end.
     let mut result = Ok(());
     loop {
@@ -50,8 +59,15 @@ pub(crate) async fn run(
                 });
                 break;
             }
+            Some(left) = keeping.join_next() => {
+                result = left.map_err(|error| {
+                    Failure::from_error(Code::Failed, "the upstreams were lost by a bug", &error)
+                });
+                break;
+            }
             asked = signals.next() => match asked {
-                Asked::Reset => reset(&fleet.roster()).await,
+                Asked::Reset => reset(&roster).await,
+                Asked::Reload => reloader.poke(),
                 Asked::Stop(name, _) => {
                     tracing::info!(signal = name, "draining; a second signal ends at once");
                     break;
@@ -60,12 +76,13 @@ pub(crate) async fn run(
         }
     }
     stop.send_replace(true);
-    let end = async {
+    let all = async {
         while listeners.join_next().await.is_some() {}
-        fleet.end_all().await;
+        drop(end);
+        while keeping.join_next().await.is_some() {}
     };
     tokio::select! {
-        () = end => result,
+        () = all => result,
         code = second(&mut signals) => {
             // Dropping the tasks kills every process group.
             Err(Failure::new(code, String::new()))

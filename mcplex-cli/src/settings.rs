@@ -7,21 +7,41 @@ use crate::{
 use mcplex_config::{Config, ConfigError, Document, Flags, Format, Loaded, Sources};
 use mcplex_telemetry::{InstallError, Telemetry};
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
 
 /// The configuration, and where it came from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) loaded: Loaded,
     /// The file, or `None` for the built-in demo.
     pub(crate) file: Option<PathBuf>,
+    /// What stands above the file, also when it is read again.
+    flags: Flags,
 }
 
 impl Settings {
     pub(crate) fn config(&self) -> &Config {
         &self.loaded.config
+    }
+
+    /// Reads the same file again, with the environment and the flags mcplex was started with.
+    pub(crate) fn read_again(&self) -> Result<Self, Failure> {
+        let Some(path) = &self.file else {
+            let what = "there is no configuration file to read again: this is the built-in demo";
+            return Err(Failure::new(Code::Configuration, what)
+                .with_hint("start mcplex with a file: --config"));
+        };
+        // What a full disk leaves of a file that is being saved; it would end every upstream.
+        if fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
+            let what = format!("{} is empty", path.display());
+            return Err(Failure::new(Code::Configuration, what)
+                .with_hint("write a comment into it if no server is to be left"));
+        }
+        let again = read(Document::Path(path.clone()), self.file.clone(), self.flags.clone())?;
+        check_telemetry(&again)?;
+        Ok(again)
     }
 }
 
@@ -42,9 +62,14 @@ pub(crate) fn load(
         log_format: log.log_format.clone(),
         endpoint: log.otlp_endpoint.clone(),
     };
-    let sources = Sources { document: Some(document), flags, ..Sources::from_process() };
+    read(document, file, flags)
+}
+
+fn read(document: Document, file: Option<PathBuf>, flags: Flags) -> Result<Settings, Failure> {
+    let sources =
+        Sources { document: Some(document), flags: flags.clone(), ..Sources::from_process() };
     let loaded = Config::load(sources).map_err(|error| wrong(&error))?;
-    Ok(Settings { loaded, file })
+    Ok(Settings { loaded, file, flags })
 }
 
 fn wrong(error: &ConfigError) -> Failure {

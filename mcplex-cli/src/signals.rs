@@ -1,6 +1,9 @@
-//! The first SIGTERM, SIGINT or SIGHUP drains, a second one ends at once; SIGUSR1 resets.
+//! The first SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reloads, SIGUSR1 resets.
+//!
+//! A SIGHUP is also how a shell says that its terminal closed, and then drains like a SIGTERM.
 
 use crate::exit::{Code, Failure};
+use std::fs::File;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals mcplex listens to.
@@ -11,6 +14,8 @@ pub(crate) struct Signals {
     // The default would leave the servers alone when a terminal closes.
     hangup: Signal,
     reset: Signal,
+    /// Whether it was started from a terminal.
+    had_terminal: bool,
 }
 
 /// What a signal asks for.
@@ -20,6 +25,8 @@ pub(crate) enum Asked {
     Stop(&'static str, Code),
     /// Start every tripped upstream again.
     Reset,
+    /// Read the configuration again.
+    Reload,
 }
 
 impl Signals {
@@ -34,6 +41,7 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
             reset: listen(SignalKind::user_defined1())?,
+            had_terminal: has_terminal(),
         })
     }
 
@@ -42,8 +50,20 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop("SIGTERM", Code::Terminated),
             _ = self.interrupt.recv() => Asked::Stop("SIGINT", Code::Interrupted),
-            _ = self.hangup.recv() => Asked::Stop("SIGHUP", Code::Hangup),
+            _ = self.hangup.recv() => {
+                if self.had_terminal && !has_terminal() {
+                    Asked::Stop("SIGHUP", Code::Hangup)
+                } else {
+                    Asked::Reload
+                }
+            }
             _ = self.reset.recv() => Asked::Reset,
         }
     }
+}
+
+/// Whether this process has a controlling terminal: the kernel takes it away before it sends the
+/// SIGHUP of a terminal that closes.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
 }

@@ -4,24 +4,34 @@
 use mcplex_config::{Config, Server, Supervise};
 use mcplex_proto::{raw::Raw, transport::Grace, upstream::UpstreamName};
 use mcplex_router::{DownReply, Naming};
-use mcplex_supervisor::{OnExitZero, Options, ProbeOptions, Restart, Spec};
+use mcplex_supervisor::{Change, OnExitZero, Options, ProbeOptions, Restart, Spec};
 use mcplex_transport_stdio::{Command, StdioTransport};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
 /// Everything the upstream of a server's entry needs to live.
 pub(crate) fn spec(config: &Config, server: &Server, name: UpstreamName, seed: u64) -> Spec {
+    let Change { transport, options, starts } = change(server, name.clone());
     Spec {
-        name: name.clone(),
-        transport: Arc::new(StdioTransport::new(command(server, name))),
-        options: options(&server.supervise),
+        name,
+        transport,
+        options,
         capabilities: capabilities(),
         client_info: Raw::of(&json!({
             "name": config.gateway.name,
             "version": env!("CARGO_PKG_VERSION"),
         })),
-        starts: server.enabled,
+        starts,
         seed,
+    }
+}
+
+/// What of it may change while the upstream is there.
+pub(crate) fn change(server: &Server, name: UpstreamName) -> Change {
+    Change {
+        transport: Arc::new(StdioTransport::new(command(server, name))),
+        options: options(&server.supervise),
+        starts: server.enabled,
     }
 }
 
@@ -133,10 +143,9 @@ pub(crate) fn http_options(config: &Config) -> mcplex_transport_http::Options {
     }
 }
 
-/// The longest that ending all upstreams may take: they end side by side.
-pub(crate) fn longest_end(config: &Config) -> Duration {
-    let of = |words: &Supervise| words.grace_eof + words.grace_term + words.grace_kill;
-    config.servers.iter().map(|server| of(&server.supervise)).max().unwrap_or_default()
+/// The longest that ending an upstream may take.
+pub(crate) fn longest_end(words: &Supervise) -> Duration {
+    words.grace_eof + words.grace_term + words.grace_kill
 }
 
 #[cfg(test)]

@@ -16,10 +16,12 @@ const FLUSH: Duration = Duration::from_secs(3);
 pub(crate) fn run(options: GatewayOptions) -> Result<(), Failure> {
     let settings = settings::load(&options.config, options.listen, &options.log)?;
     run_gateway(&settings, async {
+        // Before anybody knows of this process, because a SIGHUP would end it.
+        let signals = Signals::listen()?;
         let listener = port::bind(settings.config().gateway.listen)?;
         greet(&settings, listener.local_addr());
         let front = Front { http: Some(listener), stdio: false };
-        gateway::run(&settings, front, Signals::listen()?).await
+        gateway::run(&settings, front, signals).await
     })
 }
 

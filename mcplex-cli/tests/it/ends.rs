@@ -6,9 +6,17 @@ use crate::{
     gateway::{Gateway, PATIENCE, Setup},
     stdio::StdioClient,
 };
-use rustix::process::Signal;
+use rustix::{
+    process::Signal,
+    pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt},
+};
 use serde_json::json;
-use std::{net::TcpListener, os::unix::process::ExitStatusExt as _, time::Duration};
+use std::{
+    net::TcpListener,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt as _},
+    process::Stdio,
+    time::Duration,
+};
 
 /// Watches everything that runs below a gateway.
 fn watch(gateway: &Gateway) -> Watch {
@@ -62,9 +70,64 @@ fn sigint_lets_a_call_in_flight_finish() {
     drains(Signal::INT);
 }
 
+/// A terminal, and the side of it that a shell would have.
+fn terminal() -> (OwnedFd, Stdio) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = openpt(flags).unwrap();
+    unlockpt(&terminal).unwrap();
+    let inside = ioctl_tiocgptpeer(&terminal, flags).unwrap();
+    (terminal, inside.into())
+}
+
 #[test]
-fn sighup_lets_a_call_in_flight_finish() {
-    drains(Signal::HUP);
+fn a_terminal_that_closes_lets_a_call_in_flight_finish() {
+    let setup = with_call_log(&["--grandchild"]);
+    let (terminal, inside) = terminal();
+    let mut gateway = setup.serve_at(inside);
+    let pending = call_in_flight(&setup, &gateway, 700);
+    let watch = watch(&gateway);
+    drop(terminal);
+    assert_eq!(text(&pending.answer()["result"]), "slept");
+    let status = gateway.ended();
+    assert_eq!(status.code(), Some(0), "{status}");
+    nothing_is_left(&watch);
+}
+
+#[test]
+fn a_second_sighup_of_a_closed_terminal_kills_at_once() {
+    let setup = with_call_log(&["--ignore-sigterm", "--grandchild"]);
+    let (terminal, inside) = terminal();
+    let mut gateway = setup.serve_at(inside);
+    let _pending = call_in_flight(&setup, &gateway, 60_000);
+    let watch = watch(&gateway);
+    drop(terminal);
+    gateway.wait_for("draining");
+    gateway.signal(Signal::HUP);
+    let status = gateway.ended();
+    assert_eq!(status.code(), Some(129), "{status} {:?}", status.signal());
+    nothing_is_left(&watch);
+}
+
+#[test]
+fn sighup_ends_nothing_while_the_terminal_is_there() {
+    let setup = with_call_log(&[]);
+    let (_terminal, inside) = terminal();
+    let gateway = setup.serve_at(inside);
+    let pending = call_in_flight(&setup, &gateway, 700);
+    gateway.signal(Signal::HUP);
+    gateway.wait_own("the configuration is as it was", 1);
+    assert_eq!(text(&pending.answer()["result"]), "slept");
+}
+
+#[test]
+fn stdio_without_a_terminal_reloads_by_sighup_and_ends_with_its_client() {
+    let setup = Setup::new("").server("good", &[]);
+    let mut client = StdioClient::start(&setup, &[]);
+    client.gateway.wait_event("good", "upstream connected");
+    client.gateway.signal(Signal::HUP);
+    client.gateway.wait_own("the configuration is as it was", 1);
+    client.leave();
+    assert_eq!(client.gateway.ended().code(), Some(0));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const MAX_LOOKS: usize = 10_000;
 
 /// A configuration in a folder of its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
     dir: Arc<TempDir>,
     toml: String,
@@ -40,6 +40,12 @@ impl Setup {
             toml: format!("{toml}\n"),
             env: Vec::new(),
         }
+    }
+
+    /// The same in the folder of another one.
+    pub(crate) fn within(mut self, other: &Self) -> Self {
+        self.dir = Arc::clone(&other.dir);
+        self
     }
 
     /// Adds a `fake-server`.
@@ -86,7 +92,13 @@ impl Setup {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         #[expect(clippy::disallowed_methods, reason = "mcplex is what is tested")]
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcplex"));
-        command.args(args).current_dir(self.dir.path()).env_clear();
+        command.args(args);
+        self.dress(command)
+    }
+
+    /// A command in the folder that knows nothing of whoever runs the tests.
+    fn dress(&self, mut command: Command) -> Command {
+        command.current_dir(self.dir.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", self.dir.path()).env("XDG_CONFIG_HOME", self.dir.path());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -107,8 +119,13 @@ impl Setup {
     /// Writes the configuration where mcplex looks for it.
     pub(crate) fn write(&self) {
         if !self.toml.trim().is_empty() {
-            fs::write(self.file("mcplex.toml"), &self.toml).unwrap();
+            self.write_to("mcplex.toml");
         }
+    }
+
+    /// Writes the configuration into a file in the folder.
+    pub(crate) fn write_to(&self, name: &str) {
+        fs::write(self.file(name), &self.toml).unwrap();
     }
 
     /// Starts `mcplex serve` on a free port.
@@ -118,8 +135,19 @@ impl Setup {
 
     /// Starts `mcplex` with any arguments.
     pub(crate) fn start(&self, args: &[&str], stdin: Stdio) -> Gateway {
+        self.launch(self.command(args), stdin)
+    }
+
+    /// Starts `mcplex serve` in a session of its own, at a terminal.
+    pub(crate) fn serve_at(&self, terminal: Stdio) -> Gateway {
+        #[expect(clippy::disallowed_methods, reason = "a shell would start mcplex like this")]
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", env!("CARGO_BIN_EXE_mcplex"), "serve", "--listen", "127.0.0.1:0"]);
+        self.launch(self.dress(command), terminal)
+    }
+
+    fn launch(&self, mut command: Command, stdin: Stdio) -> Gateway {
         self.write();
-        let mut command = self.command(args);
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said = Said::of(child.stderr.take().unwrap());
@@ -194,6 +222,19 @@ impl Gateway {
         events(&self.said(), upstream, message)
     }
 
+    /// Waits for the `count`th event about no upstream whose message begins so.
+    pub(crate) fn wait_own(&self, message: &str, count: usize) -> Vec<Value> {
+        self.said.wait(&format!("{count} times {message}"), |lines| {
+            let found = own_events(lines, message);
+            (found.len() >= count).then_some(found)
+        })
+    }
+
+    /// The events about no upstream whose message begins so.
+    pub(crate) fn own(&self, message: &str) -> Vec<Value> {
+        own_events(&self.said(), message)
+    }
+
     /// Waits for an event, and looks at something whenever a line comes.
     pub(crate) fn watch(&self, upstream: &str, message: &str, mut look: impl FnMut()) -> Value {
         self.said.wait(&format!("{upstream}: {message}"), |lines| {
@@ -229,14 +270,20 @@ impl Drop for Gateway {
 }
 
 fn events(lines: &[String], upstream: &str, message: &str) -> Vec<Value> {
-    lines
-        .iter()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|event| {
-            event["upstream"] == upstream
-                && event["message"].as_str().is_some_and(|text| text.starts_with(message))
-        })
-        .collect()
+    let all = all_events(lines, message);
+    all.into_iter().filter(|event| event["upstream"] == upstream).collect()
+}
+
+fn own_events(lines: &[String], message: &str) -> Vec<Value> {
+    let all = all_events(lines, message);
+    all.into_iter().filter(|event| event["upstream"].is_null()).collect()
+}
+
+fn all_events(lines: &[String], message: &str) -> Vec<Value> {
+    let begins =
+        |event: &Value| event["message"].as_str().is_some_and(|it| it.starts_with(message));
+    let events = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter(begins).collect()
 }
 
 /// The lines of a pipe, as they come.

@@ -28,6 +28,9 @@ mod spans;
 mod ends;
 
 #[cfg(test)]
+mod reload;
+
+#[cfg(test)]
 mod down;
 
 #[cfg(test)]

@@ -1,0 +1,148 @@
+//! Applies a changed configuration: one at a time, whoever asks for it.
+//!
+//! A watch of the file, SIGHUP and operators all lead here. What is read is checked as a whole
+//! before anything changes; a bad file leaves everything as it runs, and the next good one applies.
+
+use crate::{
+    exit::{Code, Failure},
+    file_watch::FileWatch,
+    fleet::Fleet,
+    settings::Settings,
+};
+use mcplex_config::Difference;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+};
+
+/// Reloads that may wait for their turn; past it nobody would wait for one more.
+const ASKS: usize = 16;
+
+/// What became of a reload: what was applied, or why nothing was.
+pub(crate) type Answer = Result<Difference, Failure>;
+
+/// Asks for reloads; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Reloader(mpsc::Sender<Ask>);
+
+/// A wish for a reload, and who waits for its answer.
+pub(crate) type Ask = Option<oneshot::Sender<Answer>>;
+
+impl Reloader {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Ask>) {
+        let (asks_in, asks) = mpsc::channel(ASKS);
+        (Self(asks_in), asks)
+    }
+
+    /// Has the configuration read again, for nobody who waits.
+    pub(crate) fn poke(&self) {
+        // A full queue has reloads that will read what this one would.
+        let _is_queued: Result<(), _> = self.0.try_send(None);
+    }
+}
+
+/// Owns the fleet, and keeps it as the file says.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    fleet: Fleet,
+    settings: Settings,
+    asks: mpsc::Receiver<Ask>,
+    watch: Option<FileWatch>,
+}
+
+/// Why the configuration is read again.
+enum Why {
+    Asked(Ask),
+    /// The file changed.
+    Changed,
+}
+
+impl Keeper {
+    pub(crate) fn new(fleet: Fleet, settings: Settings, asks: mpsc::Receiver<Ask>) -> Self {
+        let mut keeper = Self { fleet, settings, asks, watch: None };
+        keeper.set_watch();
+        keeper
+    }
+
+    /// Reloads until the end is told, and then ends every upstream.
+    pub(crate) async fn run(mut self, mut end: oneshot::Receiver<()>) {
+        loop {
+            let why = tokio::select! {
+                biased;
+                _ = &mut end => break,
+                Some(ask) = self.asks.recv() => Why::Asked(ask),
+                () = settled(&mut self.watch) => Why::Changed,
+            };
+            let answer = tokio::select! {
+                biased;
+                _ = &mut end => break,
+                answer = self.reload() => answer,
+            };
+            tell(&answer, &why);
+            if let Why::Asked(Some(ask)) = why {
+                // Who asked may be gone.
+                let _is_heard: Result<(), _> = ask.send(answer);
+            }
+        }
+        self.fleet.end_all().await;
+    }
+
+    async fn reload(&mut self) -> Answer {
+        let settings = self.settings.clone();
+        // A file may be on a disk that does not answer; calls go on meanwhile.
+        let read = spawn_blocking(move || settings.read_again()).await;
+        let again = read.map_err(|error| {
+            Failure::from_error(Code::Failed, "the configuration was not read by a bug", &error)
+        })??;
+        let difference = self.fleet.apply(again.loaded.config).await.map_err(|error| {
+            Failure::from_error(Code::Configuration, "a server cannot be started", &error)
+        })?;
+        if !difference.is_empty() {
+            for warning in &again.loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        self.set_watch();
+        Ok(difference)
+    }
+
+    /// Begins or ends the watch as the configuration says.
+    fn set_watch(&mut self) {
+        if !self.fleet.config().gateway.watch {
+            self.watch = None;
+        } else if self.watch.is_none() {
+            self.watch = self.settings.file.clone().map(FileWatch::new);
+        }
+    }
+}
+
+/// Waits for a change of the file; for ever where none is watched.
+async fn settled(watch: &mut Option<FileWatch>) {
+    match watch {
+        Some(watch) => watch.settled().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(answer: &Answer, why: &Why) {
+    match (answer, why) {
+        (Err(failure), _) => tracing::error!(
+            error = failure.sentence(),
+            hint = failure.hint(),
+            "the configuration was not applied; everything runs as before"
+        ),
+        (Ok(difference), Why::Changed) if difference.is_empty() => {
+            tracing::debug!("the configuration is as it was");
+        }
+        (Ok(difference), Why::Asked(_)) if difference.is_empty() => {
+            tracing::info!("the configuration is as it was");
+        }
+        (Ok(difference), _) => {
+            tracing::info!(changes = %difference, "the configuration was applied");
+            if !difference.needs_restart.is_empty() {
+                let settings = difference.needs_restart.join(", ");
+                tracing::warn!(settings, "these settings need a restart of mcplex");
+            }
+        }
+    }
+}
