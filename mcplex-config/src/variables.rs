@@ -8,6 +8,9 @@ pub(crate) const SECTIONS: [&str; 5] = ["gateway", "router", "telemetry", "histo
 
 const PREFIX: &str = "MCPLEX_";
 
+/// The mark on all processes of a server; it is there when mcplex is the server of another mcplex.
+const MARK: &str = "MCPLEX_TREE";
+
 /// The variable that sets `section.key`.
 pub(crate) fn variable(section: &str, key: &str) -> String {
     format!("{PREFIX}{section}__{key}").to_ascii_uppercase()
@@ -34,8 +37,8 @@ pub(crate) fn from_env(
     for (name, text) in env {
         let Some(path) = name.strip_prefix(PREFIX) else { continue };
         let Some((section, key)) = path.split_once("__") else {
-            if let Some(meant) = misspelled(name, defaults) {
-                warnings.push(format!("{name} is not read; the setting is {meant}"));
+            if name != MARK {
+                warnings.push(not_read(name, defaults));
             }
             continue;
         };
@@ -138,6 +141,16 @@ fn variables(defaults: &Dict) -> Vec<String> {
 /// The variable that was meant by one with a single underscore.
 fn misspelled(name: &str, defaults: &Dict) -> Option<String> {
     variables(defaults).into_iter().find(|known| known.replace("__", "_") == *name)
+}
+
+/// What is said of a variable with our prefix that sets nothing.
+fn not_read(name: &str, defaults: &Dict) -> String {
+    let known = variables(defaults);
+    let near = || nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+    match misspelled(name, defaults).or_else(near) {
+        Some(meant) => format!("{name} is not read; the setting is {meant}"),
+        None => format!("{name} is not read; settings are called MCPLEX_SECTION__KEY"),
+    }
 }
 
 fn unknown(name: &str, section: &str, defaults: &Dict) -> Box<ConfigError> {

@@ -58,7 +58,7 @@ fn variables_are_read_as_the_type_of_the_default() {
             ("MCPLEX_SUPERVISE__PROBE", "false"),
             ("MCPLEX_SUPERVISE__COOLDOWN_JITTER", "0"),
             ("MCPLEX_SUPERVISE__WINDOW", "1m 1s"),
-            ("MCPLEX_CONFIG", "not a setting, and not ours to judge"),
+            ("MCPLEX_TREE", "what our own servers are marked with, and mcplex may be one"),
         ],
     ));
     assert_eq!(loaded.config.gateway.allowed_hosts, ["a.example", "b.example"]);
@@ -70,10 +70,16 @@ fn variables_are_read_as_the_type_of_the_default() {
 }
 
 #[test]
-fn a_single_underscore_is_noticed() {
-    let loaded = load(with_env(Sources::default(), [("MCPLEX_GATEWAY_LISTEN", "x")]));
-    let warning = "MCPLEX_GATEWAY_LISTEN is not read; the setting is MCPLEX_GATEWAY__LISTEN";
-    assert_eq!(loaded.warnings, [warning]);
+fn a_variable_that_sets_nothing_is_noticed() {
+    for (name, rest) in [
+        ("MCPLEX_GATEWAY_LISTEN", "the setting is MCPLEX_GATEWAY__LISTEN"),
+        ("MCPLEX_GATEWAYLISTEN", "the setting is MCPLEX_GATEWAY__LISTEN"),
+        ("MCPLEX_CONFIG", "settings are called MCPLEX_SECTION__KEY"),
+        ("MCPLEX_", "settings are called MCPLEX_SECTION__KEY"),
+    ] {
+        let loaded = load(with_env(Sources::default(), [(name, "x")]));
+        assert_eq!(loaded.warnings, [format!("{name} is not read; {rest}")]);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a person writes and what comes of it.
 
+mod difference;
 mod errors;
 mod files;
 mod layers;
