@@ -3,7 +3,7 @@
 //! A SIGHUP is also how a shell says that its terminal closed, and then drains like a SIGTERM.
 
 use crate::exit::{Code, Failure};
-use std::fs::File;
+use std::fs::{self, File};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals mcplex listens to.
@@ -14,8 +14,8 @@ pub(crate) struct Signals {
     // The default would leave the servers alone when a terminal closes.
     hangup: Signal,
     reset: Signal,
-    /// Whether it was started from a terminal.
-    had_terminal: bool,
+    /// Whether it was started from a terminal and is to end with it.
+    ends_with_terminal: bool,
 }
 
 /// What a signal asks for.
@@ -36,12 +36,14 @@ impl Signals {
                 Failure::from_error(Code::Failed, "signals cannot be listened to", &error)
             })
         };
+        // Asked before the signal is listened to, which ends the ignoring.
+        let ends_with_terminal = has_terminal() && !ignores_hangup();
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
             reset: listen(SignalKind::user_defined1())?,
-            had_terminal: has_terminal(),
+            ends_with_terminal,
         })
     }
 
@@ -51,7 +53,7 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Stop("SIGTERM", Code::Terminated),
             _ = self.interrupt.recv() => Asked::Stop("SIGINT", Code::Interrupted),
             _ = self.hangup.recv() => {
-                if self.had_terminal && !has_terminal() {
+                if self.ends_with_terminal && !has_terminal() {
                     Asked::Stop("SIGHUP", Code::Hangup)
                 } else {
                     Asked::Reload
@@ -66,4 +68,13 @@ impl Signals {
 /// SIGHUP of a terminal that closes.
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
+}
+
+/// Whether it was started by `nohup`, to outlive its terminal. Only Linux tells.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // SIGHUP is signal 1, which is bit 0.
+    ignored.is_some_and(|mask| mask & 1 != 0)
 }

@@ -83,7 +83,7 @@ fn terminal() -> (OwnedFd, Stdio) {
 fn a_terminal_that_closes_lets_a_call_in_flight_finish() {
     let setup = with_call_log(&["--grandchild"]);
     let (terminal, inside) = terminal();
-    let mut gateway = setup.serve_at(inside);
+    let mut gateway = setup.serve_at(inside, &[]);
     let pending = call_in_flight(&setup, &gateway, 700);
     let watch = watch(&gateway);
     drop(terminal);
@@ -97,7 +97,7 @@ fn a_terminal_that_closes_lets_a_call_in_flight_finish() {
 fn a_second_sighup_of_a_closed_terminal_kills_at_once() {
     let setup = with_call_log(&["--ignore-sigterm", "--grandchild"]);
     let (terminal, inside) = terminal();
-    let mut gateway = setup.serve_at(inside);
+    let mut gateway = setup.serve_at(inside, &[]);
     let _pending = call_in_flight(&setup, &gateway, 60_000);
     let watch = watch(&gateway);
     drop(terminal);
@@ -112,11 +112,23 @@ fn a_second_sighup_of_a_closed_terminal_kills_at_once() {
 fn sighup_ends_nothing_while_the_terminal_is_there() {
     let setup = with_call_log(&[]);
     let (_terminal, inside) = terminal();
-    let gateway = setup.serve_at(inside);
+    let gateway = setup.serve_at(inside, &[]);
     let pending = call_in_flight(&setup, &gateway, 700);
     gateway.signal(Signal::HUP);
     gateway.wait_own("the configuration is as it was", 1);
     assert_eq!(text(&pending.answer()["result"]), "slept");
+}
+
+#[test]
+fn nohup_outlives_its_terminal() {
+    let setup = with_call_log(&[]);
+    let (terminal, inside) = terminal();
+    let gateway = setup.serve_at(inside, &["nohup"]);
+    let mut client = gateway.client_of(&["add"]);
+    drop(terminal);
+    // The same signal, and no more than that.
+    gateway.wait_own("the configuration is as it was", 1);
+    assert_eq!(text(&client.call("add", &json!({ "a": 1, "b": 2 }))), "3");
 }
 
 #[test]

@@ -138,11 +138,12 @@ impl Setup {
         self.launch(self.command(args), stdin)
     }
 
-    /// Starts `mcplex serve` in a session of its own, at a terminal.
-    pub(crate) fn serve_at(&self, terminal: Stdio) -> Gateway {
+    /// Starts `mcplex serve` in a session of its own, at a terminal, under another command.
+    pub(crate) fn serve_at(&self, terminal: Stdio, under: &[&str]) -> Gateway {
         #[expect(clippy::disallowed_methods, reason = "a shell would start mcplex like this")]
         let mut command = Command::new("setsid");
-        command.args(["--ctty", env!("CARGO_BIN_EXE_mcplex"), "serve", "--listen", "127.0.0.1:0"]);
+        command.arg("--ctty").args(under);
+        command.args([env!("CARGO_BIN_EXE_mcplex"), "serve", "--listen", "127.0.0.1:0"]);
         self.launch(self.dress(command), terminal)
     }
 
