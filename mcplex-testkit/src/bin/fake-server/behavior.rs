@@ -44,10 +44,14 @@ flags! {
     "--exit" exit: Option<u64>;
     /// MS: dies after that time without an answer to `initialize`.
     "--die-before-handshake" die_before_handshake: Option<u64>;
+    /// N: its first N starts, as counted in the spawn log, die at once.
+    "--sick-for" sick_for: Option<u64>;
     /// MS: dies that long after the handshake.
     "--die-after" die_after: Option<u64>;
     /// Dies when a tool is called.
     "--die-on-call" die_on_call: bool;
+    /// TEXT: dies when a tool is called whose arguments hold the text.
+    "--poison" poison: Option<String>;
     /// Reads `initialize` and says nothing.
     "--never-answer-initialize" never_answer_initialize: bool;
     /// Answers `initialize` with an error.
@@ -56,28 +60,74 @@ flags! {
     "--init-delay" init_delay: Option<u64>;
     /// VERSION: what it claims to speak, instead of what it is asked for.
     "--protocol" protocol: Option<String>;
+    /// TEXT: writes it to stdout at the start, as a line.
+    "--banner" banner: Option<String>;
     /// Writes two lines that are no messages, one of them no UTF-8, before each message.
     "--garbage" garbage: bool;
-    /// Ignores SIGTERM and the end of its input.
-    "--ignore-sigterm" ignore_sigterm: bool;
-    /// Ignores the end of its input.
-    "--ignore-eof" ignore_eof: bool;
-    /// Starts a process that holds the same pipes and does nothing.
-    "--grandchild" grandchild: bool;
-    /// Is that process.
-    "--linger" linger: bool;
-    /// TEXT: writes it to stderr at the start.
-    "--stderr" stderr: Option<String>;
-    /// BYTES: writes that much to stderr at the start.
-    "--flood-stderr" flood_stderr: Option<u64>;
-    /// Closes its stdout after the handshake, and lives on.
-    "--close-stdout" close_stdout: bool;
-    /// Reads nothing after the handshake.
-    "--stop-reading" stop_reading: bool;
+    /// Begins with a byte order mark, ends lines with CRLF and writes blank lines between them.
+    "--windows-lines" windows_lines: bool;
+    /// Writes every answer twice, and before each one an answer to nothing.
+    "--answer-twice" answer_twice: bool;
+    /// Writes a message with a byte that is no UTF-8 after the handshake.
+    "--bad-utf8" bad_utf8: bool;
+    /// N: writes an array of N levels after the handshake.
+    "--deep" deep: Option<u64>;
+    /// N: writes N lines that are no JSON after the handshake, as fast as they are read.
+    "--garbage-flood" garbage_flood: Option<u64>;
+    /// N: sends N log messages after the handshake, as fast as they are read.
+    "--notify-flood" notify_flood: Option<u64>;
     /// BYTES: writes a message of that size after the handshake.
     "--long-line" long_line: Option<u64>;
     /// BYTES: writes that much without a line break after the handshake.
     "--no-newline-flood" no_newline_flood: Option<u64>;
+    /// TEXT: writes it to stderr at the start.
+    "--stderr" stderr: Option<String>;
+    /// BYTES: writes that much to stderr at the start.
+    "--flood-stderr" flood_stderr: Option<u64>;
+    /// BYTES: writes that much to stderr every second, for ever.
+    "--stderr-rate" stderr_rate: Option<u64>;
+    /// Ignores SIGTERM and the end of its input.
+    "--ignore-sigterm" ignore_sigterm: bool;
+    /// Ignores the end of its input.
+    "--ignore-eof" ignore_eof: bool;
+    /// BYTES: writes that much to stdout when its input ends, then leaves.
+    "--flush-on-eof" flush_on_eof: Option<u64>;
+    /// Closes its stdout after the handshake, and lives on.
+    "--close-stdout" close_stdout: bool;
+    /// Closes its stdin after the handshake, and lives on.
+    "--close-stdin" close_stdin: bool;
+    /// Reads nothing after the handshake.
+    "--stop-reading" stop_reading: bool;
+    /// MS: after the handshake it waits that long before each 4 KiB it reads.
+    "--read-slowly" read_slowly: Option<u64>;
+    /// Makes its pipes as small as the system allows.
+    "--tiny-pipes" tiny_pipes: bool;
+    /// Stops itself with SIGSTOP after the handshake.
+    "--stop-itself" stop_itself: bool;
+    /// MS: that long after the handshake it goes on reading, but writes nothing any more.
+    "--deadlock-after" deadlock_after: Option<u64>;
+    /// Runs calls on the thread that reads, one at a time.
+    "--single" single: bool;
+    /// MIB: fills that much memory at the start.
+    "--memory" memory: Option<u64>;
+    /// Starts a process that holds the same pipes and does nothing.
+    "--grandchild" grandchild: bool;
+    /// Starts a process in a session of its own, without its pipes.
+    "--setsid-child" setsid_child: bool;
+    /// Starts a process whose parent ends at once, in a session of its own, as a daemon does.
+    "--daemon" daemon: bool;
+    /// N: starts a process that forks and ends N times, each time in a new session.
+    "--runner" runner: Option<u64>;
+    /// FILE: to which the runner adds a line at each of its starts.
+    "--runner-log" runner_log: Option<String>;
+    /// N: starts N processes that do nothing.
+    "--bomb" bomb: Option<u64>;
+    /// Is a process that does nothing.
+    "--linger" linger: bool;
+    /// Is a process in a session of its own; with `--linger`, and the ones above.
+    "--new-session" new_session: bool;
+    /// Starts a process that does nothing, and ends.
+    "--leave-behind" leave_behind: bool;
     /// N: has that many tools more, which all echo.
     "--tools" tools: Option<u64>;
     /// N: lists that many items on a page.

@@ -5,7 +5,10 @@
 //! cannot hide here.
 
 mod behavior;
+mod bytes;
+mod family;
 mod features;
+mod input;
 mod peer;
 mod tools;
 
@@ -13,11 +16,11 @@ use behavior::Behavior;
 use peer::Peer;
 use serde_json::{Value, json};
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufRead as _, Write as _},
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
     os::unix::process::CommandExt as _,
-    process::{Command, Stdio},
-    sync::Arc,
+    process::Command,
+    sync::{Arc, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -38,8 +41,8 @@ fn main() -> io::Result<()> {
         thread::sleep(LONGEST_LIFE);
         die(99)
     });
-    if behavior.linger {
-        linger();
+    if family::is_member(&behavior) {
+        return family::run(&behavior);
     }
     if behavior.ignore_sigterm && std::env::var_os(DEAF).is_none() {
         return Err(become_deaf());
@@ -52,19 +55,32 @@ fn main() -> io::Result<()> {
 fn begin(behavior: &Behavior) -> io::Result<()> {
     if let Some(file) = &behavior.spawn_log {
         append(file, &format!("{}\n", std::process::id()))?;
+        let starts = u64::try_from(fs::read_to_string(file)?.lines().count()).unwrap_or(u64::MAX);
+        if behavior.sick_for.is_some_and(|sick| starts <= sick) {
+            die(behavior.exit_code());
+        }
     }
     if let Some(text) = &behavior.stderr {
         writeln!(io::stderr(), "{text}")?;
     }
     if let Some(bytes) = behavior.flood_stderr {
-        for _ in 0..bytes.div_ceil(80) {
-            writeln!(io::stderr(), "{:79}", "flood")?;
-        }
+        bytes::flood(&mut io::stderr().lock(), bytes)?;
     }
-    if behavior.grandchild {
-        let mut grandchild = itself()?;
-        grandchild.arg("--linger").spawn()?;
+    if let Some(rate) = behavior.stderr_rate {
+        thread::spawn(move || bytes::trickle(rate));
     }
+    if let Some(text) = &behavior.banner {
+        writeln!(io::stdout(), "{text}")?;
+    }
+    if behavior.tiny_pipes {
+        input::shrink_pipes()?;
+    }
+    if let Some(mib) = behavior.memory {
+        let filled = vec![1_u8; usize::try_from(mib << 20).map_err(io::Error::other)?];
+        // Kept to the end, as a leak is.
+        std::mem::forget(filled);
+    }
+    family::begin(behavior)?;
     if let Some(ms) = behavior.die_before_handshake {
         die_in(ms, behavior);
     }
@@ -73,10 +89,11 @@ fn begin(behavior: &Behavior) -> io::Result<()> {
 
 /// Takes messages until the input ends.
 fn serve(peer: &Arc<Peer>) -> io::Result<()> {
-    let mut record = peer.behavior.record.as_ref().map(open).transpose()?;
-    let mut input = io::stdin().lock();
+    let behavior = &peer.behavior;
+    let mut record = behavior.record.as_deref().map(open).transpose()?;
+    let mut input = input::Input::new();
     let mut line = Vec::new();
-    while input.read_until(b'\n', &mut line)? > 0 {
+    while input.line(&mut line, peer)? {
         if let Some(record) = &mut record {
             record.write_all(&line)?;
         }
@@ -85,7 +102,10 @@ fn serve(peer: &Arc<Peer>) -> io::Result<()> {
         }
         line.clear();
     }
-    if peer.behavior.ignore_eof || peer.behavior.ignore_sigterm {
+    if let Some(bytes) = behavior.flush_on_eof {
+        peer.notify("notifications/message", &bytes::long(bytes)?);
+    }
+    if behavior.ignore_eof || behavior.ignore_sigterm {
         linger();
     }
     Ok(())
@@ -99,7 +119,10 @@ fn take(peer: &Arc<Peer>, message: &Value) -> io::Result<()> {
             Ok(result) => peer.result(id, &result),
             Err((code, why)) => peer.error(id, code, &why),
         },
-        (Some("notifications/initialized"), None) => after_handshake(peer)?,
+        (Some("notifications/initialized"), None) => {
+            peer.is_open.store(true, Ordering::Relaxed);
+            after_handshake(peer)?;
+        }
         (Some("notifications/cancelled"), None) => peer.cancel(&message["params"]["requestId"]),
         (Some(_), None) => {}
         (None, Some(id)) => peer.resolve(id, message),
@@ -133,29 +156,20 @@ fn initialize(peer: &Peer, id: &Value, params: &Value) {
 }
 
 /// Does what is to be done once the session is open.
-fn after_handshake(peer: &Peer) -> io::Result<()> {
+fn after_handshake(peer: &Arc<Peer>) -> io::Result<()> {
     let behavior = &peer.behavior;
     if let Some(ms) = behavior.die_after {
         die_in(ms, behavior);
     }
-    if let Some(bytes) = behavior.long_line {
-        let data = "x".repeat(usize::try_from(bytes).map_err(io::Error::other)?);
-        peer.notify("notifications/message", &json!({ "level": "info", "data": data }));
+    if let Some(ms) = behavior.deadlock_after {
+        let peer = Arc::clone(peer);
+        thread::spawn(move || {
+            thread::sleep(Duration::from_millis(ms));
+            peer.deadlock()
+        });
     }
-    if let Some(bytes) = behavior.no_newline_flood {
-        let mut out = io::stdout().lock();
-        for _ in 0..bytes.div_ceil(1024) {
-            out.write_all(&[b'x'; 1024])?;
-        }
-        out.flush()?;
-    }
-    if behavior.close_stdout {
-        rustix::stdio::dup2_stdout(OpenOptions::new().write(true).open("/dev/null")?)?;
-    }
-    if behavior.stop_reading {
-        linger();
-    }
-    Ok(())
+    bytes::after_handshake(peer)?;
+    input::after_handshake(behavior)
 }
 
 /// Starts this program anew, in this process, from a shell that ignores SIGTERM: what is ignored
@@ -169,14 +183,6 @@ fn become_deaf() -> io::Error {
     #[expect(clippy::disallowed_methods, reason = "mcplex is not what starts it")]
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).arg(exe).args(std::env::args_os().skip(1)).env(DEAF, "1").exec()
-}
-
-/// This program again, holding the same pipes.
-fn itself() -> io::Result<Command> {
-    #[expect(clippy::disallowed_methods, reason = "mcplex is not what starts it")]
-    let mut command = Command::new(std::env::current_exe()?);
-    command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
-    Ok(command)
 }
 
 fn die_in(ms: u64, behavior: &Behavior) {
@@ -199,11 +205,11 @@ fn die(code: i32) -> ! {
     std::process::exit(code)
 }
 
-fn open(file: &String) -> io::Result<File> {
+fn open(file: &str) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(file)
 }
 
 /// Adds to a file in one write, so that several processes can share it.
-fn append(file: &String, text: &str) -> io::Result<()> {
+fn append(file: &str, text: &str) -> io::Result<()> {
     open(file)?.write_all(text.as_bytes())
 }

@@ -7,7 +7,7 @@ use std::{
     io::{self, Write as _},
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     time::Duration,
@@ -28,6 +28,10 @@ pub(crate) struct Peer {
     /// Requests of its own that wait for an answer.
     asked: Mutex<BTreeMap<u64, mpsc::Sender<Value>>>,
     next_id: AtomicU64,
+    /// Whether anything was written.
+    has_begun: AtomicBool,
+    /// Whether `initialize` was answered and taken.
+    pub(crate) is_open: AtomicBool,
 }
 
 impl Peer {
@@ -39,6 +43,8 @@ impl Peer {
             cancelled: Mutex::default(),
             asked: Mutex::default(),
             next_id: AtomicU64::new(1),
+            has_begun: AtomicBool::new(false),
+            is_open: AtomicBool::new(false),
         }
     }
 
@@ -77,11 +83,22 @@ impl Peer {
         self.cancelled.lock().expect("no panic").insert(id.to_string());
     }
 
+    /// Writes nothing from now on, and lets nobody else write.
+    pub(crate) fn deadlock(&self) -> ! {
+        let _held = io::stdout().lock();
+        crate::linger()
+    }
+
     fn answer(&self, id: &Value, message: &Value) {
         let is_cancelled = self.cancelled.lock().expect("no panic").remove(&id.to_string());
-        if !(is_cancelled && self.behavior.mute_after_cancel) {
+        if is_cancelled && self.behavior.mute_after_cancel {
+            return;
+        }
+        if self.behavior.answer_twice {
+            self.write(&json!({ "jsonrpc": "2.0", "id": 4_000_000_000_u64, "result": {} }));
             self.write(message);
         }
+        self.write(message);
     }
 
     fn write(&self, message: &Value) {
@@ -89,10 +106,23 @@ impl Peer {
         if self.behavior.garbage {
             line.extend_from_slice(b"starting up, please wait ...\n\xff\xfe{\"\n");
         }
-        line.extend_from_slice(message.to_string().as_bytes());
-        line.push(b'\n');
+        if self.behavior.windows_lines {
+            if !self.has_begun.swap(true, Ordering::Relaxed) {
+                line.extend_from_slice(b"\xef\xbb\xbf");
+            }
+            line.extend_from_slice(message.to_string().as_bytes());
+            line.extend_from_slice(b"\r\n\r\n  \t\r\n");
+        } else {
+            line.extend_from_slice(message.to_string().as_bytes());
+            line.push(b'\n');
+        }
+        Self::write_bytes(&line);
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) fn write_bytes(bytes: &[u8]) {
         let mut out = io::stdout().lock();
-        if out.write_all(&line).and_then(|()| out.flush()).is_err() {
+        if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
             // Nobody listens any more.
             crate::die(0);
         }

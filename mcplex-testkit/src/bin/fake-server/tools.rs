@@ -60,14 +60,23 @@ pub(crate) fn call(peer: &Arc<Peer>, id: Value, params: &Value) -> io::Result<()
     if let Some(file) = &peer.behavior.call_log {
         append(file, &format!("{name} {}\n", params["arguments"]))?;
     }
-    if peer.behavior.die_on_call || name == "crash" {
+    let is_poisoned = |text: &String| params["arguments"].to_string().contains(text);
+    if peer.behavior.die_on_call
+        || name == "crash"
+        || peer.behavior.poison.as_ref().is_some_and(is_poisoned)
+    {
         die(peer.behavior.exit_code());
     }
-    let (peer, params) = (Arc::clone(peer), params.clone());
-    thread::spawn(move || match run(&peer, &name, &params) {
-        Some(result) => peer.result(&id, &result),
-        None => peer.error(&id, -32602, &format!("Invalid params: unknown tool {name}")),
-    });
+    let (own, params) = (Arc::clone(peer), params.clone());
+    let work = move || match run(&own, &name, &params) {
+        Some(result) => own.result(&id, &result),
+        None => own.error(&id, -32602, &format!("Invalid params: unknown tool {name}")),
+    };
+    if peer.behavior.single {
+        work();
+    } else {
+        thread::spawn(work);
+    }
     Ok(())
 }
 
