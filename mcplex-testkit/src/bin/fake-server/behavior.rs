@@ -60,6 +60,8 @@ flags! {
     "--init-delay" init_delay: Option<u64>;
     /// VERSION: what it claims to speak, instead of what it is asked for.
     "--protocol" protocol: Option<String>;
+    /// Does what is to be done after the handshake only when a tool is called, before its answer.
+    "--on-call" on_call: bool;
     /// TEXT: writes it to stdout at the start, as a line.
     "--banner" banner: Option<String>;
     /// Writes two lines that are no messages, one of them no UTF-8, before each message.

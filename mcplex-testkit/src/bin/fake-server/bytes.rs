@@ -52,7 +52,8 @@ pub(crate) fn after_handshake(peer: &Peer) -> io::Result<()> {
     if let Some(levels) = behavior.deep {
         let levels = usize::try_from(levels).map_err(io::Error::other)?;
         let (open, close) = ("[".repeat(levels), "]".repeat(levels));
-        let line = format!("{{\"jsonrpc\":\"2.0\",\"method\":\"deep\",\"params\":{open}{close}}}\n");
+        let line =
+            format!("{{\"jsonrpc\":\"2.0\",\"method\":\"deep\",\"params\":{open}{close}}}\n");
         Peer::write_bytes(line.as_bytes());
     }
     if let Some(lines) = behavior.garbage_flood {
@@ -60,7 +61,8 @@ pub(crate) fn after_handshake(peer: &Peer) -> io::Result<()> {
     }
     if let Some(count) = behavior.notify_flood {
         let params = json!({ "level": "info", "data": "flood" });
-        let message = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params });
+        let message =
+            json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params });
         let line = format!("{message}\n");
         let bytes = u64::try_from(line.len()).map_err(io::Error::other)? * count;
         blocks(&mut io::stdout().lock(), line.as_bytes(), bytes)?;

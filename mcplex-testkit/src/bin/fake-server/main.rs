@@ -121,7 +121,9 @@ fn take(peer: &Arc<Peer>, message: &Value) -> io::Result<()> {
         },
         (Some("notifications/initialized"), None) => {
             peer.is_open.store(true, Ordering::Relaxed);
-            after_handshake(peer)?;
+            if !peer.behavior.on_call {
+                after_handshake(peer)?;
+            }
         }
         (Some("notifications/cancelled"), None) => peer.cancel(&message["params"]["requestId"]),
         (Some(_), None) => {}
@@ -156,7 +158,7 @@ fn initialize(peer: &Peer, id: &Value, params: &Value) {
 }
 
 /// Does what is to be done once the session is open.
-fn after_handshake(peer: &Arc<Peer>) -> io::Result<()> {
+pub(crate) fn after_handshake(peer: &Arc<Peer>) -> io::Result<()> {
     let behavior = &peer.behavior;
     if let Some(ms) = behavior.die_after {
         die_in(ms, behavior);

@@ -30,6 +30,8 @@ pub(crate) struct Peer {
     next_id: AtomicU64,
     /// Whether anything was written.
     has_begun: AtomicBool,
+    /// Whether what waits for the first call was done.
+    pub(crate) has_begun_ill: AtomicBool,
     /// Whether `initialize` was answered and taken.
     pub(crate) is_open: AtomicBool,
 }
@@ -44,6 +46,7 @@ impl Peer {
             asked: Mutex::default(),
             next_id: AtomicU64::new(1),
             has_begun: AtomicBool::new(false),
+            has_begun_ill: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
         }
     }

@@ -60,6 +60,9 @@ pub(crate) fn call(peer: &Arc<Peer>, id: Value, params: &Value) -> io::Result<()
     if let Some(file) = &peer.behavior.call_log {
         append(file, &format!("{name} {}\n", params["arguments"]))?;
     }
+    if peer.behavior.on_call && !peer.has_begun_ill.swap(true, Ordering::Relaxed) {
+        crate::after_handshake(peer)?;
+    }
     let is_poisoned = |text: &String| params["arguments"].to_string().contains(text);
     if peer.behavior.die_on_call
         || name == "crash"
