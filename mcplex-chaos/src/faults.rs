@@ -14,6 +14,12 @@ mod bytes;
 
 mod pipes;
 
+mod time;
+
+mod host;
+
+mod sim;
+
 /// All faults, in order.
 pub(crate) fn all() -> Vec<Fault> {
     let lists = [
@@ -23,6 +29,12 @@ pub(crate) fn all() -> Vec<Fault> {
         ("stop", stop::FAULTS),
         ("bytes", bytes::FAULTS),
         ("pipes", pipes::FAULTS),
+        ("time", time::FAULTS),
+        ("host", host::FAULTS),
+        ("start", host::START),
+        ("death", sim::DEATH),
+        ("tree", sim::TREE),
+        ("time", sim::TIME),
     ];
     let mut all = Vec::new();
     for (group, list) in lists {

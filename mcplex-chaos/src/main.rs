@@ -42,6 +42,9 @@ mod outcome;
 
 mod patience;
 
+// Where the rules alone are played.
+mod sim;
+
 // All of them.
 mod faults;
 

@@ -15,6 +15,7 @@
 mod archive;
 mod arrows;
 mod bench;
+mod chaos;
 mod deny;
 mod dist;
 mod gate;
@@ -44,6 +45,8 @@ Examples:
   cargo xtask ci --only fmt,clippy      two steps of it, before a commit
   cargo xtask ci --skip interop,deny    all that works without Node, Python and cargo-deny
   cargo xtask ci --keep-going           do not stop at the first step that fails
+  cargo xtask chaos                     every known fault, one table, in some minutes
+  cargo xtask chaos F36 --json          one of them, for a program to read
   cargo xtask arrows                    may this crate depend on that one?
   cargo xtask bench --quick             how fast is it, roughly?
   cargo xtask bench --write             the figures of docs/benchmarks.md, in some minutes
@@ -61,6 +64,8 @@ enum Chore {
     Deny,
     /// Runs mcplex between real servers and real clients (Node and Python).
     Interop,
+    /// Shows what comes of every way a server is known to fail.
+    Chaos(chaos::Options),
     /// Measures mcplex against its targets, with release builds.
     Bench(bench::Options),
     /// Writes a release archive for this machine.
@@ -88,6 +93,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Arrows => arrows::run(&workspace),
         Chore::Deny => deny::run(&workspace),
         Chore::Interop => interop::run(&workspace),
+        Chore::Chaos(options) => chaos::run(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
         Chore::Dist(options) => dist::run(&workspace, &options),
     }

@@ -10,7 +10,7 @@ use crate::{
     setup::Setup,
 };
 use anyhow::ensure;
-use mcplex_proto::error;
+use mcplex_proto::{attr, error};
 use mcplex_testkit::{census, otlp};
 use rustix::process::Signal;
 use serde_json::json;
@@ -98,7 +98,7 @@ fn killed(case: &Case) -> anyhow::Result<String> {
         let told = patience::until(LONG, || {
             let signals = collector.spans().into_iter();
             Ok(signals
-                .filter_map(|span| Some(span.attribute("process.exit.signal")?.to_owned()))
+                .filter_map(|span| Some(span.attribute(attr::PROCESS_EXIT_SIGNAL)?.to_owned()))
                 .find(|told| told == name))
         })?;
         ensure!(told.is_some(), "no span names {name}");

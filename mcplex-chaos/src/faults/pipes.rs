@@ -34,11 +34,15 @@ pub(super) const FAULTS: &[Fault] = &[
 fn never_reads(case: &Case) -> anyhow::Result<String> {
     let (gateway, mut client) = victim(case, &["--stop-reading", "--on-call"], FAST)?;
     let before = Before::of(&gateway, &mut client, "bad")?;
+    // The first makes it ill, the second fills the pipe.
+    let first = client.begin("bad__echo", &json!({}))?;
     let call = client.begin("bad__echo", &json!({ "long": "x".repeat(300_000) }))?;
     let (death, outcome) = before.ends_within(&gateway, &mut client, 2, Duration::from_secs(60))?;
     says(&death, &["read none of its input for 30 s"])?;
-    let code = call.answer()?.code();
-    ensure!(code == mcplex_proto::error::UPSTREAM_DIED, "the call got {code}");
+    for call in [first, call] {
+        let code = call.answer()?.code();
+        ensure!(code == mcplex_proto::error::UPSTREAM_DIED, "a call got {code}");
+    }
     drop(client);
     Ok(format!("{outcome}; {}", gateway.end()?))
 }
@@ -57,11 +61,15 @@ fn slow_reader(case: &Case) -> anyhow::Result<String> {
         let text = client.call("bad__echo", &json!({ "next": part }))?;
         ensure!(text.good()?.contains("next"), "{text:?}");
     }
+    let gone = client.begin("bad__echo", &json!({ "long": long }))?;
+    patience::nothing_happens_for(Duration::from_millis(50));
+    gone.vanish();
+    client.call("bad__echo", &json!({}))?.good()?;
     let deaths = gateway.count("bad", "upstream died");
     ensure!(deaths == 0, "{deaths} deaths");
     let settled = gateway.settles(2)?;
     drop(client);
-    Ok(format!("3 clients left, 3 next calls answered; {settled}; {}", gateway.end()?))
+    Ok(format!("4 clients left, 4 next calls answered; {settled}; {}", gateway.end()?))
 }
 
 /// It is killed once, and the next life is as bad, until the breaker is told to bear no more.

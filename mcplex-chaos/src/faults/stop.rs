@@ -90,7 +90,8 @@ fn blocked(case: &Case) -> anyhow::Result<String> {
     let gateway =
         setup.server("bad", &["--stop-reading", "--on-call", "--ignore-eof"], "").start()?;
     let mut client = gateway.client_of(&["bad__echo"])?;
-    let _call = client.begin("bad__echo", &json!({ "long": "x".repeat(300_000) }))?;
+    let _first = client.begin("bad__echo", &json!({}))?;
+    let _stuck = client.begin("bad__echo", &json!({ "long": "x".repeat(300_000) }))?;
     patience::nothing_happens_for(Duration::from_millis(300));
     end(gateway, 1_900, 6_000)
 }

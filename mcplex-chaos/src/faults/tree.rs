@@ -154,7 +154,9 @@ fn has_program(name: &str) -> bool {
 fn uvx(case: &Case) -> anyhow::Result<String> {
     // What uv does, whose packages are not to be had everywhere: it waits for the server, passes
     // SIGTERM on and turns it into an exit code.
-    let script = "{server} <&0 & server=$!; trap 'kill $server; exit 143' TERM; wait $server";
+    // In the background a shell would give it /dev/null for its input.
+    let script = "exec 3<&0; {server} <&3 3<&- & server=$!; exec 3<&-; \
+                  trap 'kill $server; exit 143' TERM; wait $server";
     let gateway = Setup::new(case)?.script("bad", script, &[], FAST).start()?;
     gateway.wait_event("bad", "upstream connected")?;
     let client = gateway.client_of(&["bad__echo"])?;

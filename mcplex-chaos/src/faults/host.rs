@@ -1,0 +1,266 @@
+//! A host that lacks something.
+
+use super::{FAST, death::victim};
+use crate::{
+    client::Client,
+    fault::{Case, Fault},
+    gateway::Gateway,
+    outcome::{Before, says},
+    patience::{self, LONG},
+    setup::Setup,
+    sim::{Course, World},
+};
+use anyhow::{Context as _, ensure};
+use mcplex_supervisor::{Failure, Options};
+use mcplex_testkit::census;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use serde_json::json;
+use std::{
+    fs,
+    net::TcpListener,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+pub(super) const START: &[Fault] = &[
+    Fault::new(
+        "F07",
+        "emfile-spawn",
+        "no death: it waits, nothing leaks, the twin answers; then it starts",
+        no_descriptors,
+    )
+    .quick(),
+    Fault::new("F08", "eagain-fork", "as F07, when no more processes are allowed", no_processes),
+];
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "F72",
+        "env-minimal",
+        "the reason lists the PATH that was looked through",
+        minimal_path,
+    )
+    .quick(),
+    Fault::new(
+        "F73",
+        "fd-limit-256",
+        "its own soft limit is raised to the hard one, a child has the old one",
+        descriptor_limit,
+    )
+    .quick(),
+    Fault::new("F74", "config-reload-x100", "one start per settled change", reload).within(90),
+    Fault::new("F75", "disk-full-log", "a full disk delays no supervision", full_disk).quick(),
+    Fault::new(
+        "F76",
+        "otel-collector-down",
+        "one that is not there, or never answers, delays nothing",
+        no_collector,
+    )
+    .quick(),
+];
+
+/// Its server is killed while the host lacks something; it comes back once that is there again.
+fn waits(
+    gateway: &Gateway,
+    client: &mut Client,
+    restore: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<String> {
+    let spawns = gateway.spawns("bad").len();
+    census::signal(gateway.newest("bad")?, Signal::KILL)?;
+    gateway.wait_event("bad", "upstream died")?;
+    for n in 0..40 {
+        client.call("twin__echo", &json!({ "n": n }))?.good()?;
+        patience::nothing_happens_for(Duration::from_millis(50));
+    }
+    let lacking = gateway.spawns("bad").len() - spawns;
+    ensure!(lacking == 0, "it was started {lacking} times although nothing could be");
+    let trips = gateway.count("bad", "upstream tripped");
+    ensure!(trips == 0, "the host's fault tripped it");
+    restore()?;
+    gateway.wait_nth("bad", "upstream connected", 2)?;
+    client.call("bad__echo", &json!({}))?.good()?;
+    let counted = gateway.events("bad", "upstream died");
+    let deaths = counted.iter().filter_map(|one| one.value["deaths_in_window"].as_u64()).max();
+    ensure!(deaths == Some(1), "{deaths:?} deaths were counted; one was real");
+    gateway.settles(2)
+}
+
+fn no_descriptors(case: &Case) -> anyhow::Result<String> {
+    let (gateway, mut client) = victim(case, &[], FAST)?;
+    let raw = i32::try_from(gateway.pid()?)?;
+    let pid = Pid::from_raw(raw).context("no pid")?;
+    let held: usize = census::descriptors(gateway.pid()?)?.values().sum();
+    // Fewer than a start needs; what it holds already it keeps.
+    let few = u64::try_from(held)? + 2;
+    let old =
+        prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(few), maximum: Some(few) });
+    let old = old.context("its limit cannot be changed")?;
+    let restore = || prlimit(Some(pid), Resource::Nofile, old).map(drop).context("not restored");
+    let seen = waits(&gateway, &mut client, restore)?;
+    drop(client);
+    Ok(format!("{held} of {few} descriptors in use: waited, came back; {seen}; {}", gateway.end()?))
+}
+
+fn no_processes(case: &Case) -> anyhow::Result<String> {
+    let Some(group) = Cgroup::make(&case.cookie) else { return no_processes_simulated() };
+    let (gateway, mut client) = victim(case, &[], FAST)?;
+    group.take(gateway.pid()?)?;
+    let others = gateway.processes()?;
+    for one in &others {
+        group.take(one.pid)?;
+    }
+    // What the bad one frees at its death must not be enough for the next.
+    let bad = gateway.processes_of("bad")?;
+    let tasks: usize = bad.iter().map(|one| tasks(one.pid)).sum();
+    let now: usize = fs::read_to_string(group.0.join("pids.current"))?.trim().parse()?;
+    let bound = now.saturating_sub(tasks);
+    group.bound(&bound.to_string())?;
+    let seen = waits(&gateway, &mut client, || group.bound("max"))?;
+    drop(client);
+    Ok(format!("pids.max = {bound}: waited, came back; {seen}; {}", gateway.end()?))
+}
+
+fn tasks(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+fn no_processes_simulated() -> anyhow::Result<String> {
+    let lacking = Course {
+        handshake: Some(Duration::ZERO),
+        end: Some((Duration::ZERO, Failure::Resource)),
+        ..Course::GOOD
+    };
+    let mut world = World::new(Options::default(), lacking)?;
+    world.pass(Duration::from_secs(600))?;
+    let (starts, deaths, trips) = (world.starts.len(), world.deaths(), world.trips().len());
+    ensure!(deaths == 0 && trips == 0, "{deaths} deaths, {trips} trips");
+    ensure!((10..60).contains(&starts), "{starts} tries in 10 min");
+    Ok(format!("simulated, for no cgroup can be made here: {starts} tries in 10 min, 0 deaths"))
+}
+
+/// A cgroup of our own that bounds the number of processes.
+#[derive(Debug)]
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn make(name: &str) -> Option<Self> {
+        ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].iter().find_map(|root| {
+            let dir = PathBuf::from(root).join(format!("mcplex-chaos-{name}"));
+            fs::create_dir(&dir).ok()?;
+            let group = Self(dir);
+            // A folder without this file bounds nothing.
+            group.0.join("pids.max").is_file().then_some(group)
+        })
+    }
+
+    fn take(&self, pid: u32) -> anyhow::Result<()> {
+        Ok(fs::write(self.0.join("cgroup.procs"), pid.to_string())?)
+    }
+
+    fn bound(&self, most: &str) -> anyhow::Result<()> {
+        Ok(fs::write(self.0.join("pids.max"), most)?)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Its processes take a moment to be gone; an empty folder that is left harms nobody.
+        let _gone: anyhow::Result<Option<()>> =
+            patience::until(Duration::from_secs(5), || Ok(fs::remove_dir(&self.0).ok()));
+    }
+}
+
+fn minimal_path(case: &Case) -> anyhow::Result<String> {
+    let path = "/usr/local/bin:/usr/bin:/bin";
+    let gateway =
+        Setup::new(case)?.env("PATH", path).command("bad", "npx-of-nvm", &[], "", "").start()?;
+    let trip = gateway.wait_event("bad", "upstream tripped")?;
+    says(&trip, &["npx-of-nvm", path])?;
+    let settled = gateway.settles(1)?;
+    Ok(format!("«{}»; {settled}; {}", trip.reason(), gateway.end()?))
+}
+
+fn descriptor_limit(case: &Case) -> anyhow::Result<String> {
+    let setup = Setup::new(case)?.through(&["prlimit", "--nofile=256:4096", "--"]);
+    let gateway = setup.start()?;
+    let (own, child) = (limits(gateway.pid()?)?, limits(gateway.newest("twin")?)?);
+    ensure!(own[0] == own[1], "its own limits are {own:?}");
+    ensure!(child[0] == "256", "the limits of its child are {child:?}");
+    Ok(format!("256 became {}, a child has {}; {}", own[0], child[0], gateway.end()?))
+}
+
+/// The soft and the hard limit of open files.
+fn limits(pid: u32) -> anyhow::Result<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits"))?;
+    let line = text.lines().find(|line| line.starts_with("Max open files"));
+    let words = line.context("no limit")?.split_whitespace().skip(3);
+    let both: Vec<_> = words.take(2).map(str::to_owned).collect();
+    ensure!(both.len() == 2, "no limit in {both:?}");
+    Ok(both)
+}
+
+fn reload(case: &Case) -> anyhow::Result<String> {
+    let (mut gateway, mut client) = victim(case, &[], FAST)?;
+    let file = gateway.setup.file("mcplex.toml");
+    let original = fs::read_to_string(&file)?;
+    // Everything but the bad one stays as it was.
+    let changed = original.replace("in.bad\"", "in.bad\",\"--tools\",\"1\"");
+    ensure!(changed != original, "the configuration holds no flag to change");
+    for n in 1..=100 {
+        fs::write(&file, if n % 2 == 0 { &changed } else { &original })?;
+        gateway.signal(Signal::HUP)?;
+    }
+    client.wait_for_tools(&["bad__extra_1"])?;
+    client.call("bad__extra_1", &json!({}))?.good()?;
+    let spawns = gateway.spawns("bad").len();
+    ensure!(spawns <= 4, "100 changes were {spawns} starts");
+    let deaths = gateway.count("bad", "upstream died");
+    ensure!(deaths == 0, "{deaths} deaths");
+    let settled = gateway.settles(2)?;
+    let twin = gateway.twin_was_fine()?;
+    drop(client);
+    Ok(format!("100 changes: {spawns} starts; {settled}; {twin}; {}", gateway.end()?))
+}
+
+fn full_disk(case: &Case) -> anyhow::Result<String> {
+    let setup = Setup::new(case)?;
+    // The folder of what it writes would lie in a file, so nothing can be written there.
+    let file = setup.file("no-folder");
+    fs::write(&file, "")?;
+    let gateway = setup
+        .env("XDG_STATE_HOME", &file.join("state").display().to_string())
+        .server("bad", &["--die-after", "200", "--stderr", "last words"], FAST)
+        .start()?;
+    let began = Instant::now();
+    gateway.wait_event("bad", "upstream tripped")?;
+    let took = began.elapsed();
+    ensure!(took < LONG / 2, "it took {took:?}");
+    let deaths = gateway.count("bad", "upstream died");
+    ensure!(deaths == 6, "{deaths} deaths");
+    let settled = gateway.settles(1)?;
+    Ok(format!("nothing can be written: 6 deaths, 1 trip; {settled}; {}", gateway.end()?))
+}
+
+fn no_collector(case: &Case) -> anyhow::Result<String> {
+    let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let mute = TcpListener::bind("127.0.0.1:0")?;
+    let mut told = Vec::new();
+    for address in [closed, mute.local_addr()?] {
+        let mut gateway = Setup::new(case)?
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{address}"))
+            .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+            .server("bad", &[], FAST)
+            .start()?;
+        gateway.wait_event("bad", "upstream connected")?;
+        let mut client = gateway.client_of(&["bad__echo"])?;
+        // The exporter opens what it needs with its first batch.
+        patience::nothing_happens_for(Duration::from_millis(1_000));
+        gateway.rebase(2)?;
+        let before = Before::of(&gateway, &mut client, "bad")?;
+        census::signal(gateway.newest("bad")?, Signal::KILL)?;
+        let (_, outcome) = before.ends(&gateway, &mut client, 2)?;
+        drop(client);
+        told.push(format!("{outcome}; {}", gateway.end()?));
+    }
+    Ok(told.join("; "))
+}
