@@ -35,6 +35,8 @@ mod command;
 
 mod resolve;
 
+mod script;
+
 mod spawn;
 
 mod transport;
@@ -62,6 +64,7 @@ mod process;
 pub use command::Command;
 pub use process::{Input, Output, process_input, process_output};
 pub use resolve::resolve;
+pub use script::check_interpreter;
 pub use serve::{Left, Options, serve_stdio};
 pub use transport::StdioTransport;
 pub use words::TARGET_STDERR;

@@ -3,6 +3,7 @@
 use crate::{
     command::Command,
     resolve::{not_executable, nul, permanent, resolve},
+    script::no_shebang,
 };
 use mcplex_proto::transport::ConnectError;
 use rustix::io::Errno;
@@ -64,11 +65,7 @@ fn classify(error: io::Error, program: &Path) -> ConnectError {
                         CRLF), or install what it names";
             permanent("bad_interpreter", what, hint, Some(error))
         }
-        Some(Errno::NOEXEC) => {
-            let what = format!("{shown} is neither a program for this machine nor begins with #!");
-            let hint = "add a first line such as #!/bin/sh, or name its interpreter as `command`";
-            permanent("no_shebang", what, hint, Some(error))
-        }
+        Some(Errno::NOEXEC) => no_shebang(program, Some(error)),
         Some(Errno::TOOBIG) => {
             let what = "the arguments and the environment are too big for the system".to_owned();
             permanent("too_big", what, "make `args` or `env` smaller", Some(error))
@@ -78,7 +75,7 @@ fn classify(error: io::Error, program: &Path) -> ConnectError {
 }
 
 /// What stands behind `#!`, with a carriage return if there is one.
-fn interpreter(program: &Path) -> Option<String> {
+pub(crate) fn interpreter(program: &Path) -> Option<String> {
     /// As much as the kernel reads of it.
     const FIRST_LINE: u64 = 256;
     let mut head = Vec::new();

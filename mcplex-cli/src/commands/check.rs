@@ -8,7 +8,7 @@ use crate::{
 };
 use mcplex_config::Server;
 use mcplex_proto::transport::ConnectError;
-use mcplex_transport_stdio::resolve;
+use mcplex_transport_stdio::{check_interpreter, resolve};
 use serde_json::{Value, json};
 use std::{ffi::OsStr, path::PathBuf};
 
@@ -35,7 +35,10 @@ type Found = Result<PathBuf, ConnectError>;
 fn find(server: &Server) -> Found {
     let own = server.env.get("PATH").map(|path| OsStr::new(path).to_owned());
     let path = own.or_else(|| std::env::var_os("PATH"));
-    resolve(&server.command, path.as_deref(), server.cwd.as_deref())
+    let (path, cwd) = (path.as_deref(), server.cwd.as_deref());
+    let program = resolve(&server.command, path, cwd)?;
+    check_interpreter(&program, path, cwd)?;
+    Ok(program)
 }
 
 fn report(settings: &Settings, found: &[(&Server, Found)]) -> String {

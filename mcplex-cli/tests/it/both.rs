@@ -4,7 +4,7 @@ use crate::{client::text, gateway::Setup, stdio::StdioClient};
 use mcplex_proto::{error, upstream::UNAVAILABLE_META};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::{fs, process::Stdio};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};
 
 #[test]
 fn stdio_and_http_are_served_at_once() {
@@ -88,6 +88,13 @@ fn check_finds_what_is_missing() {
     assert_eq!(ran.code, 3);
     assert!(ran.stdout.contains("no-such-program-here"), "{ran:?}");
     assert!(ran.stderr.contains("hint: "), "{ran:?}");
+    // A script that is there, for an interpreter that is not.
+    let setup = Setup::new("[[servers]]\nname = \"script\"\ncommand = \"./script\"");
+    fs::write(setup.file("script"), "#!/usr/bin/env no-such-interpreter\n").unwrap();
+    fs::set_permissions(setup.file("script"), fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = setup.run(&["check"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.stdout.contains("no-such-interpreter"), "{ran:?}");
 }
 
 #[test]
