@@ -1,5 +1,6 @@
 //! What is started.
 
+use crate::guard::Guard;
 use mcplex_proto::{frame, upstream::UpstreamName};
 use std::path::PathBuf;
 
@@ -20,6 +21,8 @@ pub struct Command {
     pub max_line: usize,
     /// How many of the last lines of its stderr are kept.
     pub stderr_lines: usize,
+    /// What holds its processes together; without one they are a process group and no more.
+    pub guard: Option<Guard>,
 }
 
 impl Command {
@@ -37,7 +40,14 @@ impl Command {
             cwd: None,
             max_line: frame::MAX_LINE,
             stderr_lines: Self::STDERR_LINES,
+            guard: None,
         }
+    }
+
+    /// The same under a guard, if there is one.
+    #[must_use]
+    pub fn with_guard(self, guard: Option<Guard>) -> Self {
+        Self { guard, ..self }
     }
 
     /// The same with these arguments.

@@ -33,11 +33,15 @@
 
 mod command;
 
+pub mod guard;
+
 mod resolve;
 
 mod script;
 
 mod spawn;
+
+mod child;
 
 mod transport;
 
@@ -53,6 +57,30 @@ mod lifeline;
 
 mod group;
 
+#[cfg(target_os = "linux")]
+mod guarded;
+
+#[cfg(target_os = "linux")]
+mod orphans;
+
+#[cfg(target_os = "linux")]
+mod leftovers;
+
+#[cfg(target_os = "linux")]
+mod cookie;
+
+#[cfg(target_os = "linux")]
+mod trees;
+
+#[cfg(target_os = "linux")]
+mod usage;
+
+#[cfg(target_os = "linux")]
+mod limit;
+
+#[cfg(target_os = "linux")]
+mod sys;
+
 mod words;
 
 mod serve;
@@ -62,6 +90,12 @@ mod batch;
 mod process;
 
 pub use command::Command;
+#[cfg(target_os = "linux")]
+pub use leftovers::{LeftBehind, sweep_leftovers};
+#[cfg(target_os = "linux")]
+pub use limit::raise_descriptor_limit;
+#[cfg(target_os = "linux")]
+pub use orphans::Orphans;
 pub use process::{Input, Output, process_input, process_output};
 pub use resolve::resolve;
 pub use script::check_interpreter;

@@ -1,15 +1,15 @@
 //! The end of a child: seen, or brought about.
 
-use crate::{group::Group, words::Words};
+use crate::{child::Child, group::Group, words::Words};
 use async_trait::async_trait;
-use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, Lifeline, Word};
+use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, Lifeline, Usage, Word};
 use rustix::process::Signal;
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, time::Duration};
-use tokio::{process::Child, time};
+use tokio::time;
 
 /// How long the last words may take after the death: a process that outlives the child may hold
 /// the pipe open, and nobody should wait for it.
-const LAST_WORDS: Duration = Duration::from_millis(250);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// How often an empty group is looked for, first and at last; no system tells when it is.
 const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
@@ -18,14 +18,13 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mil
 /// left.
 const FIRST_COSTLY_LOOK: u32 = 4;
 
-/// A child and all that it started.
+/// A child without a guard, and all that it started and that stayed in its group.
 ///
 /// Dropping it without [`Lifeline::close`] kills the group at once.
 #[derive(Debug)]
 pub(crate) struct Life {
     child: Child,
     group: Group,
-    pid: Option<u32>,
     ending: Option<Ending>,
     words: Words,
     heard_all: bool,
@@ -33,9 +32,8 @@ pub(crate) struct Life {
 
 impl Life {
     pub(crate) fn new(child: Child, words: Words) -> Self {
-        let pid = child.id();
-        let group = Group::led_by(pid.unwrap_or_default());
-        Self { child, group, pid, ending: None, words, heard_all: false }
+        let group = Group::led_by(child.pid());
+        Self { child, group, ending: None, words, heard_all: false }
     }
 
     /// Waits for the end of the leader; cancel safe.
@@ -43,8 +41,7 @@ impl Life {
         if let Some(ending) = &self.ending {
             return ending.clone();
         }
-        let status = self.child.wait().await;
-        let ending = status.map_or(Ending::Unknown, ending_of);
+        let ending = ending_of(self.child.wait().await);
         self.ending = Some(ending.clone());
         // Looked at right now: an empty group must never be signaled again.
         let _is_gone = self.group.is_gone();
@@ -76,14 +73,10 @@ impl Life {
     }
 
     async fn descend(&mut self, grace: Grace) -> (CloseStep, bool) {
-        let has_ended = match self.child.try_wait() {
-            Ok(Some(status)) => {
-                self.ending.get_or_insert_with(|| ending_of(status));
-                true
-            }
-            Ok(None) | Err(_) => self.ending.is_some(),
-        };
-        if has_ended {
+        if self.ending.is_none() {
+            self.ending = self.child.try_wait().map(ending_of);
+        }
+        if self.ending.is_some() {
             self.group.reap_adopted();
             if self.group.is_gone() {
                 return (CloseStep::Ended, true);
@@ -129,7 +122,11 @@ impl Lifeline for Life {
     }
 
     fn pid(&self) -> Option<u32> {
-        self.pid
+        Some(self.child.pid())
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.child.usage()
     }
 }
 
@@ -141,7 +138,7 @@ impl Drop for Life {
     }
 }
 
-fn ending_of(status: ExitStatus) -> Ending {
+pub(crate) fn ending_of(status: ExitStatus) -> Ending {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ending::Exited(code),
         (None, Some(signal)) => Ending::Signaled(signal),

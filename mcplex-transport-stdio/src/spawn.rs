@@ -1,6 +1,7 @@
 //! Starts the child: the only place of mcplex where that is done.
 
 use crate::{
+    child::{Child, Pipes},
     command::Command,
     resolve::{not_executable, nul, permanent, resolve},
     script::no_shebang,
@@ -8,26 +9,59 @@ use crate::{
 use mcplex_proto::transport::ConnectError;
 use rustix::io::Errno;
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, Read as _},
-    path::Path,
-    process::Stdio,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{self, Stdio},
 };
-use tokio::process::Child;
 
-/// Starts the program of `command` as the leader of a group of its own.
+/// Starts the program of `command`, without a guard, as the leader of a group of its own.
+pub(crate) fn spawn(command: &Command) -> Result<(Child, Pipes), ConnectError> {
+    let program = find(command)?;
+    let mut child = prepare(command, program.as_os_str());
+    child.args(&command.args);
+    start(command, child).map_err(|error| classify(error, &program))
+}
+
+#[cfg(target_os = "linux")]
+fn start(command: &Command, mut child: process::Command) -> io::Result<(Child, Pipes)> {
+    use crate::{cookie, limit, trees::Trees};
+    let mut trees = Trees::lock();
+    let (tree, cookie) = trees.next(command.name.as_str(), false);
+    if let Some(cookie) = cookie {
+        child.env(cookie::VARIABLE, cookie.to_string());
+    }
+    let (child, pipes) = Child::start(&mut child, &mut trees, tree)?;
+    if let Some(pid) = rustix::process::Pid::from_raw(child.pid().cast_signed()) {
+        // Refused for a program that has become another user; it keeps the high limit.
+        let _lowered = limit::lower(pid);
+    }
+    Ok((child, pipes))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn start(_: &Command, child: process::Command) -> io::Result<(Child, Pipes)> {
+    Child::start(child)
+}
+
+/// The absolute path of the program.
+pub(crate) fn find(command: &Command) -> Result<PathBuf, ConnectError> {
+    let path = search_path(command);
+    resolve(&command.program, path.as_deref(), command.cwd.as_deref())
+}
+
+/// A start of `program` with the pipes, variables and directory of `command`, as the leader of a
+/// group of its own.
 ///
 /// No hook runs between fork and exec, no user is changed and the path is absolute: so the
 /// standard library may use `posix_spawn`, whose cost does not grow with our memory (0.2 ms
 /// instead of 50 ms at 256 MiB).
-pub(crate) fn spawn(command: &Command) -> Result<Child, ConnectError> {
-    let path = search_path(command);
-    let program = resolve(&command.program, path.as_deref(), command.cwd.as_deref())?;
+pub(crate) fn prepare(command: &Command, program: &OsStr) -> process::Command {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let mut child = tokio::process::Command::new(&program);
+    let mut child = process::Command::new(program);
     child
-        .args(&command.args)
         .envs(command.env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -36,7 +70,7 @@ pub(crate) fn spawn(command: &Command) -> Result<Child, ConnectError> {
     if let Some(cwd) = &command.cwd {
         child.current_dir(cwd);
     }
-    child.spawn().map_err(|error| classify(error, &program))
+    child
 }
 
 /// The PATH the child will have.
@@ -45,7 +79,7 @@ fn search_path(command: &Command) -> Option<OsString> {
     own.map(|(_, value)| OsString::from(value)).or_else(|| std::env::var_os("PATH"))
 }
 
-fn classify(error: io::Error, program: &Path) -> ConnectError {
+pub(crate) fn classify(error: io::Error, program: &Path) -> ConnectError {
     if error.kind() == io::ErrorKind::InvalidInput && error.raw_os_error().is_none() {
         return nul(Some(error));
     }

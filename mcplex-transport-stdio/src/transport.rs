@@ -1,12 +1,13 @@
 //! Opens connections to a child process.
 
+#[cfg(target_os = "linux")]
+use crate::guarded::{self, GuardedLife};
 use crate::{
-    command::Command, incoming::Messages, lifeline::Life, outgoing::Lines, spawn::spawn,
-    words::Words,
+    child::Pipes, command::Command, incoming::Messages, lifeline::Life, outgoing::Lines,
+    spawn::spawn, words::Words,
 };
 use async_trait::async_trait;
-use mcplex_proto::transport::{ConnectError, Connection, Transport};
-use std::io;
+use mcplex_proto::transport::{ConnectError, Connection, Lifeline, Transport};
 
 /// Reaches an upstream by starting it as a child process, anew at each connect.
 #[derive(Debug)]
@@ -20,25 +21,34 @@ impl StdioTransport {
     pub fn new(command: Command) -> Self {
         Self { command }
     }
+
+    fn connection(
+        &self,
+        pipes: Pipes,
+        lifeline: impl FnOnce(Words) -> Box<dyn Lifeline>,
+    ) -> Connection {
+        let Command { name, max_line, stderr_lines, .. } = &self.command;
+        Connection {
+            outgoing: Box::pin(Lines::new(pipes.stdin)),
+            incoming: Box::pin(Messages::new(pipes.stdout, *max_line)),
+            lifeline: lifeline(Words::of(name.clone(), pipes.stderr, *stderr_lines)),
+        }
+    }
 }
 
 #[async_trait]
 impl Transport for StdioTransport {
-    /// Never waits between the start of the child and the return, so a dropped future cannot
-    /// leave one behind; a connection that is dropped kills it.
+    /// Without a guard it never waits between the start of the child and the return; with one it
+    /// waits for what the guard says of the start. Dropped meanwhile it leaves nothing behind, and
+    /// a connection that is dropped is killed.
     async fn connect(&self) -> Result<Connection, ConnectError> {
-        let Command { name, max_line, stderr_lines, .. } = &self.command;
-        let mut child = spawn(&self.command)?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(ConnectError::Other(io::Error::other("a pipe of the child is missing")));
-        };
-        let words = Words::of(name.clone(), stderr, *stderr_lines);
-        Ok(Connection {
-            outgoing: Box::pin(Lines::new(stdin)),
-            incoming: Box::pin(Messages::new(stdout, *max_line)),
-            lifeline: Box::new(Life::new(child, words)),
-        })
+        #[cfg(target_os = "linux")]
+        if let Some(guard) = &self.command.guard {
+            let (tree, pipes) = guarded::spawn(&self.command, guard).await?;
+            return Ok(self.connection(pipes, |words| Box::new(GuardedLife::new(tree, words))));
+        }
+        let (child, pipes) = spawn(&self.command)?;
+        Ok(self.connection(pipes, |words| Box::new(Life::new(child, words))))
     }
 
     fn network(&self) -> &'static str {

@@ -1,0 +1,285 @@
+//! A server under a guard, seen from its gateway: its start and its end.
+
+use crate::{
+    child::{Child, Pipes},
+    command::Command,
+    cookie,
+    guard::{Guard, Orders, RECORD, Record},
+    lifeline::{LAST_WORDS, ending_of},
+    limit, orphans,
+    resolve::nul,
+    spawn::{classify, find, prepare},
+    trees::{Trees, inherited},
+    usage::Reports,
+    words::Words,
+};
+use async_trait::async_trait;
+use mcplex_proto::transport::{
+    CloseStep, Closed, ConnectError, Ending, Grace, Lifeline, Usage, Word,
+};
+use rustix::{
+    fd::{AsFd as _, AsRawFd as _},
+    io::Errno,
+    pipe::{PipeFlags, pipe_with},
+    process::Signal,
+};
+use std::{
+    ffi::OsStr,
+    io,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::process::CommandExt as _,
+    },
+    time::Duration,
+};
+use tokio::{net::unix::pipe, time};
+
+/// The running program, also when its file was replaced by another version.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// How long a guard may take to start its server. It takes 1 ms; a program on a slow network disk
+/// takes longer, and whoever connects has a limit of their own.
+const START: Duration = Duration::from_secs(10);
+
+/// How long a guard may take to end, once told, after a start that failed.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Starts the program of `command` under `guard`.
+///
+/// Dropping the future ends what was started.
+pub(crate) async fn spawn(command: &Command, guard: &Guard) -> Result<(Tree, Pipes), ConnectError> {
+    let program = find(command)?;
+    let own = |error: Errno| classify_own(error.into());
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(own)?;
+    let status = pipe::Receiver::from_owned_fd(read).map_err(classify_own)?;
+    let (mut tree, pipes) = start(command, guard, program.as_os_str(), &write)?;
+    // The guard alone holds it now, unless somebody else in this process started a program in the
+    // same moment; so its end is not waited for.
+    drop(write);
+    let record = tokio::select! {
+        record = read_record(&status) => record,
+        _ = tree.guard.wait() => last_record(&status),
+        () = time::sleep(START) => None,
+    };
+    match record {
+        Some(Record::Started(server)) => {
+            tree.server = server;
+            Ok((tree, pipes))
+        }
+        Some(Record::Refused(errno)) => {
+            let _in_time = time::timeout(FAREWELL, tree.guard.wait()).await;
+            Err(classify(errno.into(), &program))
+        }
+        None => {
+            let what = match tree.guard.try_wait() {
+                Some(status) => {
+                    format!("its guard has ended ({status}) before it could be started")
+                }
+                None => format!("its guard has not started it within {START:?}"),
+            };
+            Err(ConnectError::Other(io::Error::other(what)))
+        }
+    }
+}
+
+fn start(
+    command: &Command,
+    guard: &Guard,
+    program: &OsStr,
+    status: &OwnedFd,
+) -> Result<(Tree, Pipes), ConnectError> {
+    let reports = Reports::of_this_process();
+    let usage = reports.map(Reports::write_end);
+    let orders = Orders {
+        eof: guard.eof,
+        term: guard.term,
+        nofile: limit::of_children(),
+        status: status.as_raw_fd(),
+        usage: usage.map_or(-1, |fd| fd.as_raw_fd()),
+        parent: rustix::process::getpid().as_raw_nonzero().get(),
+    };
+    let mut child = prepare(command, OsStr::new(OWN_PROGRAM));
+    child
+        .arg0(format!("mcplex-guard {}", command.name.as_str()))
+        .args(orders.to_args())
+        .arg(program)
+        .args(&command.args);
+    let mut trees = Trees::lock();
+    let (tree, cookie) = trees.next(command.name.as_str(), true);
+    if let Some(cookie) = cookie {
+        child.env(cookie::VARIABLE, cookie.to_string());
+    }
+    let fds: Vec<BorrowedFd<'_>> =
+        std::iter::once(status).chain(usage).map(|fd| fd.as_fd()).collect();
+    let (guard, pipes) = inherited(&fds, &mut trees, |trees| Child::start(&mut child, trees, tree))
+        .map_err(classify_own)?;
+    drop(trees);
+    Ok((Tree { tree, guard, server: 0, ending: None, is_swept: false }, pipes))
+}
+
+/// Sorts an error in starting the guard itself.
+fn classify_own(error: io::Error) -> ConnectError {
+    match Errno::from_io_error(&error) {
+        // The arguments and variables are the server's.
+        Some(Errno::TOOBIG | Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM) => {
+            classify(error, OWN_PROGRAM.as_ref())
+        }
+        None if error.kind() == io::ErrorKind::InvalidInput => nul(Some(error)),
+        _ => ConnectError::Other(io::Error::new(
+            error.kind(),
+            format!("its guard could not be started: {error}"),
+        )),
+    }
+}
+
+async fn read_record(status: &pipe::Receiver) -> Option<Record> {
+    loop {
+        // An error is that of the runtime at its end.
+        status.readable().await.ok()?;
+        let mut bytes = [0; RECORD];
+        match status.try_read(&mut bytes) {
+            Ok(RECORD) => return Record::from_bytes(bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // The guard has ended without a word.
+            Ok(_) | Err(_) => return None,
+        }
+    }
+}
+
+/// What a guard said that has ended.
+fn last_record(status: &pipe::Receiver) -> Option<Record> {
+    let mut bytes = [0; RECORD];
+    matches!(status.try_read(&mut bytes), Ok(RECORD)).then(|| Record::from_bytes(bytes))?
+}
+
+/// A guard, its server, and all that the server started.
+///
+/// Dropping it ends all of them at once; the guard does so also when this process ends meanwhile.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    tree: u64,
+    guard: Child,
+    server: u32,
+    ending: Option<Ending>,
+    is_swept: bool,
+}
+
+impl Tree {
+    /// Waits until the guard has ended, and with it all that it could reach; cancel safe.
+    async fn ended(&mut self) -> Ending {
+        if let Some(ending) = &self.ending {
+            return ending.clone();
+        }
+        let ending = ending_of(self.guard.wait().await);
+        self.ending = Some(ending.clone());
+        ending
+    }
+
+    async fn ended_within(&mut self, limit: Duration) -> bool {
+        time::timeout(limit, self.ended()).await.is_ok()
+    }
+
+    /// Orders the guard, which may have been stopped by somebody.
+    fn order(&self, signal: Signal) {
+        self.guard.signal(signal);
+        self.guard.signal(Signal::CONT);
+    }
+
+    /// Ends what a guard that was killed could not end; whether nothing is left.
+    ///
+    /// A guard that ended by a code has left nothing that can be killed. One that ended by a
+    /// signal may have followed its server, or been killed itself: both look the same.
+    async fn sweep(&mut self, limit: Duration) -> bool {
+        if !self.is_swept {
+            let needs_it = !matches!(self.ending, Some(Ending::Exited(_)));
+            self.is_swept = !needs_it || orphans::sweep(self.tree, limit).await;
+        }
+        self.is_swept
+    }
+
+    async fn descend(&mut self, grace: Grace) -> (CloseStep, bool) {
+        if self.ending.is_none() {
+            self.ending = self.guard.try_wait().map(ending_of);
+        }
+        let step = if self.ending.is_some() {
+            CloseStep::Ended
+        } else if self.ended_within(grace.eof).await {
+            CloseStep::Eof
+        } else {
+            self.order(Signal::TERM);
+            if self.ended_within(grace.term).await {
+                CloseStep::Term
+            } else {
+                self.order(Signal::INT);
+                if !self.ended_within(grace.kill / 2).await {
+                    // With it dies the server; what else there is comes to us.
+                    self.order(Signal::KILL);
+                    if !self.ended_within(grace.kill / 2).await {
+                        return (CloseStep::Kill, false);
+                    }
+                }
+                CloseStep::Kill
+            }
+        };
+        (step, self.sweep(grace.kill).await)
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        if self.guard.try_wait().is_none() {
+            self.order(Signal::INT);
+        } else if !self.is_swept && !matches!(self.ending, Some(Ending::Exited(_))) {
+            orphans::sweep_once(self.tree);
+        }
+    }
+}
+
+/// The lifeline of a server under a guard.
+#[derive(Debug)]
+pub(crate) struct GuardedLife {
+    tree: Tree,
+    words: Words,
+    heard_all: bool,
+}
+
+impl GuardedLife {
+    pub(crate) fn new(tree: Tree, words: Words) -> Self {
+        Self { tree, words, heard_all: false }
+    }
+
+    async fn hear_all(&mut self) {
+        if !self.heard_all {
+            let _in_time: Result<(), _> = time::timeout(LAST_WORDS, self.words.finished()).await;
+            self.heard_all = true;
+        }
+    }
+}
+
+#[async_trait]
+impl Lifeline for GuardedLife {
+    async fn ended(&mut self) -> Ending {
+        let ending = self.tree.ended().await;
+        self.hear_all().await;
+        ending
+    }
+
+    async fn close(&mut self, grace: Grace) -> Closed {
+        let (step, is_gone) = self.tree.descend(grace).await;
+        self.hear_all().await;
+        let ending = self.tree.ending.clone().unwrap_or(Ending::Unknown);
+        Closed { ending, step, is_gone }
+    }
+
+    fn last_words(&self) -> Vec<Word> {
+        self.words.last()
+    }
+
+    fn pid(&self) -> Option<u32> {
+        Some(self.tree.server)
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.tree.guard.usage()
+    }
+}

@@ -1,0 +1,163 @@
+//! What is left of a tree whose guard was killed: found, and ended.
+
+use crate::{
+    cookie::{Cookie, Gateway},
+    guard::{number, own_children, pids_in_proc, stat_of},
+    sys,
+    trees::Trees,
+};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, pidfd_send_signal,
+    set_child_subreaper,
+};
+use std::{collections::BTreeSet, io, sync::OnceLock, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{self, Instant},
+};
+
+/// What was there before us, if orphans come to us.
+static INHERITED: OnceLock<BTreeSet<u32>> = OnceLock::new();
+
+/// How many rounds of a sweep run without a pause: a process that forks and ends in a loop must
+/// not gain a step on us, and a hundred rounds take some milliseconds.
+const ROUNDS: usize = 128;
+
+/// The pause after them.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Makes this process the new parent of what its children leave behind.
+///
+/// A guard that is killed cannot sweep; then its server dies with it, and what the server had
+/// started comes to this process, which ends it. It works without this as well, but what was
+/// started with a cleared environment is then not found.
+///
+/// Only a program whose children are all started by this crate should do so: while the rest of a
+/// tree is swept, a child of this process that nobody here has started counts as one of the tree,
+/// unless it was there before [`Orphans::adopt`], or any server runs without a guard.
+#[derive(Debug)]
+#[must_use = "somebody has to wait for the orphans"]
+pub struct Orphans(());
+
+impl Orphans {
+    /// Begins to adopt; to be called once, before the first server is started.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn adopt() -> io::Result<Self> {
+        set_child_subreaper(Some(getpid()))?;
+        let _first = INHERITED.set(own_children().into_iter().map(number).collect());
+        Ok(Self(()))
+    }
+
+    /// Waits for adopted processes that have ended, for ever, so that none stays as a zombie.
+    ///
+    /// # Errors
+    /// When the end of children cannot be listened for.
+    pub async fn reap(self) -> io::Result<()> {
+        let mut ends = signal(SignalKind::child())?;
+        loop {
+            // What ended before it was listened for counts too.
+            reap_unknown();
+            if ends.recv().await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Waits for dead children that nobody here has started.
+fn reap_unknown() {
+    let trees = Trees::lock();
+    for child in own_children().into_iter().filter(|child| !trees.has(*child)) {
+        // Most are alive.
+        let _status = sys::reap(child);
+    }
+}
+
+/// Ends what is left of a tree whose guard has ended; whether nothing is left.
+pub(crate) async fn sweep(tree: u64, limit: Duration) -> bool {
+    let until = now() + limit;
+    loop {
+        if sweep_once(tree) {
+            return true;
+        }
+        if now() >= until {
+            return false;
+        }
+        time::sleep(PAUSE).await;
+    }
+}
+
+/// As much of it as can be done without waiting.
+pub(crate) fn sweep_once(tree: u64) -> bool {
+    if INHERITED.get().is_none() {
+        return sweep_strangers(tree);
+    }
+    (0..ROUNDS).any(|_| kill_adopted(tree) == 0)
+}
+
+/// Kills the tree's processes that have come to us; how many there were.
+fn kill_adopted(tree: u64) -> usize {
+    let trees = Trees::lock();
+    let mut found = 0;
+    for child in own_children().into_iter().filter(|child| !trees.has(*child)) {
+        // It is our child and we have not waited for it, so its number is its own.
+        let is_dead = stat_of(child).is_none_or(|stat| stat.is_dead);
+        if !is_dead && !is_of(child, tree, &trees) {
+            continue;
+        }
+        found += 1;
+        let _is_there = kill_process(child, Signal::KILL);
+        let _status = sys::reap(child);
+    }
+    found
+}
+
+/// Whether an adopted process is to be ended with the tree.
+fn is_of(child: Pid, tree: u64, trees: &Trees) -> bool {
+    match Cookie::of(child) {
+        Some(cookie) if Some(cookie.gateway) == Gateway::own() => {
+            // A guard that was killed at the same moment has a sweep of its own.
+            cookie.tree == tree || (cookie.is_guarded && !trees.lives(cookie.tree))
+        }
+        // It has cleared its environment, or comes from a gateway inside of the tree.
+        Some(_) | None => {
+            let is_inherited =
+                INHERITED.get().is_some_and(|before| before.contains(&number(child)));
+            !is_inherited && !trees.has_free()
+        }
+    }
+}
+
+/// The same where orphans go elsewhere: looks at every process there is.
+fn sweep_strangers(tree: u64) -> bool {
+    let Some(own) = Gateway::own() else { return true };
+    let is_its = |_: Pid, cookie: &Cookie| cookie.gateway == own && cookie.tree == tree;
+    (0..ROUNDS).any(|_| kill_marked(is_its).is_empty())
+}
+
+/// Kills every living process whose cookie is meant, and gives those that it killed.
+///
+/// Each is held by a descriptor while it is looked at, so that a number that comes back cannot
+/// name somebody else.
+pub(crate) fn kill_marked(mut is_meant: impl FnMut(Pid, &Cookie) -> bool) -> Vec<(Pid, Cookie)> {
+    let mut killed = Vec::new();
+    for pid in pids_in_proc() {
+        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        // A dead one has no environment.
+        let Some(cookie) = Cookie::of(pid).filter(|cookie| is_meant(pid, cookie)) else { continue };
+        if pidfd_send_signal(&process, Signal::KILL).is_ok() {
+            killed.push((pid, cookie));
+        }
+    }
+    killed
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it bounds a wait for the kernel; nothing is decided"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
