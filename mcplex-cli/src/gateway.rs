@@ -11,6 +11,7 @@
 use crate::{
     exit::{Code, Failure},
     fleet::{Fleet, Roster},
+    host,
     reload::{Keeper, Reloader},
     settings::Settings,
     signals::{Asked, Signals},
@@ -39,6 +40,7 @@ pub(crate) async fn run(
     front: Front,
     mut signals: Signals,
 ) -> Result<(), Failure> {
+    let _upkeep = host::prepare();
     let fleet = Fleet::start(settings.config().clone(), seed()).map_err(|error| {
         Failure::from_error(Code::Configuration, "a server cannot be started", &error)
     })?;
@@ -84,7 +86,7 @@ pub(crate) async fn run(
     tokio::select! {
         () = all => result,
         code = second(&mut signals) => {
-            // Dropping the tasks kills every process group.
+            // Dropping the tasks ends every process at once.
             Err(Failure::new(code, String::new()))
         }
     }

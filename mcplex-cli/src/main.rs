@@ -7,6 +7,7 @@ mod exit;
 mod file_watch;
 mod fleet;
 mod gateway;
+mod host;
 mod places;
 mod port;
 mod reload;
@@ -22,6 +23,10 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // A start as a guard is told by its arguments; it knows neither clap nor a runtime.
+    if let Some(code) = mcplex_transport_stdio::guard::run_if_guard() {
+        return code;
+    }
     let args = Args::parse();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,

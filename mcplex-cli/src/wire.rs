@@ -5,7 +5,7 @@ use mcplex_config::{Config, Server, Supervise};
 use mcplex_proto::{raw::Raw, transport::Grace, upstream::UpstreamName};
 use mcplex_router::{DownReply, Naming};
 use mcplex_supervisor::{Change, OnExitZero, Options, ProbeOptions, Restart, Spec};
-use mcplex_transport_stdio::{Command, StdioTransport};
+use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
@@ -52,6 +52,10 @@ pub(crate) fn command(server: &Server, name: UpstreamName) -> Command {
         cwd: server.cwd.clone(),
         max_line: server.supervise.max_line,
         stderr_lines: server.supervise.stderr_lines,
+        guard: match server.supervise.guard {
+            mcplex_config::Guard::Auto => Guard::of_this_program(grace(&server.supervise)),
+            mcplex_config::Guard::Off => None,
+        },
         ..Command::new(name, &server.command).with_args(server.args.clone())
     }
 }
@@ -108,7 +112,7 @@ fn options(words: &Supervise) -> Options {
         cooldown_never: words.cooldown_never,
         probation: words.probation,
         auto_trials: words.auto_trials,
-        grace: Grace { eof: words.grace_eof, term: words.grace_term, kill: words.grace_kill },
+        grace: grace(words),
         close_recheck: words.close_recheck,
         probe: words.probe.then_some(ProbeOptions {
             every: words.probe_every,
@@ -117,6 +121,10 @@ fn options(words: &Supervise) -> Options {
         }),
         write_stall: words.write_stall,
     }
+}
+
+fn grace(words: &Supervise) -> Grace {
+    Grace { eof: words.grace_eof, term: words.grace_term, kill: words.grace_kill }
 }
 
 /// The configuration checks that it is between 0 and 1.

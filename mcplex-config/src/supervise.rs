@@ -96,6 +96,8 @@ pub struct Supervise {
     /// How often an upstream that could not be ended is looked at again.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub close_recheck: Duration,
+    /// Whether a process of ours holds an upstream's processes together.
+    pub guard: Guard,
     /// The longest line an upstream may write, in bytes.
     #[serde(deserialize_with = "unit::size")]
     pub max_line: usize,
@@ -123,4 +125,14 @@ pub enum OnExitZero {
     Restart,
     /// It is started again by the next call.
     Idle,
+}
+
+/// Whether a process of ours stands between mcplex and an upstream's processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guard {
+    /// Where the platform has guards, which is Linux.
+    Auto,
+    /// Never.
+    Off,
 }

@@ -7,7 +7,7 @@
 //! Linux only; elsewhere nobody is a guard and [`Guard::of_this_program`] gives none.
 
 use mcplex_proto::transport::Grace;
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 #[cfg(target_os = "linux")]
 mod family;
@@ -31,6 +31,8 @@ pub(crate) use run::NAME;
 /// How a server is put under a guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
+    /// What is started as the guard.
+    pub(crate) program: PathBuf,
     /// How long the server may take after the end of its input, when we cannot tell any longer.
     pub(crate) eof: Duration,
     /// How long it may take after SIGTERM.
@@ -45,7 +47,14 @@ impl Guard {
     /// begin with [`run_if_guard`].
     #[must_use]
     pub fn of_this_program(grace: Grace) -> Option<Self> {
-        let guard = Self { eof: grace.eof, term: grace.term };
+        // The running program, also when its file was replaced by another version.
+        Self::of_program("/proc/self/exe", grace)
+    }
+
+    /// A guard that is another program, whose `main` begins with [`run_if_guard`].
+    #[must_use]
+    pub fn of_program(program: impl Into<PathBuf>, grace: Grace) -> Option<Self> {
+        let guard = Self { program: program.into(), eof: grace.eof, term: grace.term };
         cfg!(target_os = "linux").then_some(guard)
     }
 }

@@ -30,12 +30,10 @@ use std::{
         fd::{BorrowedFd, OwnedFd},
         unix::process::CommandExt as _,
     },
+    path::Path,
     time::Duration,
 };
 use tokio::{net::unix::pipe, time};
-
-/// The running program, also when its file was replaced by another version.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// How long a guard may take to start its server. It takes 1 ms; a program on a slow network disk
 /// takes longer, and whoever connects has a limit of their own.
@@ -98,7 +96,7 @@ fn start(
         usage: usage.map_or(-1, |fd| fd.as_raw_fd()),
         parent: rustix::process::getpid().as_raw_nonzero().get(),
     };
-    let mut child = prepare(command, OsStr::new(OWN_PROGRAM));
+    let mut child = prepare(command, guard.program.as_os_str());
     child
         .arg0(format!("mcplex-guard {}", command.name.as_str()))
         .args(orders.to_args())
@@ -122,7 +120,7 @@ fn classify_own(error: io::Error) -> ConnectError {
     match Errno::from_io_error(&error) {
         // The arguments and variables are the server's.
         Some(Errno::TOOBIG | Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM) => {
-            classify(error, OWN_PROGRAM.as_ref())
+            classify(error, Path::new("the guard"))
         }
         None if error.kind() == io::ErrorKind::InvalidInput => nul(Some(error)),
         _ => ConnectError::Other(io::Error::new(

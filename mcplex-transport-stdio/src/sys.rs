@@ -6,7 +6,8 @@ use rustix::{
     io::Errno,
     process::Pid,
 };
-use std::{mem, time::Duration};
+use std::{io, mem, time::Duration};
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// A child that was waited for.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +85,12 @@ pub(crate) fn next_signal(file: &OwnedFd) -> Option<i32> {
     i32::try_from(u32::from_ne_bytes(*number)).ok()
 }
 
+/// Lets the runtime watch a descriptor for being readable; to be called inside of one.
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor stays open and the same until the result is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}
+
 /// Takes over a descriptor that whoever started this process has named to it.
 pub(crate) fn own(fd: RawFd) -> Option<OwnedFd> {
     if fd <= 2 {
@@ -138,5 +145,5 @@ pub(crate) fn die_by(signal: i32) {
 }
 
 pub(crate) fn last_error() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

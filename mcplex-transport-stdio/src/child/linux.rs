@@ -19,11 +19,7 @@ use std::{
     process::{Command, ExitStatus},
     time::Duration,
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    runtime::Handle,
-    time,
-};
+use tokio::{io::unix::AsyncFd, runtime::Handle, time};
 
 /// How often a child is looked at by a kernel that has no descriptors for processes, before 5.3.
 const LOOK: Duration = Duration::from_millis(20);
@@ -78,7 +74,7 @@ impl Child {
 
     fn watch(pid: Pid) -> io::Result<Option<AsyncFd<OwnedFd>>> {
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(end) => Ok(Some(AsyncFd::register_with_interest(end, Interest::READABLE)?)),
+            Ok(end) => sys::watch(end).map(Some),
             Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -60,8 +60,6 @@ fn to_pid(text: &str) -> Option<Pid> {
 pub(crate) struct Stat {
     /// Its parent.
     pub(crate) parent: u32,
-    /// Its group.
-    pub(crate) group: u32,
     /// Whether it is dead and was not waited for.
     pub(crate) is_dead: bool,
     /// When it began, in ticks since the boot: with its number it is unique.
@@ -70,12 +68,11 @@ pub(crate) struct Stat {
 
 pub(crate) fn stat_of(pid: Pid) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // Behind the name, which may hold anything: state, parent, group, and 16 more before the time.
+    // Behind the name, which may hold anything: state, parent, and 17 more before the time.
     let mut fields = stat.rsplit(')').next()?.split_whitespace();
     let is_dead = matches!(fields.next()?, "Z" | "X");
     let parent = fields.next()?.parse().ok()?;
-    let group = fields.next()?.parse().ok()?;
-    Some(Stat { parent, group, is_dead, began: fields.nth(16)?.parse().ok()? })
+    Some(Stat { parent, is_dead, began: fields.nth(17)?.parse().ok()? })
 }
 
 /// Asks every descendant of this process to end, and wakes those that are stopped.
@@ -114,10 +111,6 @@ mod tests {
         let own = rustix::process::getpid();
         let stat = stat_of(own).unwrap();
         assert!(!stat.is_dead && stat.began > 0);
-        assert_eq!(
-            Some(stat.group),
-            u32::try_from(rustix::process::getpgrp().as_raw_nonzero().get()).ok()
-        );
         let parent = Pid::from_raw(stat.parent.cast_signed()).unwrap();
         assert!(children(&parent.as_raw_nonzero().to_string()).contains(&own));
         assert!(children_by_parent(&parent.as_raw_nonzero().to_string()).contains(&own));
