@@ -34,7 +34,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 ///
 /// Only a program whose children are all started by this crate should do so: while the rest of a
 /// tree is swept, a child of this process that nobody here has started counts as one of the tree,
-/// unless it was there before [`Orphans::adopt`], or any server runs without a guard.
+/// unless it was there before [`Orphans::adopt`]. Once any server ran without a guard, only what
+/// still has the variable of a tree with a guard does.
 #[derive(Debug)]
 #[must_use = "somebody has to wait for the orphans"]
 pub struct Orphans(());
@@ -94,40 +95,42 @@ pub(crate) fn sweep_once(tree: u64) -> bool {
     if INHERITED.get().is_none() {
         return sweep_strangers(tree);
     }
-    (0..ROUNDS).any(|_| kill_adopted(tree) == 0)
+    (0..ROUNDS).any(|_| kill_adopted() == 0)
 }
 
-/// Kills the tree's processes that have come to us; how many there were.
-fn kill_adopted(tree: u64) -> usize {
+/// Kills the processes that have come to us from trees with guards; how many there were.
+///
+/// Those of a tree whose guard lives go to that guard, so they cannot be among them. Where every
+/// tree has a guard nothing is read about a process before it is killed: one that forks and ends
+/// in a loop would have moved on.
+fn kill_adopted() -> usize {
     let trees = Trees::lock();
     let mut found = 0;
     for child in own_children().into_iter().filter(|child| !trees.has(*child)) {
-        // It is our child and we have not waited for it, so its number is its own.
-        let is_dead = stat_of(child).is_none_or(|stat| stat.is_dead);
-        if !is_dead && !is_of(child, tree, &trees) {
+        let is_inherited = INHERITED.get().is_some_and(|before| before.contains(&number(child)));
+        if is_inherited || (trees.has_free() && !is_guarded(child)) {
             continue;
         }
         found += 1;
+        // It is our child and we have not waited for it, so its number is its own.
         let _is_there = kill_process(child, Signal::KILL);
         let _status = sys::reap(child);
     }
     found
 }
 
-/// Whether an adopted process is to be ended with the tree.
-fn is_of(child: Pid, tree: u64, trees: &Trees) -> bool {
-    match Cookie::of(child) {
-        Some(cookie) if Some(cookie.gateway) == Gateway::own() => {
-            // A guard that was killed at the same moment has a sweep of its own.
-            cookie.tree == tree || (cookie.is_guarded && !trees.lives(cookie.tree))
-        }
-        // It has cleared its environment, or comes from a gateway inside of the tree.
-        Some(_) | None => {
-            let is_inherited =
-                INHERITED.get().is_some_and(|before| before.contains(&number(child)));
-            !is_inherited && !trees.has_free()
-        }
+/// Whether an adopted process comes from a tree that had a guard, or is dead.
+///
+/// It is stopped while it is looked at, or it might have moved on when the answer comes.
+fn is_guarded(child: Pid) -> bool {
+    let _is_there = kill_process(child, Signal::STOP);
+    let is_ours = |cookie: Cookie| cookie.is_guarded && Some(cookie.gateway) == Gateway::own();
+    let is_guarded =
+        Cookie::of(child).is_some_and(is_ours) || stat_of(child).is_none_or(|stat| stat.is_dead);
+    if !is_guarded {
+        let _is_there = kill_process(child, Signal::CONT);
     }
+    is_guarded
 }
 
 /// The same where orphans go elsewhere: looks at every process there is.

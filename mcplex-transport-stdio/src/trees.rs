@@ -58,10 +58,6 @@ impl Trees {
         self.children.contains_key(&number(child))
     }
 
-    pub(crate) fn lives(&self, tree: u64) -> bool {
-        self.children.values().any(|one| *one == tree)
-    }
-
     pub(crate) fn has_free(&self) -> bool {
         self.has_free
     }

@@ -54,9 +54,20 @@ pub(crate) fn descendants(pid: u32) -> Vec<Process> {
     all.into_iter().filter(|one| one.pid != pid && family.contains(&one.pid)).collect()
 }
 
-/// The process groups of everything that a process started.
+/// The name of a guard, which is a group of its own.
+pub(crate) const GUARD: &str = "mcplex-guard";
+
+/// The same without the guards.
+///
+/// One that has only just begun has not got its name yet.
+pub(crate) fn servers(pid: u32) -> Vec<Process> {
+    let family = descendants(pid).into_iter();
+    family.filter(|one| one.name != GUARD && one.name != "exe").collect()
+}
+
+/// The process groups of all servers of a gateway.
 pub(crate) fn groups(pid: u32) -> BTreeSet<u32> {
-    descendants(pid).into_iter().map(|process| process.group).collect()
+    servers(pid).into_iter().map(|process| process.group).collect()
 }
 
 /// How many descriptors a process holds.
@@ -81,7 +92,7 @@ impl Watch {
     pub(crate) fn of(pids: impl IntoIterator<Item = u32>) -> Self {
         let open = |pid| match pidfd_open(to_pid(pid), PidfdFlags::empty()) {
             Ok(fd) => Some((pid, fd)),
-            Err(Errno::SRCH) => None,
+            Err(Errno::SRCH | Errno::NOENT) => None,
             Err(error) => panic!("process {pid} cannot be watched: {error}"),
         };
         Self(pids.into_iter().filter_map(open).collect())

@@ -68,7 +68,7 @@ fn costs_six_starts_and_nothing_else(death: &[&str]) {
         census::fds(gateway.pid()) == expected
     });
     assert!(is_flat, "{} descriptors, {expected} expected", census::fds(gateway.pid()));
-    let left = census::descendants(gateway.pid());
+    let left = census::servers(gateway.pid());
     assert_eq!(left.len(), 1, "only the good twin is left: {left:?}");
 
     let spawned = setup.lines("spawns");

@@ -67,6 +67,12 @@ impl Setup {
         self
     }
 
+    /// Adds lines at the end.
+    pub(crate) fn push(&mut self, toml: &str) {
+        self.toml.push_str(toml);
+        self.toml.push('\n');
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self

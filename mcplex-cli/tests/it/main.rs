@@ -31,6 +31,12 @@ mod ends;
 mod reload;
 
 #[cfg(test)]
+mod trees;
+
+#[cfg(test)]
+mod guard;
+
+#[cfg(test)]
 mod down;
 
 #[cfg(test)]
