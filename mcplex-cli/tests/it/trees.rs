@@ -159,7 +159,7 @@ impl Forest {
 
     /// Waits for the end of every process, and says what took too long.
     pub(crate) fn is_gone_within(&self, time: Duration) {
-        let end = Instant::now() + time;
+        let end = now() + time;
         let left: Vec<_> = self
             .trees
             .iter()
@@ -168,7 +168,7 @@ impl Forest {
             .collect();
         // Guards do not hold the pipes, but they have the variable.
         let mut marked = self.marked();
-        while !marked.is_empty() && Instant::now() < end {
+        while !marked.is_empty() && now() < end {
             marked = self.marked();
         }
         assert!(left.is_empty() && marked.is_empty(), "{left:?} {marked:?} are left");
@@ -198,15 +198,15 @@ impl Tree {
         let count = rustix::io::read(&self.held, &mut said).unwrap_or(0);
         let pid = std::str::from_utf8(&said[..count]).unwrap().trim().parse();
         let pid = pid.unwrap_or_else(|_| panic!("{} does not start", self.name));
-        let end = Instant::now() + PATIENCE;
+        let end = now() + PATIENCE;
         while self.runners > 0 && self.hops() < HOPS {
-            assert!(Instant::now() < end, "{} does not run", self.name);
+            assert!(now() < end, "{} does not run", self.name);
         }
         pid
     }
 
     fn is_gone_at(&self, end: Instant) -> bool {
-        let left = end.saturating_duration_since(Instant::now());
+        let left = end.saturating_duration_since(now());
         self.wait(PollFlags::empty(), left).contains(PollFlags::HUP)
     }
 
@@ -229,4 +229,9 @@ impl Tree {
 fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[expect(clippy::disallowed_methods, reason = "it bounds how long a test waits")]
+fn now() -> Instant {
+    Instant::now()
 }
