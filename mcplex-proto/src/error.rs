@@ -31,6 +31,8 @@ pub const UPSTREAM_TIMEOUT: i64 = -31004;
 pub const QUEUE_FULL: i64 = -31005;
 /// The upstream is stopped or disabled; the call was not sent.
 pub const UPSTREAM_DISABLED: i64 = -31006;
+/// The upstream has as many children for sessions as it may have; the call was not sent.
+pub const SESSIONS_FULL: i64 = -31007;
 
 /// The `error` member of a response.
 #[derive(Clone, Debug, Serialize, Deserialize)]

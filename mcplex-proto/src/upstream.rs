@@ -213,6 +213,14 @@ pub enum UpstreamError {
         /// When its next life is due, if that is known.
         retry_after: Option<Duration>,
     },
+    /// Every session has a child of its own, and there may be no more of them; nothing was sent.
+    #[error("upstream {upstream} has a process for each of {limit} sessions already")]
+    SessionsFull {
+        /// Whose call it was.
+        upstream: UpstreamName,
+        /// How many there may be.
+        limit: usize,
+    },
     /// Somebody stopped or disabled it; nothing was sent.
     #[error("upstream {upstream} is stopped")]
     Stopped {
@@ -281,6 +289,7 @@ impl UpstreamError {
             Self::Unavailable { .. }
             | Self::Timeout { .. }
             | Self::QueueFull { .. }
+            | Self::SessionsFull { .. }
             | Self::Stopped { .. } => None,
         }
     }
@@ -295,9 +304,10 @@ impl UpstreamError {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Unavailable { .. } | Self::QueueFull { .. } | Self::Stopped { .. } => {
-                attr::ERROR_UPSTREAM_UNAVAILABLE
-            }
+            Self::Unavailable { .. }
+            | Self::QueueFull { .. }
+            | Self::SessionsFull { .. }
+            | Self::Stopped { .. } => attr::ERROR_UPSTREAM_UNAVAILABLE,
             Self::Tripped { .. } => attr::ERROR_UPSTREAM_TRIPPED,
             Self::Died { .. } => attr::ERROR_UPSTREAM_DIED,
             Self::Timeout { .. } => attr::ERROR_TIMEOUT,
@@ -319,6 +329,9 @@ impl UpstreamError {
                 "It is unknown whether the call took effect; check before repeating it".to_owned()
             }
             Self::QueueFull { .. } => "The call was not sent; try again later".to_owned(),
+            Self::SessionsFull { .. } => {
+                "The call was not sent; end another session, or raise `session_limit`".to_owned()
+            }
             Self::Stopped { .. } => "The call was not sent; an operator has to start it".to_owned(),
         };
         format!("{}. {advice}.", capitalized(&self.to_string()))
@@ -355,6 +368,10 @@ impl UpstreamError {
                 error::QUEUE_FULL,
                 json!({ "server": upstream.as_str(), "limit": limit, "sent": false,
                         "retryAfterMs": ms(retry_after) }),
+            ),
+            Self::SessionsFull { upstream, limit } => (
+                error::SESSIONS_FULL,
+                json!({ "server": upstream.as_str(), "limit": limit, "sent": false }),
             ),
             Self::Stopped { upstream } => (
                 error::UPSTREAM_DISABLED,

@@ -47,6 +47,11 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
             "`supervise.queue_limit` calls wait for its next life already.",
         ),
         (UpstreamError::Stopped { upstream: name() }, "Somebody stopped it."),
+        (
+            UpstreamError::SessionsFull { upstream: name(), limit: 16 },
+            "With `supervise.isolation = \"session\"` there are `supervise.session_limit` processes, \
+             and none of them rests.",
+        ),
     ]
 }
 

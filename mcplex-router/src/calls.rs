@@ -1,20 +1,20 @@
 //! Requests of clients on their way to an upstream.
 
 use crate::{
-    catalog::{Catalog, Miss, Route},
     link::Link,
     member::{Flight, Member},
+    options::DownReply,
     params::{Params, Rewrite},
     refresh,
-    router::DownReply,
     session::{DownstreamSession, uri_of},
     spans::{self, Subject},
+    target::{self, Aim, Local, Target},
 };
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use mcplex_proto::{
     edit,
-    error::{ErrorObject, RESOURCE_NOT_FOUND},
+    error::ErrorObject,
     id::Id,
     message::{Extra, Notification, Outcome, Request},
     method,
@@ -22,7 +22,6 @@ use mcplex_proto::{
     trace::{self, TraceContext},
     upstream::{Call, Upstream, UpstreamError},
 };
-use serde_json::{json, value::RawValue};
 use std::sync::Arc;
 use tracing::Span;
 
@@ -39,22 +38,6 @@ pub(crate) struct Planned {
     cancelled: oneshot::Receiver<()>,
     span: Span,
     in_flight: InFlight,
-    aim: Aim,
-}
-
-/// What has to happen beside the call itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Aim {
-    Tool,
-    Subscribe(String),
-    Other,
-}
-
-/// Where a request goes, and under which name.
-struct Target<'a> {
-    link: Arc<Link>,
-    /// The upstream's own name as JSON, and the member it replaces.
-    name: Option<(&'a RawValue, Arc<str>)>,
     aim: Aim,
 }
 
@@ -82,9 +65,14 @@ impl Drop for InFlight {
 impl InFlight {
     /// The subscription did not come about; whoever joined it meanwhile was told that it had.
     fn give_up(&self, uri: &str) {
-        self.link.unsubscribe(uri, self.session.number);
-        let member = self.link.member();
-        if let (true, Some(upstream)) = (self.link.is_subscribed(uri), member.upstream()) {
+        let Self { link, session, .. } = self;
+        if link.unsubscribe(uri, session.number) {
+            return;
+        }
+        let home = link.home(session.number);
+        let is_wanted = link.subscriptions(home).iter().any(|wanted| wanted == uri);
+        let member = link.member(home).filter(|_| is_wanted);
+        if let Some(upstream) = member.as_ref().and_then(|member| member.upstream()) {
             refresh::subscribe(&**upstream, uri);
         }
     }
@@ -104,9 +92,6 @@ impl InFlight {
     }
 }
 
-/// An answer that needs no upstream.
-type Local = Result<Raw, ErrorObject>;
-
 /// Finds the upstream of a request and writes the request in its words.
 pub(crate) fn plan(
     session: &DownstreamSession,
@@ -114,9 +99,11 @@ pub(crate) fn plan(
     params: &Params<'_>,
     span: &Span,
 ) -> Result<Planned, Local> {
-    let target = find(session, request, params)?;
+    let target = target::find(session, request, params)?;
     let link = &target.link;
-    let member = link.member();
+    let member = link
+        .member_for(&session.shared, session.number, target.aim.stays())
+        .map_err(|error| refuse(session, &target.aim, &error))?;
     let Some(upstream) = member.upstream().cloned() else {
         return Err(Err(ErrorObject::new(
             mcplex_proto::error::UPSTREAM_UNAVAILABLE,
@@ -125,6 +112,10 @@ pub(crate) fn plan(
     };
     let id = upstream.mint();
     let Some(cancelled) = session.begin(&request.id, &member, id) else {
+        if session.is_closed() {
+            // What was made for it just now would stay for ever.
+            link.leave(session.number);
+        }
         let why = "a request with this id is being served, or the session is closed";
         return Err(Err(ErrorObject::invalid_request(&why)));
     };
@@ -148,7 +139,7 @@ pub(crate) fn plan(
     member.takes_off(id, flight);
     let subscribes = match &target.aim {
         Aim::Subscribe(uri) => Some(uri.clone()),
-        Aim::Tool | Aim::Other => None,
+        Aim::Tool | Aim::Unsubscribe | Aim::Other => None,
     };
     let about = request.id.clone();
     let in_flight =
@@ -188,163 +179,14 @@ fn client_span(
     spans::client(server, &request.method, subject, id, &target.link.name)
 }
 
-/// Whether a request names something that no upstream has listed.
-pub(crate) fn leads_nowhere(catalog: &Catalog, request: &Request, params: &Params<'_>) -> bool {
-    let text = |name| params.get(name).and_then(raw::string);
-    match &*request.method {
-        method::TOOLS_CALL => {
-            text("name").is_some_and(|name| catalog.tool(&name) == Err(Miss::Unknown))
+/// What a client reads when its upstream gave no answer.
+pub(crate) fn refuse(session: &DownstreamSession, aim: &Aim, error: &UpstreamError) -> Local {
+    match (aim, session.shared.options().down_reply) {
+        (Aim::Tool, DownReply::Result) => Ok(error.to_tool_result()),
+        (Aim::Tool | Aim::Subscribe(_) | Aim::Unsubscribe | Aim::Other, _) => {
+            Err(error.to_client())
         }
-        method::PROMPTS_GET => {
-            text("name").is_some_and(|name| catalog.prompt(&name) == Err(Miss::Unknown))
-        }
-        method::RESOURCES_READ | method::SUBSCRIBE => {
-            text("uri").is_some_and(|uri| catalog.resource(&uri).is_none())
-        }
-        _ => false,
     }
-}
-
-/// Where the request goes; or what to answer when it goes nowhere.
-fn find<'a>(
-    session: &DownstreamSession,
-    request: &Request,
-    params: &Params<'a>,
-) -> Result<Target<'a>, Local> {
-    let catalog = session.shared.catalog();
-    match &*request.method {
-        method::TOOLS_CALL => {
-            let (member, name) = params.string("name").map_err(Err)?;
-            let route =
-                catalog.tool(&name).map_err(|miss| match absent(&catalog, &name, &miss) {
-                    Some(error) => tool_refusal(session, &error),
-                    None => Err(unknown("tool", &name, &miss)),
-                })?;
-            Ok(Target::named(&catalog, route, member, Aim::Tool))
-        }
-        method::PROMPTS_GET => {
-            let (member, name) = params.string("name").map_err(Err)?;
-            let route =
-                catalog.prompt(&name).map_err(|miss| Err(unknown("prompt", &name, &miss)))?;
-            Ok(Target::named(&catalog, route, member, Aim::Other))
-        }
-        method::RESOURCES_READ => Ok(Target::of(resource(&catalog, params)?, Aim::Other)),
-        method::SUBSCRIBE => subscribe(&catalog, params),
-        method::UNSUBSCRIBE => unsubscribe(session, &catalog, params),
-        method::COMPLETE => complete(&catalog, params),
-        other => match catalog.links() {
-            // With one upstream there is no doubt who is meant, whatever it is.
-            [only] => Ok(Target::of(only, Aim::Other)),
-            _ => Err(Err(ErrorObject::method_not_found(other))),
-        },
-    }
-}
-
-impl<'a> Target<'a> {
-    fn of(link: &Arc<Link>, aim: Aim) -> Self {
-        Self { link: link.clone(), name: None, aim }
-    }
-
-    fn named(catalog: &Catalog, route: &Route, member: &'a RawValue, aim: Aim) -> Self {
-        let name = route.own_name.clone().map(|name| (member, name));
-        Self { link: catalog.link(route.upstream).clone(), name, aim }
-    }
-}
-
-/// Why an upstream did not answer, where a name can only be one of an upstream that has never listed
-/// any: it tripped before, or is disabled.
-fn absent(catalog: &Catalog, name: &str, miss: &Miss<'_>) -> Option<UpstreamError> {
-    let is_absent = |link: &&Arc<Link>| {
-        link.lists().info.is_none() && catalog.rule().strip_prefix(name, &link.name).is_some()
-    };
-    let link = catalog.links().iter().find(is_absent).filter(|_| *miss == Miss::Unknown)?;
-    Some(UpstreamError::of_status(&link.name, &link.member().upstream()?.status()))
-}
-
-fn tool_refusal(session: &DownstreamSession, error: &UpstreamError) -> Local {
-    match session.shared.options().down_reply {
-        DownReply::Result => Ok(error.to_tool_result()),
-        DownReply::Error => Err(error.to_client()),
-    }
-}
-
-fn unknown(what: &str, name: &str, miss: &Miss<'_>) -> ErrorObject {
-    match miss {
-        Miss::Unknown => ErrorObject::invalid_params(format_args!("unknown {what} {name:?}")),
-        Miss::Ambiguous(names) => ErrorObject::invalid_params(format_args!(
-            "several upstreams have a {what} {name:?}; call one of {}",
-            names.join(", ")
-        )),
-    }
-}
-
-fn resource<'a>(catalog: &'a Catalog, params: &Params<'_>) -> Result<&'a Arc<Link>, Local> {
-    let (_, uri) = params.string("uri").map_err(Err)?;
-    catalog.resource(&uri).map(|upstream| catalog.link(upstream)).ok_or_else(|| {
-        let mut error = ErrorObject::new(RESOURCE_NOT_FOUND, "Resource not found");
-        error.data = Some(json!({ "uri": uri }));
-        Err(error)
-    })
-}
-
-/// Whether the upstream said that it has something; what it never said it has not.
-fn can(link: &Link, capability: &str, option: Option<&str>) -> bool {
-    link.lists().info.as_ref().is_some_and(|info| info.can(capability, option))
-}
-
-/// An upstream hears of a resource's first subscriber, and of no other.
-fn subscribe<'a>(catalog: &Catalog, params: &Params<'a>) -> Result<Target<'a>, Local> {
-    let link = resource(catalog, params)?;
-    if !can(link, "resources", Some("subscribe")) {
-        return Err(Err(ErrorObject::new(
-            mcplex_proto::error::METHOD_NOT_FOUND,
-            format!("Upstream {} has no subscriptions", link.name),
-        )));
-    }
-    Ok(Target::of(link, Aim::Subscribe(uri_of(params).unwrap_or_default())))
-}
-
-/// An upstream hears when the last subscriber of a resource goes.
-fn unsubscribe<'a>(
-    session: &DownstreamSession,
-    catalog: &Catalog,
-    params: &Params<'a>,
-) -> Result<Target<'a>, Local> {
-    let link = resource(catalog, params)?;
-    let uri = uri_of(params).unwrap_or_default();
-    if link.unsubscribe(&uri, session.number) {
-        Ok(Target::of(link, Aim::Other))
-    } else {
-        Err(Ok(Raw::empty_object()))
-    }
-}
-
-fn complete<'a>(catalog: &Catalog, params: &Params<'a>) -> Result<Target<'a>, Local> {
-    let reference = params.get("ref").and_then(|value| edit::members(value.get()));
-    let member = |name: &str| {
-        let found = reference.iter().flatten().find(|(key, _)| key == name);
-        found.and_then(|&(_, value)| Some((value, raw::string(value)?)))
-    };
-    let bad = |why: &str| Err(ErrorObject::invalid_params(why));
-    let target = match member("type").as_ref().map(|(_, kind)| &**kind) {
-        Some("ref/prompt") => {
-            let (value, name) = member("name").ok_or_else(|| bad("`ref.name` must be a string"))?;
-            let route =
-                catalog.prompt(&name).map_err(|miss| Err(unknown("prompt", &name, &miss)))?;
-            Target::named(catalog, route, value, Aim::Other)
-        }
-        Some("ref/resource") => {
-            let (_, uri) = member("uri").ok_or_else(|| bad("`ref.uri` must be a string"))?;
-            let upstream = catalog.template(&uri).ok_or_else(|| bad("`ref.uri` is not known"))?;
-            Target::of(catalog.link(upstream), Aim::Other)
-        }
-        _ => return Err(bad("`ref.type` must be ref/prompt or ref/resource")),
-    };
-    if can(&target.link, "completions", None) {
-        return Ok(target);
-    }
-    // Clients were told that completions exist, because some upstream may have them.
-    Err(Ok(Raw::of(&json!({ "completion": { "values": [] } }))))
 }
 
 impl Planned {
@@ -371,22 +213,10 @@ impl Planned {
                 Some((reply.outcome, reply.extra))
             }
             Err(error) => {
-                let refusal = in_flight.refusal(&error, &aim);
+                let refusal = refuse(&in_flight.session, &aim, &error)
+                    .map_or_else(|error| Outcome::Error(Raw::of(&error)), Outcome::Result);
                 spans::failed(server, &span, &error, &refusal);
                 Some((refusal, Extra::default()))
-            }
-        }
-    }
-}
-
-impl InFlight {
-    /// What a client reads when its upstream gave no answer.
-    fn refusal(&self, error: &UpstreamError, aim: &Aim) -> Outcome {
-        let reply = self.session.shared.options().down_reply;
-        match (aim, reply) {
-            (Aim::Tool, DownReply::Result) => Outcome::Result(error.to_tool_result()),
-            (Aim::Tool | Aim::Subscribe(_) | Aim::Other, _) => {
-                Outcome::Error(Raw::of(&error.to_client()))
             }
         }
     }

@@ -6,9 +6,9 @@
 //! [`Router::run`].
 //!
 //! Read it in this order: `router` (what is shared), `catalog` with `naming`, `template` and
-//! `lists` (what clients see), `session` (one client) with `calls` (requests toward upstreams),
-//! `link` (one upstream) with `member` (its child), `relay` (what it says by itself) and
-//! `attribution` (whom it means).
+//! `lists` (what clients see), `session` (one client) with `calls` and `target` (requests toward upstreams),
+//! `link` (one upstream) with `isolation`, `crew` and `member` (its children), `relay` (what they
+//! say by themselves) and `attribution` (whom they mean).
 //!
 //! See `examples/two_upstreams.rs` for a router without processes or sockets.
 
@@ -17,11 +17,14 @@ mod asks;
 mod attribution;
 mod calls;
 mod catalog;
+mod crew;
+mod isolation;
 mod level;
 mod link;
 mod lists;
 mod member;
 mod naming;
+mod options;
 mod params;
 mod refresh;
 mod relay;
@@ -29,9 +32,12 @@ mod router;
 mod session;
 mod signal;
 mod spans;
+mod target;
 mod template;
 
 pub use crate::{
+    isolation::{Isolation, MemberKey, Members},
     naming::Naming,
-    router::{Clock, DownReply, Options, Router, UpstreamKey},
+    options::{DownReply, Options},
+    router::{Clock, Router, UpstreamKey},
 };

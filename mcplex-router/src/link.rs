@@ -1,13 +1,14 @@
-//! One upstream as the router sees it: its lists, who speaks for it, its subscribers.
+//! One upstream as the router sees it: its lists, its members, its subscribers.
 
 use crate::{
+    crew::Crew,
+    isolation::{Isolation, MemberKey},
     lists::Lists,
-    member::Member,
     router::{UpstreamKey, lock},
     session::SessionNumber,
     signal::Signal,
 };
-use mcplex_proto::upstream::{Upstream, UpstreamName};
+use mcplex_proto::upstream::UpstreamName;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex},
@@ -17,7 +18,7 @@ use std::{
 pub(crate) struct Link {
     pub(crate) key: UpstreamKey,
     pub(crate) name: UpstreamName,
-    members: Mutex<Members>,
+    pub(crate) crew: Mutex<Crew>,
     lists: Mutex<Arc<Lists>>,
     subscribers: Mutex<BTreeMap<String, BTreeSet<SessionNumber>>>,
     /// Sessions that were asked to open a URL, to tell them when that is done.
@@ -25,14 +26,6 @@ pub(crate) struct Link {
     stale: Mutex<Stale>,
     /// Raised when something went stale.
     pub(crate) signal: Signal,
-}
-
-#[derive(Debug, Default)]
-struct Members {
-    /// Whom calls go to.
-    current: Arc<Member>,
-    /// Whom they go to after the next attachment; its events may come before that.
-    next: Option<Arc<Member>>,
 }
 
 /// Elicitations by URL that are remembered per upstream, many more than people open at a time; the
@@ -47,56 +40,13 @@ impl Link {
         Self {
             key,
             name,
-            members: Mutex::default(),
+            crew: Mutex::default(),
             lists: Mutex::default(),
             subscribers: Mutex::default(),
             elicitations: Mutex::default(),
             stale: Mutex::default(),
             signal: Signal::default(),
         }
-    }
-
-    /// Whom calls go to.
-    pub(crate) fn member(&self) -> Arc<Member> {
-        lock(&self.members).current.clone()
-    }
-
-    /// Whether calls go to this member.
-    pub(crate) fn is_current(&self, member: &Arc<Member>) -> bool {
-        Arc::ptr_eq(&lock(&self.members).current, member)
-    }
-
-    /// The member that the next attachment is for.
-    pub(crate) fn prepare(&self) -> Arc<Member> {
-        let mut members = lock(&self.members);
-        if members.current.upstream().is_none() {
-            return members.current.clone();
-        }
-        members.next.get_or_insert_default().clone()
-    }
-
-    /// Gives the prepared member its upstream, and all calls from now on.
-    pub(crate) fn attach(&self, upstream: Arc<dyn Upstream>) {
-        let member = self.prepare();
-        member.attach(upstream);
-        let is_replaced = {
-            let mut members = lock(&self.members);
-            members.next = None;
-            let before = std::mem::replace(&mut members.current, member.clone());
-            !Arc::ptr_eq(&before, &member)
-        };
-        // A life that was ready before it was attached was not noted: it was not the current one.
-        if is_replaced {
-            member.freshen();
-            self.mark(|stale| *stale = [true; 4]);
-        } else {
-            self.signal.raise();
-        }
-    }
-
-    /// Ends what keeps it up to date.
-    pub(crate) fn close(&self) {
-        self.signal.close();
     }
 
     pub(crate) fn lists(&self) -> Arc<Lists> {
@@ -117,52 +67,56 @@ impl Link {
         std::mem::take(&mut lock(&self.stale))
     }
 
-    /// Adds a subscriber; `true` when it is the first of this URI.
+    /// Adds a subscriber; `true` when it is the first of this URI in its member.
     pub(crate) fn subscribe(&self, uri: &str, session: SessionNumber) -> bool {
+        let isolation = self.isolation();
         let mut subscribers = lock(&self.subscribers);
         let sessions = subscribers.entry(uri.to_owned()).or_default();
-        let is_first = sessions.is_empty();
-        sessions.insert(session);
-        is_first
+        let is_first = !has_neighbour(isolation, sessions, session);
+        sessions.insert(session) && is_first
     }
 
-    /// Removes a subscriber; `true` when it was the last of this URI.
+    /// Removes a subscriber; `true` when it was the last of this URI in its member.
     pub(crate) fn unsubscribe(&self, uri: &str, session: SessionNumber) -> bool {
+        let isolation = self.isolation();
         let mut subscribers = lock(&self.subscribers);
         let Some(sessions) = subscribers.get_mut(uri) else { return false };
-        let was_last = sessions.remove(&session) && sessions.is_empty();
+        let was_last = sessions.remove(&session) && !has_neighbour(isolation, sessions, session);
         if sessions.is_empty() {
             subscribers.remove(uri);
         }
         was_last
     }
 
-    /// Removes a subscriber everywhere; gives the URIs nobody is left for.
+    /// Removes a subscriber everywhere; gives the URIs nobody in its member is left for.
     pub(crate) fn unsubscribe_all(&self, session: SessionNumber) -> Vec<String> {
         let uris: Vec<_> = lock(&self.subscribers).keys().cloned().collect();
         uris.into_iter().filter(|uri| self.unsubscribe(uri, session)).collect()
     }
 
-    /// Whether anybody subscribed to this URI.
-    pub(crate) fn is_subscribed(&self, uri: &str) -> bool {
-        lock(&self.subscribers).contains_key(uri)
+    /// The URIs somebody subscribed to who is at home in this member.
+    pub(crate) fn subscriptions(&self, member: MemberKey) -> Vec<String> {
+        let isolation = self.isolation();
+        let subscribers = lock(&self.subscribers);
+        let is_here = |sessions: &BTreeSet<SessionNumber>| {
+            sessions.iter().any(|&session| isolation.home(session) == member)
+        };
+        let here = subscribers.iter().filter(|(_, sessions)| is_here(sessions));
+        here.map(|(uri, _)| uri.clone()).collect()
     }
 
-    /// The URIs somebody subscribed to.
-    pub(crate) fn subscriptions(&self) -> Vec<String> {
-        lock(&self.subscribers).keys().cloned().collect()
-    }
-
-    /// The subscribers of a resource, or of one that contains it.
-    pub(crate) fn subscribers(&self, uri: &str) -> BTreeSet<SessionNumber> {
+    /// The subscribers of a resource, or of one that contains it, that are at home in this member.
+    pub(crate) fn subscribers(&self, uri: &str, member: MemberKey) -> BTreeSet<SessionNumber> {
         let covers = |subscribed: &str| {
             uri.strip_prefix(subscribed).is_some_and(|rest| {
                 rest.is_empty() || rest.starts_with(['/', '?', '#']) || subscribed.ends_with('/')
             })
         };
+        let isolation = self.isolation();
         let subscribers = lock(&self.subscribers);
         let found = subscribers.iter().filter(|(subscribed, _)| covers(subscribed));
-        found.flat_map(|(_, sessions)| sessions.iter().copied()).collect()
+        let sessions = found.flat_map(|(_, sessions)| sessions.iter().copied());
+        sessions.filter(|&session| isolation.home(session) == member).collect()
     }
 
     pub(crate) fn elicits(&self, elicitation: String, session: SessionNumber) {
@@ -180,6 +134,16 @@ impl Link {
     }
 }
 
+/// Whether one of them is at home in the same member as this one.
+fn has_neighbour(
+    isolation: Isolation,
+    sessions: &BTreeSet<SessionNumber>,
+    session: SessionNumber,
+) -> bool {
+    let home = isolation.home(session);
+    sessions.iter().any(|&other| isolation.home(other) == home)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +157,7 @@ mod tests {
         assert!(!link.unsubscribe("x://1", one));
         assert!(!link.unsubscribe("x://1", one));
         assert_eq!(link.unsubscribe_all(two), ["x://1"]);
-        assert!(link.subscriptions().is_empty());
+        assert!(link.subscriptions(MemberKey::First).is_empty());
     }
 
     #[test]
@@ -201,7 +165,7 @@ mod tests {
         let link = Link::new(UpstreamKey(1), UpstreamName::new("a").unwrap());
         link.subscribe("x://dir", SessionNumber(1));
         let check = |uri: &str, expect: usize| {
-            assert_eq!(link.subscribers(uri).len(), expect, "{uri}");
+            assert_eq!(link.subscribers(uri, MemberKey::First).len(), expect, "{uri}");
         };
         check("x://dir", 1);
         check("x://dir/file", 1);

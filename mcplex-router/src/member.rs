@@ -1,13 +1,13 @@
 //! One child of an upstream as the router sees it, and its calls in flight.
 //!
-//! A member lasts from one attachment to the next: a changed configuration gives the upstream a new
-//! one. Incarnations are numbered per member, so whatever goes back to a life goes by its member.
+//! The first member lasts from one attachment to the next. Incarnations are numbered per member, so
+//! whatever goes back to a life goes by its member.
 
-use crate::{router::lock, session::DownstreamSession};
+use crate::{isolation::MemberKey, router::lock, session::DownstreamSession};
 use mcplex_proto::{
     id::Id,
     raw::Raw,
-    upstream::{Incarnation, Upstream},
+    upstream::{Health, Incarnation, Upstream},
 };
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,7 @@ use std::{
 
 #[derive(Debug, Default)]
 pub(crate) struct Member {
+    pub(crate) key: MemberKey,
     upstream: OnceLock<Arc<dyn Upstream>>,
     flights: Mutex<BTreeMap<u64, Flight>>,
     /// The last life that was seen ready.
@@ -40,6 +41,10 @@ pub(crate) struct Flight {
 }
 
 impl Member {
+    pub(crate) fn new(key: MemberKey) -> Self {
+        Self { key, ..Self::default() }
+    }
+
     /// Gives it the upstream it speaks for; `false` when it has one.
     pub(crate) fn attach(&self, upstream: Arc<dyn Upstream>) -> bool {
         self.upstream.set(upstream).is_ok()
@@ -48,6 +53,17 @@ impl Member {
     /// The upstream, once it is attached; before that nothing leads to it.
     pub(crate) fn upstream(&self) -> Option<&Arc<dyn Upstream>> {
         self.upstream.get()
+    }
+
+    /// How it is, once it is attached.
+    pub(crate) fn health(&self) -> Option<Health> {
+        self.upstream().map(|upstream| upstream.status().health)
+    }
+
+    /// Whether it runs and has said what it is.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.health(), Some(Health::Ready | Health::Degraded))
+            && self.upstream().is_some_and(|upstream| upstream.server_info().is_some())
     }
 
     /// Whether this life was not seen ready before.
@@ -71,6 +87,11 @@ impl Member {
 
     pub(crate) fn lands(&self, id: u64) {
         lock(&self.flights).remove(&id);
+    }
+
+    /// How many calls are in flight.
+    pub(crate) fn flights(&self) -> usize {
+        lock(&self.flights).len()
     }
 
     /// The newest call in flight, and whether all are of the same client; `None` without any.

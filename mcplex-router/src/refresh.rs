@@ -7,6 +7,7 @@
 use crate::{
     link::{Link, Stale},
     lists::{self, Kind, ListError},
+    member::Member,
     router::{Shared, lock},
     signal::Signal,
 };
@@ -79,14 +80,14 @@ async fn follow_all(shared: &Shared) {
 
 async fn follow(shared: &Shared, link: Arc<Link>, mut signals: mpsc::Receiver<()>) {
     while signals.next().await.is_some() {
-        // What is stale stays so until there is somebody to ask.
-        let member = link.member();
-        let Some(upstream) = member.upstream() else { continue };
+        for member in link.members() {
+            restore(shared, &link, &member);
+        }
+        // What is stale stays so until there is somebody to ask: nothing is started for it.
+        let Some(reader) = link.reader() else { continue };
+        let Some(upstream) = reader.upstream() else { continue };
         let Some(info) = upstream.server_info() else { continue };
         let stale = link.take_stale();
-        if member.take_fresh() {
-            restore(shared, &link, &**upstream, &info);
-        }
         read(shared, &link, &**upstream, info, stale).await;
         shared.arrivals.arrived(link.key);
     }
@@ -146,11 +147,16 @@ fn unread(link: &Link, kind: Kind, error: &ListError) {
 }
 
 /// Tells a new life what the one before it knew of subscriptions and the log level.
-fn restore(shared: &Shared, link: &Link, upstream: &dyn Upstream, info: &ServerInfo) {
-    for uri in link.subscriptions() {
-        subscribe(upstream, &uri);
+fn restore(shared: &Shared, link: &Link, member: &Member) {
+    let Some(upstream) = member.upstream().filter(|_| member.is_live()) else { return };
+    let Some(info) = upstream.server_info() else { return };
+    if !member.take_fresh() {
+        return;
     }
-    if let Some(level) = shared.level()
+    for uri in link.subscriptions(member.key) {
+        subscribe(&**upstream, &uri);
+    }
+    if let Some(level) = shared.level_for(member.key)
         && info.can("logging", None)
     {
         upstream.send(None, level.request(upstream.mint()));

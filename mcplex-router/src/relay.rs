@@ -3,6 +3,7 @@
 use crate::{
     asks,
     attribution::{Addressee, attribute},
+    isolation::MemberKey,
     level::Level,
     link::Link,
     lists::Kind,
@@ -28,8 +29,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(shared: Arc<Shared>, link: Arc<Link>) -> Self {
-        let member = link.prepare();
+    pub(crate) fn new(shared: Arc<Shared>, link: Arc<Link>, member: Arc<Member>) -> Self {
         Self { shared, link, member }
     }
 
@@ -48,7 +48,7 @@ impl Relay {
         let params = Params::read(notification.params.as_ref());
         let changed = |kinds: &[Kind]| {
             // A member that was replaced no longer speaks for the upstream.
-            if self.link.is_current(&self.member) {
+            if self.link.has(&self.member) {
                 self.link.mark(|stale| {
                     for &kind in kinds {
                         stale[kind as usize] = true;
@@ -64,7 +64,7 @@ impl Relay {
             method::RESOURCES_CHANGED => changed(&[Kind::Resources, Kind::Templates]),
             method::RESOURCE_UPDATED => {
                 let uri = uri_of(&params).unwrap_or_default();
-                for number in self.link.subscribers(&uri) {
+                for number in self.link.subscribers(&uri, self.member.key) {
                     if let Some(session) = self.shared.session(number) {
                         session.tell(notification.clone().into(), None);
                     }
@@ -141,17 +141,20 @@ impl UpstreamEvents for Relay {
     }
 
     fn changed(&self, status: Status) {
-        let is_current = self.link.is_current(&self.member);
+        let is_here = self.link.has(&self.member);
+        let is_first = self.member.key == MemberKey::First;
         if matches!(status.health, Health::Ready | Health::Degraded) {
-            if self.member.sees(status.incarnation) && is_current {
+            if self.member.sees(status.incarnation) && is_here {
                 self.member.freshen();
-                self.link.mark(|stale| *stale = [true; 4]);
+                // The lists are the first one's; the others' are as good while it does not run.
+                let is_reader = is_first || !self.link.first().is_live();
+                self.link.mark(|stale| *stale = stale.map(|is_stale| is_stale || is_reader));
             }
         } else {
             // Only a death or a stop has a reason; before the first one it is starting. One that
             // rests is started by nothing but a call.
             let may_be_long = status.reason.is_some() || status.health == Health::Idle;
-            if may_be_long && is_current {
+            if may_be_long && is_first && is_here {
                 self.shared.arrivals.arrived(self.link.key);
             }
             asks::withdraw_all(&self.shared, &self.link, &self.member, status.incarnation);

@@ -3,10 +3,11 @@
 use crate::{
     arrival::Arrivals,
     catalog::Catalog,
+    isolation::{Isolation, MemberKey, Members},
     level::Level,
     link::Link,
     lists::Kind,
-    naming::{Naming, Rule},
+    options::Options,
     refresh,
     relay::Relay,
     session::{DownstreamSession, SessionNumber},
@@ -32,59 +33,6 @@ use std::{
     },
     time::Duration,
 };
-
-/// How a [`Router`] behaves.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The `name` in the `serverInfo` that clients see.
-    pub name: String,
-    /// The `version` beside it.
-    pub version: String,
-    /// When names get a prefix.
-    pub naming: Naming,
-    /// Stands between an upstream's name and its own; `__`, because model APIs refuse dots and
-    /// slashes.
-    pub separator: String,
-    /// Clients hear at most one `list_changed` of a kind in this time; 1 s, so that a crash loop
-    /// cannot make clients read their lists again and again.
-    pub list_changed_interval: Duration,
-    /// How long one page of an upstream's list may take; 30 s.
-    pub list_timeout: Duration,
-    /// How a `tools/call` to an upstream that is down is answered.
-    pub down_reply: DownReply,
-    /// How long a call by an unknown name waits for upstreams that are still starting; 5 s, as
-    /// long as a call waits for the next life of an upstream.
-    pub arrival_wait: Duration,
-    /// How long a list waits for upstreams that are still starting; zero, because one slow
-    /// upstream should delay no list. More helps clients that ignore `list_changed`.
-    pub first_list_wait: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            name: "mcplex".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            naming: Naming::default(),
-            separator: "__".to_owned(),
-            list_changed_interval: Duration::from_secs(1),
-            list_timeout: Duration::from_secs(30),
-            down_reply: DownReply::default(),
-            arrival_wait: Duration::from_secs(5),
-            first_list_wait: Duration::ZERO,
-        }
-    }
-}
-
-/// How a `tools/call` to an upstream that is down is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DownReply {
-    /// A result with `isError`, which clients show to the model.
-    #[default]
-    Result,
-    /// A JSON-RPC error.
-    Error,
-}
 
 /// What the router needs of time.
 pub trait Clock: Send + Sync + 'static {
@@ -131,7 +79,7 @@ impl Router {
     /// A router without upstreams.
     #[must_use]
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
-        let catalog = Catalog::build(rule(&options), Vec::new());
+        let catalog = Catalog::build(options.rule(), Vec::new());
         let shared = Shared {
             options: Mutex::new(Arc::new(options)),
             arrivals: Arrivals::default(),
@@ -184,7 +132,8 @@ impl Router {
     #[must_use]
     pub fn events(&self, key: UpstreamKey) -> Arc<dyn UpstreamEvents> {
         let link = self.shared.link(key).expect("events are asked for between add and remove");
-        Arc::new(Relay::new(self.shared.clone(), link))
+        let member = link.prepare();
+        Arc::new(Relay::new(self.shared.clone(), link, member))
     }
 
     /// Sends all calls from now on to this upstream, whose events were asked for before.
@@ -195,6 +144,16 @@ impl Router {
     pub fn attach(&self, key: UpstreamKey, upstream: Arc<dyn Upstream>) {
         if let Some(link) = self.shared.link(key) {
             link.attach(upstream);
+        }
+    }
+
+    /// Shares the children of an upstream out in another way; at first all clients have one.
+    ///
+    /// `members` makes the others: the rest of a pool at once, a session's when it is called for.
+    /// Whoever has a place in both ways stays. Nothing happens once it was removed.
+    pub fn isolate(&self, key: UpstreamKey, isolation: Isolation, members: Arc<dyn Members>) {
+        if let Some(link) = self.shared.link(key) {
+            link.isolate(&self.shared, isolation, members);
         }
     }
 
@@ -210,10 +169,6 @@ impl Router {
     pub async fn run(&self) {
         refresh::run(self.shared.clone()).await;
     }
-}
-
-fn rule(options: &Options) -> Rule {
-    Rule { naming: options.naming, separator: options.separator.clone() }
 }
 
 impl Gateway for Router {
@@ -250,7 +205,7 @@ impl Shared {
     fn rearrange(&self, change: impl FnOnce(&mut Vec<Arc<Link>>)) {
         let mut links = lock(&self.links);
         change(&mut links);
-        let new = Arc::new(Catalog::build(rule(&self.options()), links.clone()));
+        let new = Arc::new(Catalog::build(self.options().rule(), links.clone()));
         let old = std::mem::replace(&mut *lock(&self.catalog), new.clone());
         drop(links);
         let differs = |kind: &Kind| old.result(*kind) != new.result(*kind);
@@ -293,36 +248,61 @@ impl Shared {
         edit::object(members)
     }
 
-    /// The most verbose level any client asked for.
-    pub(crate) fn level(&self) -> Option<Level> {
-        self.sessions().iter().filter_map(|session| lock(&session.state).level).min()
+    /// The most verbose level that any client of a member asked for.
+    pub(crate) fn level_for(&self, member: MemberKey) -> Option<Level> {
+        let concerns = |session: &DownstreamSession| match member {
+            MemberKey::Session(number) => session.number.0 == number,
+            MemberKey::First | MemberKey::Pool(_) => true,
+        };
+        let sessions = self.sessions();
+        let concerned = sessions.iter().filter(|session| concerns(session));
+        concerned.filter_map(|session| lock(&session.state).level).min()
     }
 
     /// Asks all upstreams for as much of their logs as the most curious client wants.
     pub(crate) fn level_changed(&self) {
-        let Some(level) = self.level() else { return };
         for link in self.catalog().links() {
-            let can = link.lists().info.as_ref().is_some_and(|info| info.can("logging", None));
-            if let (true, Some(upstream)) = (can, link.member().upstream()) {
-                upstream.send(None, level.request(upstream.mint()));
+            if !link.lists().info.as_ref().is_some_and(|info| info.can("logging", None)) {
+                continue;
+            }
+            for member in link.members() {
+                let level = self.level_for(member.key);
+                if let (Some(level), Some(upstream)) = (level, member.upstream()) {
+                    upstream.send(None, level.request(upstream.mint()));
+                }
             }
         }
     }
 
-    /// Sends the same notification to every upstream.
-    pub(crate) fn tell_upstreams(&self, message: &Message) {
+    /// Sends a client's notification to every upstream, but to no other client's own member.
+    pub(crate) fn tell_upstreams(&self, session: SessionNumber, message: &Message) {
+        self.tell_members(message, |key| match key {
+            MemberKey::Session(number) => number == session.0,
+            MemberKey::First | MemberKey::Pool(_) => true,
+        });
+    }
+
+    /// Sends a client's notification to the members that are its own.
+    pub(crate) fn tell_own(&self, session: SessionNumber, message: &Message) {
+        self.tell_members(message, |key| key == MemberKey::Session(session.0));
+    }
+
+    fn tell_members(&self, message: &Message, is_meant: impl Fn(MemberKey) -> bool) {
         for link in self.catalog().links() {
-            if let Some(upstream) = link.member().upstream() {
-                upstream.send(None, message.clone());
+            for member in link.members().into_iter().filter(|member| is_meant(member.key)) {
+                if let Some(upstream) = member.upstream() {
+                    upstream.send(None, message.clone());
+                }
             }
         }
     }
 
-    /// Ends the subscriptions of a client that has left.
+    /// Ends the subscriptions of a client that has left, and the members that were its own.
     pub(crate) fn left(&self, session: SessionNumber) {
         for link in self.catalog().links() {
             let uris = link.unsubscribe_all(session);
-            let member = link.member();
+            link.leave(session);
+            let Some(member) = link.member(link.home(session)) else { continue };
             let Some(upstream) = member.upstream() else { continue };
             for uri in uris {
                 let params = edit::object([("uri", Raw::of(&uri).as_str())]);

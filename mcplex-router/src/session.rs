@@ -12,7 +12,7 @@ use crate::{
     member::Member,
     params::Params,
     router::{Shared, lock},
-    spans,
+    spans, target,
 };
 use async_trait::async_trait;
 use futures_channel::oneshot;
@@ -150,6 +150,11 @@ impl DownstreamSession {
         Some(cancelled)
     }
 
+    /// Whether the client has left.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state).is_closed
+    }
+
     /// Forgets a call that is no longer on its way.
     pub(crate) fn end(&self, id: &Id) {
         lock(&self.state).calls.remove(id);
@@ -202,7 +207,7 @@ impl DownstreamSession {
         let limit = if is_list { options.first_list_wait } else { options.arrival_wait };
         let is_missed = || {
             let params = Params::read(request.params.as_ref());
-            is_list || calls::leads_nowhere(&shared.catalog(), request, &params)
+            is_list || target::leads_nowhere(&shared.catalog(), request, &params)
         };
         if self.version().is_some() && !limit.is_zero() && is_missed() {
             shared.arrivals.wait(is_missed, shared.clock.sleep(limit)).await;
@@ -237,12 +242,15 @@ impl DownstreamSession {
         }
     }
 
-    /// Tells all upstreams, unless another client is there whose roots they would mix up.
+    /// Tells all upstreams; if another client is there whose roots they would mix up, only those
+    /// members that serve no other.
     fn roots_changed(&self, params: Option<Raw>) {
         let ready = self.shared.sessions().into_iter().filter(|session| session.is_ready()).count();
+        let changed = Notification::new(method::ROOTS_CHANGED, params).into();
         if ready == 1 {
-            let changed = Notification::new(method::ROOTS_CHANGED, params);
-            self.shared.tell_upstreams(&changed.into());
+            self.shared.tell_upstreams(self.number, &changed);
+        } else {
+            self.shared.tell_own(self.number, &changed);
         }
     }
 
@@ -312,7 +320,7 @@ impl Session for DownstreamSession {
             method::ROOTS_CHANGED => self.roots_changed(notification.params.clone()),
             // Only one upstream can be meant by what we do not know.
             _ if self.shared.catalog().links().len() == 1 => {
-                self.shared.tell_upstreams(&notification.into());
+                self.shared.tell_upstreams(self.number, &notification.into());
             }
             other => tracing::debug!(method = other, "an unknown notification was dropped"),
         }

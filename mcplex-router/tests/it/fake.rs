@@ -55,6 +55,8 @@ struct State {
     reads: Vec<String>,
     open: Vec<Pending>,
     sent: Vec<(Option<u64>, String)>,
+    /// Every call that was left to the test, as it stood on the wire.
+    taken: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl FakeUpstream {
                 reads: Vec::new(),
                 open: Vec::new(),
                 sent: Vec::new(),
+                taken: Vec::new(),
             }),
         })
     }
@@ -140,6 +143,11 @@ impl FakeUpstream {
         let mut state = self.state.lock().unwrap();
         state.open.retain(|pending| !pending.reply.is_canceled());
         state.open.iter().map(|pending| wire(&pending.call)).collect()
+    }
+
+    /// All calls that ever came.
+    pub(crate) fn taken(&self) -> Vec<String> {
+        self.state.lock().unwrap().taken.clone()
     }
 
     /// Ends the oldest open call.
@@ -221,6 +229,7 @@ impl Upstream for FakeUpstream {
                 return Ok(Reply { outcome, extra: Extra::default(), from: state.incarnation });
             }
             let (reply, answer) = oneshot::channel();
+            state.taken.push(wire(&call));
             state.open.push(Pending { call, reply });
             answer
         };

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod siblings;
+#[cfg(test)]
 mod world;
 
 #[cfg(test)]
@@ -26,6 +28,8 @@ mod handshake;
 mod lists;
 #[cfg(test)]
 mod logging;
+#[cfg(test)]
+mod members;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

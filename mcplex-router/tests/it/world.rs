@@ -1,6 +1,9 @@
 //! A router with everything around it, and short words for what happens.
 
-use crate::fake::{FakeClient, FakeClock, FakeUpstream, message, status, text};
+use crate::{
+    fake::{FakeClient, FakeClock, FakeUpstream, message, status, text},
+    siblings::{Child, Siblings},
+};
 use futures_executor::LocalPool;
 use futures_util::task::LocalSpawnExt as _;
 use mcplex_proto::{
@@ -8,7 +11,7 @@ use mcplex_proto::{
     message::Message,
     upstream::{Health, Upstream as _, UpstreamEvents},
 };
-use mcplex_router::{Options, Router, UpstreamKey};
+use mcplex_router::{Isolation, Options, Router, UpstreamKey};
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 pub(crate) struct World {
@@ -135,6 +138,11 @@ impl World {
         self.pool.run_until_stalled();
     }
 
+    /// An upstream with where it reports.
+    pub(crate) fn child(&self, index: usize) -> Child {
+        Child { upstream: self.upstreams[index].clone(), events: self.events[index].clone() }
+    }
+
     /// An upstream's life is ready.
     pub(crate) fn ready(&mut self, index: usize, incarnation: u64) {
         self.upstreams[index].set_incarnation(incarnation);
@@ -155,6 +163,12 @@ impl World {
     pub(crate) fn says(&mut self, index: usize, text: &str) {
         let incarnation = self.upstreams[index].incarnation();
         self.events[index].message(incarnation, message(text));
+        self.run();
+    }
+
+    /// Shares the children of an upstream out in another way.
+    pub(crate) fn isolate(&mut self, index: usize, isolation: Isolation, siblings: &Arc<Siblings>) {
+        self.router.isolate(self.keys[index], isolation, siblings.clone());
         self.run();
     }
 

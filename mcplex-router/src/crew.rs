@@ -1,0 +1,228 @@
+//! Which members an upstream has, and which of them a call goes to.
+
+use crate::{
+    isolation::{Isolation, MemberKey, Members},
+    link::Link,
+    member::Member,
+    relay::Relay,
+    router::{Shared, lock},
+    session::SessionNumber,
+};
+use mcplex_proto::upstream::{Health, Upstream, UpstreamError};
+use std::{collections::BTreeMap, sync::Arc};
+
+#[derive(Debug, Default)]
+pub(crate) struct Crew {
+    first: Arc<Member>,
+    /// Who is the first after the next attachment; its events may come before that.
+    next: Option<Arc<Member>>,
+    isolation: Isolation,
+    /// Makes the others; `None` before there may be any, and once the upstream was removed.
+    maker: Option<Arc<dyn Members>>,
+    others: BTreeMap<MemberKey, Arc<Member>>,
+}
+
+impl Crew {
+    fn all(&self) -> impl Iterator<Item = &Arc<Member>> {
+        std::iter::once(&self.first).chain(self.others.values())
+    }
+
+    fn get(&self, key: MemberKey) -> Option<&Arc<Member>> {
+        if key == MemberKey::First { Some(&self.first) } else { self.others.get(&key) }
+    }
+
+    /// The member with the fewest calls in flight; one that is down only if all are.
+    fn idlest(&self) -> &Arc<Member> {
+        let load = |member: &&Arc<Member>| {
+            let health = member.health();
+            let is_down = match health {
+                None | Some(Health::Tripped | Health::Stopped) => 2,
+                Some(Health::Recovering) => 1,
+                Some(Health::Ready | Health::Degraded | Health::Idle) => 0,
+            };
+            // Of two that have nothing to do, one that runs is asked, and the other sleeps on.
+            (is_down, member.flights(), health == Some(Health::Idle))
+        };
+        self.all().min_by_key(load).unwrap_or(&self.first)
+    }
+
+    /// Whether clients may get members of their own: who stopped the upstream meant all of it, and
+    /// what makes the first trip would make them trip one by one.
+    fn may_grow(&self) -> bool {
+        let health = self.first.health();
+        health.is_some_and(|health| !matches!(health, Health::Stopped | Health::Tripped))
+    }
+
+    fn open(
+        &mut self,
+        shared: &Arc<Shared>,
+        link: &Arc<Link>,
+        key: MemberKey,
+    ) -> Option<Arc<Member>> {
+        let maker = self.maker.as_ref()?;
+        let member = Arc::new(Member::new(key));
+        let relay = Relay::new(shared.clone(), link.clone(), member.clone());
+        member.attach(maker.open(key, Arc::new(relay))?);
+        self.others.insert(key, member.clone());
+        Some(member)
+    }
+
+    fn close(&mut self, key: MemberKey) {
+        if let (Some(_), Some(maker)) = (self.others.remove(&key), &self.maker) {
+            maker.close(key);
+        }
+    }
+
+    /// Makes room by ending a member that has no process and no call.
+    fn evict(&mut self) -> bool {
+        let is_free = |member: &Member| {
+            let health = member.health();
+            matches!(health, Some(Health::Idle | Health::Stopped)) && member.flights() == 0
+        };
+        let free = self.others.iter().find(|(_, member)| is_free(member)).map(|(&key, _)| key);
+        free.inspect(|&key| self.close(key)).is_some()
+    }
+}
+
+impl Link {
+    /// The member that a session's call goes to, with whatever it needs of before: `stays` is for
+    /// calls that later ones build on.
+    ///
+    /// # Errors
+    /// When there may be no more members.
+    pub(crate) fn member_for(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        session: SessionNumber,
+        stays: bool,
+    ) -> Result<Arc<Member>, UpstreamError> {
+        let mut crew = lock(&self.crew);
+        let home = crew.isolation.home(session);
+        match crew.isolation {
+            Isolation::Shared => Ok(crew.first.clone()),
+            Isolation::Pool { .. } if stays => Ok(crew.get(home).unwrap_or(&crew.first).clone()),
+            Isolation::Pool { .. } => Ok(crew.idlest().clone()),
+            Isolation::Session { limit } => {
+                if let Some(member) = crew.get(home) {
+                    return Ok(member.clone());
+                }
+                if !crew.may_grow() {
+                    return Ok(crew.first.clone());
+                }
+                if crew.others.len() >= limit && !crew.evict() {
+                    return Err(UpstreamError::SessionsFull { upstream: self.name.clone(), limit });
+                }
+                let stopped = || UpstreamError::Stopped { upstream: self.name.clone() };
+                crew.open(shared, self, home).ok_or_else(stopped)
+            }
+        }
+    }
+
+    /// How its members are shared out.
+    pub(crate) fn isolation(&self) -> Isolation {
+        lock(&self.crew).isolation
+    }
+
+    /// Where what a session has set up stays.
+    pub(crate) fn home(&self, session: SessionNumber) -> MemberKey {
+        self.isolation().home(session)
+    }
+
+    /// A member that is there.
+    pub(crate) fn member(&self, key: MemberKey) -> Option<Arc<Member>> {
+        lock(&self.crew).get(key).cloned()
+    }
+
+    /// The member that every upstream has.
+    pub(crate) fn first(&self) -> Arc<Member> {
+        lock(&self.crew).first.clone()
+    }
+
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        lock(&self.crew).all().cloned().collect()
+    }
+
+    /// The member to read lists from: the first if it runs, else any that does.
+    pub(crate) fn reader(&self) -> Option<Arc<Member>> {
+        lock(&self.crew).all().find(|member| member.is_live()).cloned()
+    }
+
+    /// Whether calls go to this member.
+    pub(crate) fn has(&self, member: &Arc<Member>) -> bool {
+        lock(&self.crew).get(member.key).is_some_and(|here| Arc::ptr_eq(here, member))
+    }
+
+    /// The member that the next attachment is for.
+    pub(crate) fn prepare(&self) -> Arc<Member> {
+        let mut crew = lock(&self.crew);
+        if crew.first.upstream().is_none() {
+            return crew.first.clone();
+        }
+        crew.next.get_or_insert_default().clone()
+    }
+
+    /// Makes the prepared member the first, and gives it its upstream.
+    pub(crate) fn attach(&self, upstream: Arc<dyn Upstream>) {
+        let member = self.prepare();
+        member.attach(upstream);
+        let is_replaced = {
+            let mut crew = lock(&self.crew);
+            crew.next = None;
+            let before = std::mem::replace(&mut crew.first, member.clone());
+            !Arc::ptr_eq(&before, &member)
+        };
+        // A life that was ready before it was attached was not noted: it was not the first.
+        if is_replaced {
+            member.freshen();
+            self.mark(|stale| *stale = [true; 4]);
+        } else {
+            self.signal.raise();
+        }
+    }
+
+    /// Shares the members out in another way; who has a place in it as well stays.
+    pub(crate) fn isolate(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        isolation: Isolation,
+        maker: Arc<dyn Members>,
+    ) {
+        let mut crew = lock(&self.crew);
+        let before = std::mem::replace(&mut crew.isolation, isolation);
+        crew.maker = Some(maker);
+        let leaving: Vec<_> =
+            crew.others.keys().copied().filter(|&key| !isolation.has(key)).collect();
+        for key in leaving {
+            crew.close(key);
+        }
+        for key in isolation.standing() {
+            if crew.get(key).is_none() && crew.open(shared, self, key).is_none() {
+                tracing::warn!(upstream = %self.name, member = key.label(&self.name),
+                    "a member of the pool was not started, because the upstream is ending");
+            }
+        }
+        if before != isolation {
+            // Subscriptions may be at home elsewhere now.
+            crew.all().for_each(|member| member.freshen());
+            drop(crew);
+            self.signal.raise();
+        }
+    }
+
+    /// Ends what a session had for itself.
+    pub(crate) fn leave(&self, session: SessionNumber) {
+        lock(&self.crew).close(MemberKey::Session(session.0));
+    }
+
+    /// Ends all members but the first, and what keeps it up to date.
+    pub(crate) fn close(&self) {
+        let mut crew = lock(&self.crew);
+        let others: Vec<_> = crew.others.keys().copied().collect();
+        for key in others {
+            crew.close(key);
+        }
+        crew.maker = None;
+        drop(crew);
+        self.signal.close();
+    }
+}

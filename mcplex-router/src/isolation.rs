@@ -1,0 +1,129 @@
+//! How the children of an upstream are shared out among clients.
+
+use crate::session::SessionNumber;
+use mcplex_proto::upstream::{Upstream, UpstreamEvents, UpstreamName};
+use std::{fmt, sync::Arc};
+
+/// Who shares a child of an upstream with whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// All clients have one child.
+    #[default]
+    Shared,
+    /// Every client has its own, made by its first call; for upstreams that remember something of
+    /// whoever calls, such as a login or an open page.
+    ///
+    /// The first child stays beside them: the lists are read from it, and no client's call reaches
+    /// it as long as it is well.
+    Session {
+        /// How many children there may be beside the first.
+        limit: usize,
+    },
+    /// All clients have several; for upstreams that do one thing at a time.
+    Pool {
+        /// How many, with the first.
+        size: usize,
+    },
+}
+
+/// Tells the children of one upstream apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberKey {
+    /// The one that every upstream has.
+    #[default]
+    First,
+    /// One of a pool, counted from 2.
+    Pool(usize),
+    /// The one of this session.
+    Session(u64),
+}
+
+/// Makes and ends the children of one upstream beside its first.
+///
+/// Both methods must return at once and must not call the router: it waits for them, and with it
+/// the calls to this upstream, but to no other.
+pub trait Members: fmt::Debug + Send + Sync + 'static {
+    /// Starts a child that reports here; `None` when the upstream is about to end.
+    fn open(&self, member: MemberKey, events: Arc<dyn UpstreamEvents>)
+    -> Option<Arc<dyn Upstream>>;
+
+    /// Begins the end of a child that was opened: nothing more is sent there.
+    fn close(&self, member: MemberKey);
+}
+
+impl Isolation {
+    /// Where what a client has set up stays, such as its subscriptions.
+    pub(crate) fn home(self, session: SessionNumber) -> MemberKey {
+        match self {
+            Self::Shared => MemberKey::First,
+            Self::Session { .. } => MemberKey::Session(session.0),
+            Self::Pool { size } => {
+                let size = u64::try_from(size.max(1)).unwrap_or(u64::MAX);
+                match usize::try_from(session.0 % size) {
+                    Ok(0) | Err(_) => MemberKey::First,
+                    Ok(number) => MemberKey::Pool(number + 1),
+                }
+            }
+        }
+    }
+
+    /// Whether a member has a place in it.
+    pub(crate) fn has(self, member: MemberKey) -> bool {
+        match (self, member) {
+            (_, MemberKey::First) | (Self::Session { .. }, MemberKey::Session(_)) => true,
+            (Self::Pool { size }, MemberKey::Pool(number)) => number <= size,
+            (Self::Shared, _)
+            | (Self::Session { .. }, MemberKey::Pool(_))
+            | (Self::Pool { .. }, MemberKey::Session(_)) => false,
+        }
+    }
+
+    /// The members there are whoever calls, beside the first.
+    pub(crate) fn standing(self) -> impl Iterator<Item = MemberKey> {
+        let size = match self {
+            Self::Pool { size } => size,
+            Self::Shared | Self::Session { .. } => 1,
+        };
+        (2..=size).map(MemberKey::Pool)
+    }
+}
+
+impl MemberKey {
+    /// What it is called in a status and in logs: `mail`, `mail/2`, `mail/s17`.
+    #[must_use]
+    pub fn label(self, upstream: &UpstreamName) -> String {
+        match self {
+            Self::First => upstream.to_string(),
+            Self::Pool(number) => format!("{upstream}/{number}"),
+            Self::Session(number) => format!("{upstream}/s{number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_at_home_in_one_member_that_is_there() {
+        for size in 0..5 {
+            let pool = Isolation::Pool { size };
+            for session in 1..20 {
+                let home = pool.home(SessionNumber(session));
+                assert!(home == MemberKey::First || pool.standing().any(|key| key == home));
+                assert!(pool.has(home));
+            }
+        }
+        let own = Isolation::Session { limit: 1 };
+        assert_eq!(own.home(SessionNumber(7)), MemberKey::Session(7));
+        assert!(own.has(MemberKey::Session(7)) && !own.has(MemberKey::Pool(2)));
+    }
+
+    #[test]
+    fn people_see_whose_child_it_is() {
+        let name = UpstreamName::new("mail").unwrap();
+        let labels = [MemberKey::First, MemberKey::Pool(2), MemberKey::Session(17)]
+            .map(|key| key.label(&name));
+        assert_eq!(labels, ["mail", "mail/2", "mail/s17"]);
+    }
+}

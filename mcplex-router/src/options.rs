@@ -1,0 +1,64 @@
+//! What can be set, with its reasons.
+
+use crate::naming::{Naming, Rule};
+use std::time::Duration;
+
+/// How a [`Router`](crate::Router) behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The `name` in the `serverInfo` that clients see.
+    pub name: String,
+    /// The `version` beside it.
+    pub version: String,
+    /// When names get a prefix.
+    pub naming: Naming,
+    /// Stands between an upstream's name and its own; `__`, because model APIs refuse dots and
+    /// slashes.
+    pub separator: String,
+    /// Clients hear at most one `list_changed` of a kind in this time; 1 s, so that a crash loop
+    /// cannot make clients read their lists again and again.
+    pub list_changed_interval: Duration,
+    /// How long one page of an upstream's list may take; 30 s.
+    pub list_timeout: Duration,
+    /// How a `tools/call` to an upstream that is down is answered.
+    pub down_reply: DownReply,
+    /// How long a call by an unknown name waits for upstreams that are still starting; 5 s, as
+    /// long as a call waits for the next life of an upstream.
+    pub arrival_wait: Duration,
+    /// How long a list waits for upstreams that are still starting; zero, because one slow
+    /// upstream should delay no list. More helps clients that ignore `list_changed`.
+    pub first_list_wait: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: "mcplex".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            naming: Naming::default(),
+            separator: "__".to_owned(),
+            list_changed_interval: Duration::from_secs(1),
+            list_timeout: Duration::from_secs(30),
+            down_reply: DownReply::default(),
+            arrival_wait: Duration::from_secs(5),
+            first_list_wait: Duration::ZERO,
+        }
+    }
+}
+
+impl Options {
+    /// How names are formed.
+    pub(crate) fn rule(&self) -> Rule {
+        Rule { naming: self.naming, separator: self.separator.clone() }
+    }
+}
+
+/// How a `tools/call` to an upstream that is down is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DownReply {
+    /// A result with `isError`, which clients show to the model.
+    #[default]
+    Result,
+    /// A JSON-RPC error.
+    Error,
+}
