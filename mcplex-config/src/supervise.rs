@@ -15,6 +15,14 @@ pub struct Supervise {
     /// How long nobody must have used it before it is ended until the next call; zero is never.
     #[serde(deserialize_with = "unit::duration")]
     pub idle_stop: Duration,
+    /// Who shares a process of it with whom.
+    pub isolation: Isolation,
+    /// How many processes a pool has.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub pool_size: usize,
+    /// How many sessions may have a process of their own at once.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub session_limit: usize,
     /// How long a start may wait to be let through.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub start_wait: Duration,
@@ -135,4 +143,16 @@ pub enum Guard {
     Auto,
     /// Never.
     Off,
+}
+
+/// Who shares a process of an upstream with whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// All clients have one.
+    Shared,
+    /// Every client session has its own.
+    Session,
+    /// All clients have several.
+    Pool,
 }

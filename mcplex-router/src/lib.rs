@@ -5,8 +5,8 @@
 //! [`Client`](mcplex_proto::downstream::Client)s, and whoever holds the [`Router`] polls
 //! [`Router::run`].
 //!
-//! Read it in this order: `router` (what is shared), `catalog` with `naming`, `template` and
-//! `lists` (what clients see), `session` (one client) with `calls` and `target` (requests toward upstreams),
+//! Read it in this order: `router` (what is shared), `catalog` with `naming`, `template`,
+//! `lists` and `memory` (what clients see), `session` (one client) with `calls` and `target` (requests toward upstreams),
 //! `link` (one upstream) with `isolation`, `crew` and `member` (its children), `relay` (what they
 //! say by themselves) and `attribution` (whom they mean).
 //!
@@ -23,6 +23,7 @@ mod level;
 mod link;
 mod lists;
 mod member;
+mod memory;
 mod naming;
 mod options;
 mod params;
@@ -37,6 +38,7 @@ mod template;
 
 pub use crate::{
     isolation::{Isolation, MemberKey, Members},
+    memory::Memory,
     naming::Naming,
     options::{DownReply, Options},
     router::{Clock, Router, UpstreamKey},

@@ -4,6 +4,7 @@ use crate::{
     crew::Crew,
     isolation::{Isolation, MemberKey},
     lists::Lists,
+    memory::{self, Memory},
     router::{UpstreamKey, lock},
     session::SessionNumber,
     signal::Signal,
@@ -20,6 +21,8 @@ pub(crate) struct Link {
     pub(crate) name: UpstreamName,
     pub(crate) crew: Mutex<Crew>,
     lists: Mutex<Arc<Lists>>,
+    /// Where the lists are remembered, if anywhere.
+    memory: Mutex<Option<Arc<dyn Memory>>>,
     subscribers: Mutex<BTreeMap<String, BTreeSet<SessionNumber>>>,
     /// Sessions that were asked to open a URL, to tell them when that is done.
     elicitations: Mutex<VecDeque<(String, SessionNumber)>>,
@@ -42,6 +45,7 @@ impl Link {
             name,
             crew: Mutex::default(),
             lists: Mutex::default(),
+            memory: Mutex::default(),
             subscribers: Mutex::default(),
             elicitations: Mutex::default(),
             stale: Mutex::default(),
@@ -55,6 +59,35 @@ impl Link {
 
     pub(crate) fn set_lists(&self, lists: Lists) {
         *lock(&self.lists) = Arc::new(lists);
+    }
+
+    /// Has the lists remembered from now on; `true` when there were none and it knows some.
+    pub(crate) fn set_memory(&self, memory: Arc<dyn Memory>) -> bool {
+        *lock(&self.memory) = Some(memory.clone());
+        if self.lists().info.is_some() {
+            self.remember();
+            return false;
+        }
+        let Some(document) = memory.recall() else { return false };
+        match memory::read(document) {
+            Ok(lists) => {
+                self.set_lists(lists);
+                true
+            }
+            Err(error) => {
+                tracing::info!(upstream = %self.name, %error,
+                    "what is remembered of an upstream cannot be used; it is asked again");
+                false
+            }
+        }
+    }
+
+    /// Has the lists remembered as they are now.
+    pub(crate) fn remember(&self) {
+        let memory = lock(&self.memory).clone();
+        if let (Some(memory), Some(document)) = (memory, memory::write(&self.lists())) {
+            memory.remember(document);
+        }
     }
 
     /// Notes that something must be read again, and wakes whoever does it.

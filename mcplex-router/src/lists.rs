@@ -75,6 +75,17 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
+    /// Whether a client would see any difference.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let said = |lists: &Self| {
+            lists.info.as_ref().map(|info| {
+                let ServerInfo { version, capabilities, implementation, instructions } = &**info;
+                (*version, capabilities.clone(), implementation.clone(), instructions.clone())
+            })
+        };
+        self.items == other.items && said(self) == said(other)
+    }
+
     pub(crate) fn of(&self, kind: Kind) -> &[Item] {
         &self.items[kind as usize]
     }
@@ -153,7 +164,11 @@ pub(crate) async fn fetch(
 }
 
 /// Adds the items of a page; gives the cursor of the next one. An empty cursor is a cursor.
-fn take_page(page: &Raw, kind: Kind, items: &mut Vec<Item>) -> Result<Option<String>, ListError> {
+pub(crate) fn take_page(
+    page: &Raw,
+    kind: Kind,
+    items: &mut Vec<Item>,
+) -> Result<Option<String>, ListError> {
     let malformed = || ListError::Malformed { method: kind.method(), member: kind.member() };
     let members = edit::members(page.as_str()).ok_or_else(malformed)?;
     let find = |name| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);

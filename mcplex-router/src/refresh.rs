@@ -88,20 +88,25 @@ async fn follow(shared: &Shared, link: Arc<Link>, mut signals: mpsc::Receiver<()
         let Some(upstream) = reader.upstream() else { continue };
         let Some(info) = upstream.server_info() else { continue };
         let stale = link.take_stale();
-        read(shared, &link, &**upstream, info, stale).await;
+        let before = link.lists();
+        let is_whole = read(shared, &link, &**upstream, info, stale).await;
+        // Half of it would be taken for all of it after the next start.
+        if is_whole && !link.lists().is_like(&before) {
+            link.remember();
+        }
         shared.arrivals.arrived(link.key);
     }
 }
 
 /// Reads the stale lists and shows each as soon as it is there; what cannot be read stays as it was
-/// last known.
+/// last known. `true` when everything could be read.
 async fn read(
     shared: &Shared,
     link: &Link,
     upstream: &dyn Upstream,
     info: Arc<ServerInfo>,
     stale: Stale,
-) {
+) -> bool {
     let timeout = shared.options().list_timeout;
     let kinds = Kind::ALL.into_iter().filter(|&kind| stale[kind as usize]);
     let fetches: FuturesUnordered<_> = kinds
@@ -113,17 +118,22 @@ async fn read(
     let mut lists = (*link.lists()).clone();
     lists.info = Some(info.clone());
     // What comes at once is shown at once.
+    let mut is_whole = true;
     let mut fetched = fetches.ready_chunks(Kind::ALL.len());
     while let Some(chunk) = fetched.next().await {
         for (kind, result) in chunk {
             match result {
                 Ok(items) => lists.items[kind as usize] = items,
-                Err(error) => unread(link, kind, &error),
+                Err(error) => {
+                    is_whole = false;
+                    unread(link, kind, &error);
+                }
             }
         }
         link.set_lists(lists.clone());
         shared.rebuild();
     }
+    is_whole
 }
 
 /// Says why a list was not read, and has it read again where nothing else will.

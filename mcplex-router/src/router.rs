@@ -7,6 +7,7 @@ use crate::{
     level::Level,
     link::Link,
     lists::Kind,
+    memory::Memory,
     options::Options,
     refresh,
     relay::Relay,
@@ -145,6 +146,20 @@ impl Router {
         if let Some(link) = self.shared.link(key) {
             link.attach(upstream);
         }
+    }
+
+    /// Has the lists of an upstream remembered here, and shows what is remembered of it until it
+    /// was read itself; `true` when that is something.
+    ///
+    /// Another memory, for a changed configuration, gets what is known already.
+    pub fn remember(&self, key: UpstreamKey, memory: Arc<dyn Memory>) -> bool {
+        let Some(link) = self.shared.link(key) else { return false };
+        let is_known = link.set_memory(memory);
+        if is_known {
+            self.shared.rebuild();
+            self.shared.arrivals.arrived(key);
+        }
+        is_known
     }
 
     /// Shares the children of an upstream out in another way; at first all clients have one.

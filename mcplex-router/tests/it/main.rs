@@ -31,6 +31,8 @@ mod logging;
 #[cfg(test)]
 mod members;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod subscriptions;
