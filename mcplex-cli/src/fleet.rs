@@ -1,16 +1,17 @@
 //! Which upstreams there are: the router, and of every upstream the handle and the task.
 
-use crate::{clock::TokioClock, wire};
+use crate::{clock::TokioClock, family::Family, remembered, wire};
 use mcplex_config::{Config, Difference, Gateway, Server};
 use mcplex_proto::upstream::{BadName, UpstreamName};
 use mcplex_router::{Router, UpstreamKey};
 use mcplex_supervisor::{Handle, supervise};
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::oneshot,
+    sync::{oneshot, watch},
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
@@ -35,6 +36,8 @@ pub(crate) struct Fleet {
     _upkeep: JoinSet<()>,
     /// Different for every upstream.
     next_seed: u64,
+    /// Where is kept what outlives mcplex.
+    state: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,8 @@ struct Running {
     name: String,
     key: UpstreamKey,
     handle: Handle,
+    /// Its other children.
+    family: Family,
     task: AbortHandle,
     /// Resolves when nothing of it is left.
     ended: Option<oneshot::Receiver<()>>,
@@ -54,8 +59,13 @@ struct Running {
 pub(crate) struct Roster(Arc<Mutex<Arc<[Handle]>>>);
 
 impl Fleet {
-    /// Takes up every upstream of the configuration, and starts those that are enabled.
-    pub(crate) fn start(config: Config, seed: u64) -> Result<Self, BadName> {
+    /// Takes up every upstream of the configuration, and starts those that are enabled; what they
+    /// list is remembered in this folder.
+    pub(crate) fn start(
+        config: Config,
+        state: Option<PathBuf>,
+        seed: u64,
+    ) -> Result<Self, BadName> {
         let names = names(&config)?;
         let router = Router::new(wire::router_options(&config), Arc::new(TokioClock));
         let mut upkeep = JoinSet::new();
@@ -70,6 +80,7 @@ impl Fleet {
             tasks: JoinSet::new(),
             _upkeep: upkeep,
             next_seed: seed,
+            state,
         };
         // Disabled ones too: calls by their names get a reason.
         for (server, name) in fleet.config.servers.clone().iter().zip(names) {
@@ -120,9 +131,9 @@ impl Fleet {
             if difference.added.contains(&server.name) {
                 self.add(server, name);
             } else if difference.changed.contains(&server.name) {
-                self.running(server).replace(wire::change(server, name), drain).await;
+                self.replace(server, name, drain).await;
             } else if difference.limits.contains(&server.name) {
-                self.running(server).adjust(wire::change(server, name)).await;
+                self.adjust(server, name, drain).await;
             }
         }
         let servers = &self.config.servers;
@@ -138,40 +149,76 @@ impl Fleet {
         let key = self.router.add(name.clone());
         let spec = wire::spec(&self.config, server, name, self.next_seed);
         self.next_seed = self.next_seed.wrapping_add(1);
+        // The children wait until nothing of before is left, the first like the others.
+        let (waiting, gate) = watch::channel(());
+        let family = Family::new(spec.clone(), self.config.gateway.drain, gate);
+        self.remember(key, server);
         let (handle, task) = supervise(spec, self.router.events(key));
         self.router.attach(key, Arc::new(handle.clone()));
+        self.router.isolate(key, wire::isolation(&server.supervise), family.members());
         // One of this name that is leaving may still have a process; the last waits for the others.
         let of_this_name = |one: &&mut Running| one.name == server.name;
         let before = self.leaving.iter_mut().rfind(of_this_name).and_then(|one| one.ended.take());
         let (ends, ended) = oneshot::channel();
+        let siblings = family.clone();
         let task = self.tasks.spawn(async move {
             if let Some(before) = before {
                 // Nothing is ever sent: it is dropped with the task.
                 let _has_ended = before.await.is_err();
             }
+            drop(waiting);
             task.await;
+            siblings.ended().await;
             drop(ends);
         });
         let longest_end = wire::longest_end(&server.supervise);
         let name = server.name.clone();
-        self.upstreams.push(Running { name, key, handle, task, ended: Some(ended), longest_end });
+        let ended = Some(ended);
+        self.upstreams.push(Running { name, key, handle, family, task, ended, longest_end });
+    }
+
+    /// Has what a server lists remembered; what is not started lists nothing.
+    fn remember(&self, key: UpstreamKey, server: &Server) {
+        if let Some(state) = self.state.as_ref().filter(|_| server.enabled) {
+            self.router.remember(key, Arc::new(remembered::File::of(state, server)));
+        }
+    }
+
+    /// Puts other processes in the place of those of a server that stays.
+    async fn replace(&mut self, server: &Server, name: UpstreamName, drain: Duration) {
+        let (key, handle, family) = self.running(server);
+        self.remember(key, server);
+        let change = wire::change(server, name);
+        handle.replace(change.clone(), drain).await;
+        family.replace(change, drain).await;
+        self.router.isolate(key, wire::isolation(&server.supervise), family.members());
+    }
+
+    /// Gives new limits to a server that stays.
+    async fn adjust(&mut self, server: &Server, name: UpstreamName, drain: Duration) {
+        let (key, handle, family) = self.running(server);
+        let change = wire::change(server, name);
+        handle.adjust(change.clone()).await;
+        family.adjust(change, drain).await;
+        self.router.isolate(key, wire::isolation(&server.supervise), family.members());
     }
 
     async fn remove(&mut self, name: &str, drain: Duration) {
         let Some(index) = self.upstreams.iter().position(|one| one.name == name) else { return };
         let one = self.upstreams.remove(index);
         self.router.remove(one.key);
-        let handle = one.handle.clone();
+        let (handle, family) = (one.handle.clone(), one.family.clone());
         self.leaving.push(one);
+        family.retire(drain).await;
         handle.retire(drain).await;
     }
 
-    /// The handle of a server that stays, with its new limits noted.
-    fn running(&mut self, server: &Server) -> Handle {
+    /// A server that stays, with its new limits noted.
+    fn running(&mut self, server: &Server) -> (UpstreamKey, Handle, Family) {
         let one = self.upstreams.iter_mut().find(|one| one.name == server.name);
         let one = one.expect("what is in both configurations runs");
         one.longest_end = one.longest_end.max(wire::longest_end(&server.supervise));
-        one.handle.clone()
+        (one.key, one.handle.clone(), one.family.clone())
     }
 
     /// Forgets what has ended.
@@ -189,8 +236,11 @@ impl Fleet {
         let all = || self.upstreams.iter().chain(&self.leaving);
         let limit = all().map(|one| one.longest_end).max().unwrap_or_default() + SLACK;
         let mut asking = JoinSet::new();
-        for handle in all().map(|one| one.handle.clone()) {
-            asking.spawn(async move { handle.shutdown().await });
+        for (handle, family) in all().map(|one| (one.handle.clone(), one.family.clone())) {
+            asking.spawn(async move {
+                family.shutdown().await;
+                handle.shutdown().await;
+            });
         }
         let gone = async {
             while asking.join_next().await.is_some() {}

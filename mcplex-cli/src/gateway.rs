@@ -12,6 +12,7 @@ use crate::{
     exit::{Code, Failure},
     fleet::{Fleet, Roster},
     host,
+    places::Places,
     reload::{Keeper, Reloader},
     settings::Settings,
     signals::{Asked, Signals},
@@ -41,7 +42,8 @@ pub(crate) async fn run(
     mut signals: Signals,
 ) -> Result<(), Failure> {
     let _upkeep = host::prepare();
-    let fleet = Fleet::start(settings.config().clone(), seed()).map_err(|error| {
+    let state = Places::of(settings.file.as_deref()).state(settings.config());
+    let fleet = Fleet::start(settings.config().clone(), state, seed()).map_err(|error| {
         Failure::from_error(Code::Configuration, "a server cannot be started", &error)
     })?;
     let (stop, stopping) = watch::channel(false);

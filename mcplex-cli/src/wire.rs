@@ -3,7 +3,7 @@
 
 use mcplex_config::{Config, Server, Supervise};
 use mcplex_proto::{raw::Raw, transport::Grace, upstream::UpstreamName};
-use mcplex_router::{DownReply, Naming};
+use mcplex_router::{DownReply, Isolation, Naming};
 use mcplex_supervisor::{Change, OnExitZero, Options, ProbeOptions, Restart, Spec};
 use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
 use serde_json::json;
@@ -77,6 +77,15 @@ pub(crate) fn router_options(config: &Config) -> mcplex_router::Options {
             mcplex_config::DownReply::Error => DownReply::Error,
         },
         ..mcplex_router::Options::default()
+    }
+}
+
+/// How the children of an upstream are shared out.
+pub(crate) fn isolation(words: &Supervise) -> Isolation {
+    match words.isolation {
+        mcplex_config::Isolation::Shared => Isolation::Shared,
+        mcplex_config::Isolation::Session => Isolation::Session { limit: words.session_limit },
+        mcplex_config::Isolation::Pool => Isolation::Pool { size: words.pool_size },
     }
 }
 
@@ -165,6 +174,7 @@ mod tests {
     fn the_defaults_of_the_file_are_those_of_the_crates() {
         let config = Config::load(Sources::default()).unwrap().config;
         assert_eq!(options(&config.supervise), Options::default());
+        assert_eq!(isolation(&config.supervise), Isolation::default());
         let http = mcplex_transport_http::Options::default();
         assert_eq!(format!("{:?}", http_options(&config)), format!("{http:?}"));
         let router = mcplex_router::Options::default();

@@ -67,6 +67,18 @@ impl Config {
     }
 }
 
+impl Server {
+    /// What decides what a server lists: the program, and all that it is started with.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let Self { name: _, command, args, env, cwd, .. } = self;
+        let mut hash = Fingerprint::default();
+        // Not through its own `Debug`, which hides the values.
+        write!(hash, "{:?}", (command, args, env, cwd)).expect("a hash takes everything");
+        hash
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,10 @@ use crate::{
 use mcplex_proto::upstream::UpstreamName;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Link {
     lists: Mutex<Arc<Lists>>,
     /// Where the lists are remembered, if anywhere.
     memory: Mutex<Option<Arc<dyn Memory>>>,
+    /// The memory does not have the lists yet.
+    is_unwritten: AtomicBool,
     subscribers: Mutex<BTreeMap<String, BTreeSet<SessionNumber>>>,
     /// Sessions that were asked to open a URL, to tell them when that is done.
     elicitations: Mutex<VecDeque<(String, SessionNumber)>>,
@@ -46,6 +51,7 @@ impl Link {
             crew: Mutex::default(),
             lists: Mutex::default(),
             memory: Mutex::default(),
+            is_unwritten: AtomicBool::default(),
             subscribers: Mutex::default(),
             elicitations: Mutex::default(),
             stale: Mutex::default(),
@@ -64,14 +70,15 @@ impl Link {
     /// Has the lists remembered from now on; `true` when there were none and it knows some.
     pub(crate) fn set_memory(&self, memory: Arc<dyn Memory>) -> bool {
         *lock(&self.memory) = Some(memory.clone());
+        self.is_unwritten.store(true, Ordering::Release);
         if self.lists().info.is_some() {
-            self.remember();
             return false;
         }
         let Some(document) = memory.recall() else { return false };
         match memory::read(document) {
             Ok(lists) => {
                 self.set_lists(lists);
+                self.is_unwritten.store(false, Ordering::Release);
                 true
             }
             Err(error) => {
@@ -82,8 +89,12 @@ impl Link {
         }
     }
 
-    /// Has the lists remembered as they are now.
-    pub(crate) fn remember(&self) {
+    /// Has the lists remembered as they are now, if they are others or nothing is remembered.
+    pub(crate) fn remember(&self, is_new: bool) {
+        let is_unwritten = self.is_unwritten.swap(false, Ordering::AcqRel);
+        if !is_new && !is_unwritten {
+            return;
+        }
         let memory = lock(&self.memory).clone();
         if let (Some(memory), Some(document)) = (memory, memory::write(&self.lists())) {
             memory.remember(document);

@@ -91,8 +91,8 @@ async fn follow(shared: &Shared, link: Arc<Link>, mut signals: mpsc::Receiver<()
         let before = link.lists();
         let is_whole = read(shared, &link, &**upstream, info, stale).await;
         // Half of it would be taken for all of it after the next start.
-        if is_whole && !link.lists().is_like(&before) {
-            link.remember();
+        if is_whole {
+            link.remember(!link.lists().is_like(&before));
         }
         shared.arrivals.arrived(link.key);
     }

@@ -151,7 +151,7 @@ impl Router {
     /// Has the lists of an upstream remembered here, and shows what is remembered of it until it
     /// was read itself; `true` when that is something.
     ///
-    /// Another memory, for a changed configuration, gets what is known already.
+    /// Another memory, for a changed configuration, gets what is read from then on.
     pub fn remember(&self, key: UpstreamKey, memory: Arc<dyn Memory>) -> bool {
         let Some(link) = self.shared.link(key) else { return false };
         let is_known = link.set_memory(memory);

@@ -50,3 +50,9 @@ mod both;
 
 #[cfg(test)]
 mod sdk;
+
+#[cfg(test)]
+mod isolation;
+
+#[cfg(test)]
+mod remembered;

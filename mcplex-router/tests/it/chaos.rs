@@ -24,21 +24,33 @@ enum Step {
     Vanish(usize),
     Call(usize, usize),
     Cancel(usize, usize),
-    End(usize),
-    Question(usize),
-    TakeBack(usize),
     Reply(usize, usize),
     Subscribe(usize),
     Unsubscribe(usize),
-    Die(usize),
-    Rest(usize),
-    Change(usize),
     Wake,
     Add,
-    Replace(usize),
-    Remove(usize),
-    Retire(usize),
-    Isolate(usize, Isolation),
+    Configure(usize, Change),
+    Act(usize, Act),
+}
+
+/// What a changed configuration says of an upstream.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Replace,
+    Remove,
+    Isolate(Isolation),
+}
+
+/// What a child does.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    End,
+    Question,
+    TakeBack,
+    Die,
+    Rest,
+    Change,
+    Retire,
 }
 
 /// Upstreams that are ever added, with those of the beginning.
@@ -52,21 +64,33 @@ fn step() -> impl Strategy<Value = Step> {
         1 => peer.clone().prop_map(Step::Vanish),
         6 => (peer.clone(), id.clone()).prop_map(|(peer, id)| Step::Call(peer, id)),
         2 => (peer.clone(), id).prop_map(|(peer, id)| Step::Cancel(peer, id)),
-        4 => child.clone().prop_map(Step::End),
-        6 => child.clone().prop_map(Step::Question),
-        1 => child.clone().prop_map(Step::TakeBack),
         4 => (peer.clone(), 1..6usize).prop_map(|(peer, id)| Step::Reply(peer, id)),
         2 => peer.clone().prop_map(Step::Subscribe),
         2 => peer.prop_map(Step::Unsubscribe),
-        1 => child.clone().prop_map(Step::Die),
-        1 => child.clone().prop_map(Step::Rest),
-        1 => child.clone().prop_map(Step::Change),
         1 => Just(Step::Wake),
         1 => Just(Step::Add),
-        1 => child.clone().prop_map(Step::Replace),
-        1 => child.clone().prop_map(Step::Remove),
-        1 => child.clone().prop_map(Step::Retire),
-        2 => (child, isolation()).prop_map(|(index, isolation)| Step::Isolate(index, isolation)),
+        4 => (child.clone(), change()).prop_map(|(index, change)| Step::Configure(index, change)),
+        15 => (child, act()).prop_map(|(child, act)| Step::Act(child, act)),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        1 => Just(Change::Replace),
+        1 => Just(Change::Remove),
+        2 => isolation().prop_map(Change::Isolate),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => Just(Act::End),
+        6 => Just(Act::Question),
+        1 => Just(Act::TakeBack),
+        1 => Just(Act::Die),
+        1 => Just(Act::Rest),
+        1 => Just(Act::Change),
+        1 => Just(Act::Retire),
     ]
 }
 
@@ -231,16 +255,8 @@ impl Story {
             }
             Step::Add if self.added < MAX_UPSTREAMS => self.add(),
             Step::Add => {}
-            Step::Replace(index) | Step::Remove(index) | Step::Isolate(index, _) => {
-                self.rearrange(index % self.added, step);
-            }
-            Step::End(child)
-            | Step::Question(child)
-            | Step::TakeBack(child)
-            | Step::Die(child)
-            | Step::Rest(child)
-            | Step::Change(child)
-            | Step::Retire(child) => self.play(child % self.roles.len(), step),
+            Step::Configure(index, change) => self.configure(index % self.added, change),
+            Step::Act(child, act) => self.play(child % self.roles.len(), act),
         }
         self.look();
         self.follow();
@@ -254,43 +270,40 @@ impl Story {
     }
 
     /// The configuration changes.
-    fn rearrange(&mut self, index: usize, step: Step) {
+    fn configure(&mut self, index: usize, change: Change) {
         let Some(&first) = self.firsts.get(&index) else { return };
-        match step {
-            Step::Replace(_) if self.world.upstreams.len() < 2 * MAX_UPSTREAMS => {
+        match change {
+            Change::Replace if self.world.upstreams.len() < 2 * MAX_UPSTREAMS => {
                 self.world.replace(index);
                 self.roles[first].is_leaving = true;
                 self.introduce(index);
             }
-            Step::Remove(_) => {
+            Change::Replace => {}
+            Change::Remove => {
                 self.world.remove(index);
                 self.roles[first].is_leaving = true;
                 self.firsts.remove(&index);
             }
-            Step::Isolate(_, isolation) => {
+            Change::Isolate(isolation) => {
                 let siblings = self.siblings[&index].clone();
                 self.world.isolate(index, isolation, &siblings);
             }
-            _ => {}
         }
     }
 
     /// A child does something.
-    fn play(&mut self, index: usize, step: Step) {
+    fn play(&mut self, index: usize, act: Act) {
         let role = &mut self.roles[index];
         if role.is_over {
             return;
         }
         let says = |text: &str| {
-            role.child.events.message(role.child.upstream.incarnation(), message(text))
+            role.child.events.message(role.child.upstream.incarnation(), message(text));
         };
-        match step {
-            Step::End(_) => {
-                if !role.child.upstream.calls().is_empty() {
-                    role.child.upstream.answers("{}");
-                }
-            }
-            Step::Question(_) => {
+        match act {
+            Act::End if role.child.upstream.calls().is_empty() => {}
+            Act::End => role.child.upstream.answers("{}"),
+            Act::Question => {
                 self.questions += 1;
                 let id = self.questions;
                 role.open.insert(id);
@@ -298,32 +311,34 @@ impl Story {
                     r#"{{"jsonrpc":"2.0","id":{id},"method":"sampling/createMessage","params":{{}}}}"#
                 ));
             }
-            Step::TakeBack(_) => {
+            Act::TakeBack => {
                 if let Some(id) = role.open.pop_first() {
                     says(&format!(
                         r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
                     ));
                 }
             }
-            Step::Change(_) => {
+            Act::Change => {
                 says(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
             }
-            Step::Die(_) | Step::Rest(_) => {
-                let is_rest = matches!(step, Step::Rest(_));
-                role.child.down(if is_rest { Health::Idle } else { Health::Recovering });
-                self.world.run();
-                self.look();
-                let role = &mut self.roles[index];
-                role.open.clear();
-                role.life += 1;
-                if !is_rest {
-                    role.child.ready(role.life);
-                }
-            }
-            Step::Retire(_) if role.is_leaving => self.retire(index),
-            _ => {}
+            Act::Die => self.ends_life(index, Health::Recovering),
+            Act::Rest => self.ends_life(index, Health::Idle),
+            Act::Retire if role.is_leaving => self.retire(index),
+            Act::Retire => {}
         }
         self.world.run();
+    }
+
+    fn ends_life(&mut self, index: usize, health: Health) {
+        self.roles[index].child.down(health);
+        self.world.run();
+        self.look();
+        let role = &mut self.roles[index];
+        role.open.clear();
+        role.life += 1;
+        if health != Health::Idle {
+            role.child.ready(role.life);
+        }
     }
 
     /// Every answer to a child is one to an open question of its life.

@@ -124,9 +124,14 @@ fn a_document_that_cannot_be_read_is_as_good_as_none() {
 }
 
 #[test]
-fn another_memory_gets_what_is_known_already() {
+fn another_memory_gets_what_is_read_from_then_on() {
     let (one, two) = (written(), Arc::new(Paper::default()));
-    let (world, _) = world(&one);
+    let (mut world, _) = world(&one);
     assert!(!world.router.remember(world.keys[0], two.clone()));
+    assert_eq!(two.recall(), None, "what another configuration listed is not written down for it");
+    speaks(&world, r#"[{"name":"t","x":1.0}]"#);
+    world.ready(0, 1);
     assert_eq!(two.recall(), one.recall());
+    world.says(0, CHANGED);
+    assert_eq!((one.writes(), two.writes()), (1, 1));
 }

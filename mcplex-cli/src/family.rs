@@ -1,0 +1,166 @@
+//! The children of one upstream beside its first: the router says when, this starts and ends them.
+
+use mcplex_proto::upstream::{Upstream, UpstreamEvents};
+use mcplex_router::{MemberKey, Members};
+use mcplex_supervisor::{Change, Handle, Spec, supervise};
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinSet};
+
+/// All children of one upstream but the first; cheap to clone, and the last clone takes their
+/// processes with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Family {
+    siblings: Arc<Siblings>,
+    /// One task per child, and per end that was asked for. Held here and not by the siblings: those
+    /// are held by what their tasks report to.
+    tasks: Arc<Mutex<JoinSet<()>>>,
+}
+
+#[derive(Debug)]
+struct Siblings {
+    state: Mutex<State>,
+    tasks: Weak<Mutex<JoinSet<()>>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What the next one is made of.
+    spec: Spec,
+    open: BTreeMap<MemberKey, Handle>,
+    /// No more are made.
+    is_ending: bool,
+    /// How long calls in flight may go on in one that is no longer needed.
+    drain: Duration,
+    /// Closed as long as something of an upstream of this name is left; it opens once.
+    gate: watch::Receiver<()>,
+}
+
+impl Family {
+    /// Children like the first, which is made of this; they start once the gate's other end is gone.
+    pub(crate) fn new(spec: Spec, drain: Duration, gate: watch::Receiver<()>) -> Self {
+        let tasks = Arc::new(Mutex::new(JoinSet::new()));
+        let state = State { spec, open: BTreeMap::new(), is_ending: false, drain, gate };
+        let siblings = Siblings { state: Mutex::new(state), tasks: Arc::downgrade(&tasks) };
+        Self { siblings: Arc::new(siblings), tasks }
+    }
+
+    /// What the router opens and closes them by.
+    pub(crate) fn members(&self) -> Arc<dyn Members> {
+        self.siblings.clone()
+    }
+
+    /// Those that are open now.
+    fn handles(&self) -> Vec<Handle> {
+        lock(&self.siblings.state).open.values().cloned().collect()
+    }
+
+    /// Puts another process in the place of each, and makes later ones like that.
+    pub(crate) async fn replace(&self, change: Change, drain: Duration) {
+        self.take(&change, drain);
+        for handle in self.handles() {
+            handle.replace(change.clone(), drain).await;
+        }
+    }
+
+    /// Gives all of them new limits; what runs goes on.
+    pub(crate) async fn adjust(&self, change: Change, drain: Duration) {
+        self.take(&change, drain);
+        for handle in self.handles() {
+            handle.adjust(change.clone()).await;
+        }
+    }
+
+    fn take(&self, change: &Change, drain: Duration) {
+        let Change { transport, options, starts } = change.clone();
+        let mut state = lock(&self.siblings.state);
+        state.spec = Spec { transport, options, starts, ..state.spec.clone() };
+        state.drain = drain;
+    }
+
+    /// Makes no more, and has each end once its calls are done or their drain is over.
+    pub(crate) async fn retire(&self, drain: Duration) {
+        lock(&self.siblings.state).is_ending = true;
+        for handle in self.handles() {
+            handle.retire(drain).await;
+        }
+    }
+
+    /// Makes no more, and ends all there are.
+    pub(crate) async fn shutdown(&self) {
+        lock(&self.siblings.state).is_ending = true;
+        for handle in self.handles() {
+            handle.shutdown().await;
+        }
+    }
+
+    /// Resolves when nothing of them is left; only after the end has begun.
+    pub(crate) async fn ended(&self) {
+        while poll_fn(|cx| lock(&self.tasks).poll_join_next(cx)).await.is_some() {}
+    }
+}
+
+impl Members for Siblings {
+    fn open(
+        &self,
+        member: MemberKey,
+        events: Arc<dyn UpstreamEvents>,
+    ) -> Option<Arc<dyn Upstream>> {
+        let tasks = self.tasks.upgrade()?;
+        let mut state = lock(&self.state);
+        if state.is_ending {
+            return None;
+        }
+        let spec = state.next(member);
+        tracing::info!(upstream = %spec.name, member = member.label(&spec.name),
+            "an upstream gets one more child");
+        let (handle, task) = supervise(spec, events);
+        let mut tasks = lock(&tasks);
+        while tasks.try_join_next().is_some() {}
+        let mut gate = state.gate.clone();
+        tasks.spawn(async move {
+            // Nothing is ever sent: the other end is dropped.
+            while gate.changed().await.is_ok() {}
+            task.await;
+        });
+        state.open.insert(member, handle.clone());
+        Some(Arc::new(handle))
+    }
+
+    fn close(&self, member: MemberKey) {
+        let (Some(handle), Some(tasks)) =
+            ({ lock(&self.state).open.remove(&member) }, self.tasks.upgrade())
+        else {
+            return;
+        };
+        let drain = lock(&self.state).drain;
+        lock(&tasks).spawn(async move {
+            match member {
+                // The session took its calls along.
+                MemberKey::Session(_) => handle.shutdown().await,
+                MemberKey::First | MemberKey::Pool(_) => handle.retire(drain).await,
+            }
+        });
+    }
+}
+
+impl State {
+    /// What a child is made of: like the first one, but it is wanted now if a session waits for it.
+    fn next(&mut self, member: MemberKey) -> Spec {
+        self.spec.seed = self.spec.seed.wrapping_add(1);
+        let mut spec = self.spec.clone();
+        if let MemberKey::Session(_) = member {
+            spec.starts = true;
+        }
+        spec
+    }
+}
+
+/// Locks for a moment, never over a wait; a panic elsewhere leaves whole tables behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

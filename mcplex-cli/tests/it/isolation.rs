@@ -1,0 +1,94 @@
+//! Servers with a process for each client, or with several for all.
+
+use crate::{
+    census::{self, Watch},
+    client::{Client, text},
+    gateway::{Gateway, PATIENCE, Setup},
+};
+use serde_json::{Value, json};
+
+const SESSION: &str = "isolation = \"session\"\nsession_limit = 2";
+
+fn pid(client: &mut Client) -> u32 {
+    text(&client.call("pid", &json!({}))).parse().unwrap()
+}
+
+/// How many fake servers run below a gateway.
+fn servers(gateway: &Gateway) -> usize {
+    let all = census::descendants(gateway.pid());
+    all.iter().filter(|process| process.name.starts_with("fake-server")).count()
+}
+
+#[test]
+fn every_session_has_a_process_that_ends_with_it() {
+    let mut gateway = Setup::new("").server_with("own", &[], SESSION).serve();
+    let (mut one, mut two) = (gateway.client_of(&["pid"]), gateway.client());
+    assert_eq!(servers(&gateway), 1, "nobody has called yet");
+    let (first, second) = (pid(&mut one), pid(&mut two));
+    assert_ne!(first, second);
+    assert_eq!((pid(&mut one), pid(&mut two)), (first, second));
+    assert_eq!(servers(&gateway), 3);
+
+    let mut three = gateway.client();
+    let refused = three.call("pid", &json!({}));
+    assert_eq!(refused["isError"], true, "{refused}");
+    assert!(text(&refused).contains("raise `session_limit`"), "{refused}");
+
+    let watch = Watch::of([first]);
+    one.delete();
+    assert!(watch.left_after(PATIENCE).is_empty(), "it ends with its session");
+    let third = pid(&mut three);
+    assert!(![first, second].contains(&third));
+    // The end of mcplex is the end of all of them.
+    let watch =
+        Watch::of(census::descendants(gateway.pid()).into_iter().map(|process| process.pid));
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(gateway.ended().code(), Some(0));
+    assert!(watch.left_after(PATIENCE).is_empty());
+}
+
+#[test]
+fn a_process_of_one_session_that_dies_is_no_business_of_another() {
+    let gateway = Setup::new("").server_with("own", &[], SESSION).serve();
+    let (mut one, mut two) = (gateway.client_of(&["pid"]), gateway.client());
+    let (first, second) = (pid(&mut one), pid(&mut two));
+    let sleeping = two.begin_call("sleep", &json!({ "ms": 300 }));
+    census::signal(first, rustix::process::Signal::KILL);
+    assert_eq!(text(&sleeping.answer()["result"]), "slept");
+    assert_eq!(pid(&mut two), second);
+    assert_ne!(pid(&mut one), first, "it is started again");
+}
+
+#[test]
+fn a_question_of_a_process_that_serves_one_client_is_never_in_doubt() {
+    let gateway = Setup::new("").server_with("own", &[], SESSION).serve();
+    let capabilities = json!({ "sampling": {} });
+    let mut one = Client::connect_with(&gateway.url(), &capabilities);
+    let mut two = Client::connect_with(&gateway.url(), &capabilities);
+    one.wait_for_tools(&["sample"]);
+    pid(&mut two);
+    let sleeping = two.begin_call("sleep", &json!({ "ms": 300 }));
+    let pending = one.begin_call("sample", &json!({}));
+    let question = pending.next_of("sampling/createMessage");
+    let content = json!({ "type": "text", "text": "mine" });
+    let answer = json!({ "role": "assistant", "content": content, "model": "m" });
+    one.respond(&question["id"], &answer);
+    let heard: Value = serde_json::from_str(text(&pending.answer()["result"])).unwrap();
+    assert_eq!(heard, answer);
+    assert_eq!(text(&sleeping.answer()["result"]), "slept");
+}
+
+#[test]
+fn a_pool_lets_one_call_pass_another() {
+    let pool = "isolation = \"pool\"\npool_size = 2";
+    let gateway = Setup::new("").server_with("pool", &[], pool).serve();
+    let mut client = gateway.client_of(&["pid"]);
+    let first = pid(&mut client);
+    // Both are up before the first is kept busy.
+    gateway.wait_events("pool", "upstream connected", 2);
+    assert_eq!(servers(&gateway), 2);
+    let sleeping = client.begin_call("sleep", &json!({ "ms": 1_000 }));
+    let second = (0..100).map(|_| pid(&mut client)).find(|&pid| pid != first);
+    assert!(second.is_some(), "calls go past the busy one");
+    assert_eq!(text(&sleeping.answer()["result"]), "slept");
+}
