@@ -6,6 +6,7 @@ use crate::{
     gateway::{Gateway, PATIENCE, Setup},
 };
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const SESSION: &str = "isolation = \"session\"\nsession_limit = 2";
 
@@ -88,7 +89,34 @@ fn a_pool_lets_one_call_pass_another() {
     gateway.wait_events("pool", "upstream connected", 2);
     assert_eq!(servers(&gateway), 2);
     let sleeping = client.begin_call("sleep", &json!({ "ms": 1_000 }));
-    let second = (0..100).map(|_| pid(&mut client)).find(|&pid| pid != first);
+    // Until the slow call is there, the first is as free as the second.
+    let second = (0..10_000).map(|_| pid(&mut client)).find(|&pid| pid != first);
     assert!(second.is_some(), "calls go past the busy one");
     assert_eq!(text(&sleeping.answer()["result"]), "slept");
+}
+
+#[test]
+fn a_reload_shares_out_anew_and_keeps_the_first_process() {
+    let setup = Setup::new("");
+    let gateway = setup.clone().server_with("own", &[], SESSION).serve();
+    let mut client = gateway.client_of(&["pid"]);
+    let own = pid(&mut client);
+    let all = |gateway: &Gateway| -> BTreeSet<u32> {
+        let all = census::descendants(gateway.pid()).into_iter();
+        all.filter(|process| process.name.starts_with("fake-server")).map(|it| it.pid).collect()
+    };
+    let first = all(&gateway).into_iter().find(|&pid| pid != own).unwrap();
+    let watch = Watch::of([own]);
+    setup.clone().server_with("own", &[], "isolation = \"pool\"\npool_size = 3").write();
+    gateway.wait_own("the configuration was applied", 1);
+    assert!(watch.left_after(PATIENCE).is_empty(), "no session has its own any more");
+    gateway.wait_events("own", "upstream connected", 4);
+    let pool = all(&gateway);
+    assert!(pool.contains(&first) && pool.len() == 3, "{pool:?} with {first}");
+    assert!(pool.contains(&pid(&mut client)));
+    setup.server("own", &[]).write();
+    gateway.wait_own("the configuration was applied", 2);
+    let watch = Watch::of(pool.into_iter().filter(|&pid| pid != first));
+    assert!(watch.left_after(PATIENCE).is_empty(), "all but the first end");
+    assert_eq!(pid(&mut client), first);
 }

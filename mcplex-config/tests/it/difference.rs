@@ -26,6 +26,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("telemetry.log_format", "\"json\""),
     ("supervise.restart", "\"never\""),
     ("supervise.on_exit_0", "\"idle\""),
+    ("supervise.isolation", "\"pool\""),
     ("supervise.guard", "\"off\""),
     ("supervise.cooldown_jitter", "0.5"),
 ];
