@@ -8,7 +8,7 @@ use crate::{
 use std::{collections::VecDeque, time::Duration};
 
 /// Why the breaker opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TripCause {
     /// Too many deaths in the window.
     TooManyDeaths {
@@ -32,7 +32,7 @@ pub enum TripCause {
 ///
 /// The window alone never trips on lives longer than a few seconds, because the growing backoff
 /// spreads their deaths; the run catches those.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Breaker {
     /// The last deaths, oldest first; at most `max_deaths + 1`, more cannot change a verdict.
     deaths: VecDeque<Time>,
@@ -144,14 +144,6 @@ impl Breaker {
     /// Trips since the last stable life or reset.
     pub(crate) fn trips(&self) -> u32 {
         self.trips
-    }
-}
-
-#[cfg(test)]
-impl Breaker {
-    /// How many deaths take up memory.
-    pub(crate) fn remembered(&self) -> usize {
-        self.deaths.len()
     }
 }
 

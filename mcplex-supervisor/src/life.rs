@@ -338,7 +338,16 @@ mod world;
 mod oracle;
 
 #[cfg(test)]
+mod replay;
+
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]
+mod edges;
+
+#[cfg(test)]
 mod properties;
+
+#[cfg(test)]
+mod model;

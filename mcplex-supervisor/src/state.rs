@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Where a life is; a variant holds exactly what exists there.
 ///
 /// A process can exist only in `Starting`, `Ready` and `Stopping`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Nobody wants it to run.
     Stopped,
@@ -50,7 +50,7 @@ pub enum State {
 }
 
 /// How much a ready life is trusted, from least to most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// It is a trial; its death opens the breaker again.
     Probation,
@@ -61,7 +61,7 @@ pub enum Standing {
 }
 
 /// What follows when nothing of a life is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Next {
     /// Nothing.
     Stopped,
@@ -82,7 +82,7 @@ pub enum Next {
 }
 
 /// When an open breaker lets a trial start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NextTrial {
     /// By itself.
     At(Time),

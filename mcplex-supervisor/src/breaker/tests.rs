@@ -1,5 +1,28 @@
 use super::*;
 
+/// What tests of a whole life need to see and to change.
+impl Breaker {
+    /// How many deaths take up memory.
+    pub(crate) fn remembered(&self) -> usize {
+        self.deaths.len()
+    }
+
+    /// Moves the past back by so much, and forgets what can make no difference any more.
+    pub(crate) fn move_back(&mut self, by: u64, now: Time, options: &Options) {
+        self.deaths.iter_mut().for_each(|death| death.0 -= by);
+        self.deaths.retain(|death| now.since(*death) < options.window);
+        self.run = self.run.min(options.max_run + 1);
+        self.trips = self.trips.min(options.auto_trials + 1);
+        // Which of these it was is only for words.
+        self.open = self.open.map(|cause| match cause {
+            TripCause::TooManyDeaths { .. } | TripCause::NeverStable { .. } => {
+                TripCause::TrialFailed
+            }
+            TripCause::TrialFailed | TripCause::Permanent => cause,
+        });
+    }
+}
+
 const NEW: Death = Death { was_permanent: false, was_trial: false, was_stable: false };
 const STABLE: Death = Death { was_stable: true, ..NEW };
 

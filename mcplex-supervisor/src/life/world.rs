@@ -1,6 +1,6 @@
 //! A host in virtual time: starts what a [`Life`] asks for, and fails as its script says.
 
-use super::*;
+use super::{replay, *};
 use crate::breaker::TripCause;
 use std::collections::BTreeMap;
 
@@ -37,6 +37,8 @@ pub(super) struct World {
     /// When each life was started, and whether as a trial.
     pub(super) spawns: Vec<(Time, bool)>,
     pub(super) notes: Vec<(Time, Note)>,
+    /// Everything that went in and came out, as golden logs have it.
+    pub(super) log: String,
     script: Box<dyn FnMut(u64) -> Script>,
     child: Option<(Incarnation, Script)>,
     /// Every failure is reported twice, as real ones are: by the exit and by the end of output.
@@ -50,17 +52,27 @@ impl World {
         seed: u64,
         script: impl FnMut(u64) -> Script + 'static,
     ) -> Self {
-        let mut world = Self {
+        let mut world = Self::new(options, seed, script);
+        world.tell(Event::Start);
+        world
+    }
+
+    /// Takes up an upstream that nobody starts yet.
+    pub(super) fn new(
+        options: Options,
+        seed: u64,
+        script: impl FnMut(u64) -> Script + 'static,
+    ) -> Self {
+        Self {
             life: Life::new(options, seed),
             now: Time(0),
             spawns: Vec::new(),
             notes: Vec::new(),
+            log: String::new(),
             script: Box::new(script),
             child: None,
             coming: BTreeMap::new(),
-        };
-        world.tell(Event::Start);
-        world
+        }
     }
 
     /// Says something now.
@@ -70,8 +82,17 @@ impl World {
         {
             self.child = None;
         }
+        replay::write_event(&mut self.log, self.now, event);
         self.life.handle_event(event, self.now);
         self.obey();
+    }
+
+    /// Lets time stand still for everybody but the clock.
+    pub(super) fn sleep(&mut self, gap: Duration) {
+        self.now = self.now + gap;
+        let coming = std::mem::take(&mut self.coming);
+        self.coming = coming.into_iter().map(|((at, n), event)| ((at + gap, n), event)).collect();
+        self.tell(Event::ClockJumped(gap));
     }
 
     /// Lets time pass.
@@ -92,6 +113,7 @@ impl World {
                     self.tell(event);
                 }
                 _ => {
+                    replay::write_timeout(&mut self.log, self.now);
                     self.life.handle_timeout(self.now);
                     self.obey();
                 }
@@ -129,9 +151,11 @@ impl World {
 
     fn obey(&mut self) {
         while let Some(note) = self.life.poll_note() {
+            replay::write_note(&mut self.log, note);
             self.notes.push((self.now, note));
         }
         while let Some(action) = self.life.poll_action() {
+            replay::write_action(&mut self.log, action);
             match action {
                 Action::Connect { incarnation, trial } => self.connect(incarnation, trial),
                 Action::Close { incarnation } => self.close(incarnation),
@@ -144,6 +168,7 @@ impl World {
         let script = (self.script)(incarnation.0);
         self.spawns.push((self.now, trial));
         self.child = Some((incarnation, script));
+        replay::write_event(&mut self.log, self.now, Event::Granted(incarnation));
         self.life.handle_event(Event::Granted(incarnation), self.now);
         if let Some(ready) = script.ready {
             self.later(ready, Event::Connected(incarnation));
