@@ -57,9 +57,8 @@ impl Breaker {
         options: &Options,
         now: Time,
     ) -> Option<TripCause> {
-        while self.deaths.len() > options.max_deaths as usize {
-            self.deaths.pop_front();
-        }
+        let surplus = self.deaths.len().saturating_sub(options.max_deaths as usize);
+        self.deaths.drain(..surplus);
         self.deaths.push_back(now);
         if !death.was_stable {
             self.run = self.run.saturating_add(1);

@@ -275,7 +275,7 @@ fn a_life_without_people() {
     ];
     check("plain", Small { delays: &[2, 5], ..Small::new(small(), &events) });
     let ticks = |n: u64| Duration::from_millis(n * TICK);
-    let wider = Options { max_deaths: 3, window: ticks(6), max_run: 5, ..small() };
+    let wider = Options { max_deaths: 4, window: ticks(8), max_run: 5, ..small() };
     check("wider", Small::new(wider, &events[..1]));
 }
 

@@ -98,7 +98,8 @@ impl World {
     /// Lets time pass.
     pub(super) fn run(&mut self, for_ms: u64) {
         let end = self.now + Duration::from_millis(for_ms);
-        for _ in 0..100_000 {
+        let mut steps_now = 0;
+        while steps_now < 100 {
             let event = self.coming.first_key_value().map(|(key, _)| *key);
             let timer = self.life.poll_timeout().map(|(due, _)| due);
             let next = event.map(|(at, _)| at).into_iter().chain(timer).min();
@@ -106,6 +107,7 @@ impl World {
                 self.now = end;
                 return;
             };
+            steps_now = if next > self.now { 0 } else { steps_now + 1 };
             self.now = self.now.max(next);
             match event {
                 Some(key) if key.0 <= next => {
