@@ -356,9 +356,9 @@ fn a_reset_ends_a_probation_and_takes_nothing_that_was_earned() {
     told.fails(0, Failure::Death);
     told.at(1, Event::Restart);
     told.at(2, Event::Connected(Incarnation(2)));
-    let standing = |told: &Told| match told.life.state() {
-        State::Ready { standing, .. } => Some(*standing),
-        _ => None,
+    let standing = |told: &Told| {
+        let State::Ready { standing, .. } = told.life.state() else { return None };
+        Some(*standing)
     };
     assert_eq!(standing(&told), Some(Standing::Probation));
     told.at(3, Event::Reset);
