@@ -40,7 +40,7 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
 ];
 
 /// A failure as a person is told of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     code: Code,
     what: String,

@@ -24,10 +24,10 @@ use tokio::{
 
 /// How long nothing must have changed: editors and `git checkout` write in several steps, a few
 /// milliseconds apart.
-const QUIET: Duration = Duration::from_millis(300);
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// How long a change waits at most for the changes after it.
-const LATEST: Duration = Duration::from_secs(3);
+pub(crate) const LATEST: Duration = Duration::from_secs(3);
 
 /// How often the file is looked at without being told. A mounted config map comes up to a minute
 /// late anyway; one `stat` in this time costs nothing.

@@ -1,11 +1,11 @@
 //! Applies a changed configuration: one at a time, whoever asks for it.
 //!
-//! A watch of the file, SIGHUP and operators all lead here. What is read is checked as a whole
+//! A watch of the file, SIGHUP and operators all lead here, and are joined while they come in a row. What is read is checked as a whole
 //! before anything changes; a bad file leaves everything as it runs, and the next good one applies.
 
 use crate::{
     exit::{Code, Failure},
-    file_watch::FileWatch,
+    file_watch::{FileWatch, LATEST, QUIET},
     fleet::Fleet,
     settings::Settings,
 };
@@ -13,6 +13,7 @@ use mcplex_config::Difference;
 use tokio::{
     sync::{mpsc, oneshot},
     task::spawn_blocking,
+    time::timeout,
 };
 
 /// Reloads that may wait for their turn; past it nobody would wait for one more.
@@ -52,7 +53,8 @@ pub(crate) struct Keeper {
 
 /// Why the configuration is read again.
 enum Why {
-    Asked(Ask),
+    /// Somebody asked, and these wait for the answer.
+    Asked(Vec<oneshot::Sender<Answer>>),
     /// The file changed.
     Changed,
 }
@@ -70,8 +72,7 @@ impl Keeper {
             let why = tokio::select! {
                 biased;
                 _ = &mut end => break,
-                Some(ask) = self.asks.recv() => Why::Asked(ask),
-                () = settled(&mut self.watch) => Why::Changed,
+                why = self.wanted() => why,
             };
             let answer = tokio::select! {
                 biased;
@@ -79,12 +80,34 @@ impl Keeper {
                 answer = self.reload() => answer,
             };
             tell(&answer, &why);
-            if let Why::Asked(Some(ask)) = why {
-                // Who asked may be gone.
-                let _is_heard: Result<(), _> = ask.send(answer);
+            if let Why::Asked(waiting) = why {
+                for ask in waiting {
+                    // Who asked may be gone.
+                    let _is_heard: Result<(), _> = ask.send(answer.clone());
+                }
             }
         }
         self.fleet.end_all().await;
+    }
+
+    /// Waits until the file has changed or somebody asks. Who asks in a row asks once, as a file
+    /// that is written in a row changes once.
+    async fn wanted(&mut self) -> Why {
+        let first = tokio::select! {
+            Some(ask) = self.asks.recv() => ask,
+            () = settled(&mut self.watch) => return Why::Changed,
+        };
+        let mut waiting = Vec::from_iter(first);
+        let gather = async {
+            while let Ok(Some(ask)) = timeout(QUIET, self.asks.recv()).await {
+                waiting.extend(ask);
+                if waiting.len() >= ASKS {
+                    break;
+                }
+            }
+        };
+        let _is_quiet = timeout(LATEST, gather).await.is_ok();
+        Why::Asked(waiting)
     }
 
     async fn reload(&mut self) -> Answer {

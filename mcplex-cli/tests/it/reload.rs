@@ -207,7 +207,7 @@ fn a_hundred_rapid_changes_are_one_spawn() {
 }
 
 #[test]
-fn a_hundred_settled_changes_are_a_hundred_spawns_at_most_and_the_last_one_counts() {
+fn a_hundred_signals_in_a_row_are_no_more_spawns_than_changes_and_the_last_one_counts() {
     let setup = setup("gateway.watch = false");
     let gateway = setup.serve();
     let mut client = gateway.client_of(&["good__add"]);
@@ -221,7 +221,8 @@ fn a_hundred_settled_changes_are_a_hundred_spawns_at_most_and_the_last_one_count
     client.wait_for_tools(&["more__extra_100"]);
     let applied = gateway.own(APPLIED).len();
     let spawns = setup.lines("more-spawns").len();
-    assert!(spawns <= applied && applied <= 100, "{spawns} spawns, {applied} changes");
+    // One, unless the host is so busy that signals are further apart than a change takes to settle.
+    assert!(spawns <= applied && applied <= 10, "{spawns} spawns, {applied} changes");
     assert_eq!((pid(&mut client, "good"), setup.lines("good-spawns").len()), (good, 1));
     assert_eq!(census::groups(gateway.pid()).len(), 2);
 }
