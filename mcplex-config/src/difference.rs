@@ -89,10 +89,12 @@ impl Difference {
 
 /// Whether what runs cannot become what is wanted.
 fn needs_another_process(old: &Server, new: &Server) -> bool {
-    // All fields by name: whoever adds one decides here. `supervise` is limits.
-    let Server { name: _, command, args, env, cwd, enabled, supervise: _ } = old;
+    // All fields by name: whoever adds one decides here. `supervise` is limits, but for what only
+    // a start can do.
+    let Server { name: _, command, args, env, cwd, enabled, supervise } = old;
     (command, args, env, cwd, enabled)
         != (&new.command, &new.args, &new.env, &new.cwd, &new.enabled)
+        || supervise.guard != new.supervise.guard
 }
 
 impl fmt::Display for Difference {
