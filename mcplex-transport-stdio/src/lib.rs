@@ -1,11 +1,22 @@
 //! Reaches an MCP server that is a child process, over its stdin and stdout.
 //!
-//! It never decides when a child is started or started again: that is the supervisor's. It runs
-//! on Unix only.
+//! It never decides when a child is started or started again: that is the supervisor's. What it
+//! does promise is that nothing of a child is left when it says so, as far as the platform lets it:
+//!
+//! | platform | what ends with a server | and when we are killed |
+//! | --- | --- | --- |
+//! | Linux, under a [`guard`] | every process that it started, whatever they did to get away | the same, after the same steps |
+//! | Linux without, other Unix | its process group; what left the group stays | nothing |
+//! | Windows | its job object: every process that it started | the same, at once |
+//!
+//! Only Linux is tested. The code for other Unix systems and for Windows was never run by its
+//! authors, and serving (`serve_stdio` over the streams of this process) is Unix only. Processes
+//! in uninterruptible sleep outlast everything; then a close says so.
 //!
 //! Read it in this order: [`Command`] (what is started), [`resolve`](fn@resolve) and `spawn` (how),
-//! `outgoing` and `incoming` (what is said), `lifeline` (how it ends), and from there `group` and
-//! `words`. The other way round, [`serve_stdio`] serves a client that has started *us*.
+//! `outgoing` and `incoming` (what is said), `lifeline` and `guarded` (how it ends), [`guard`] (the
+//! process between), and from there `group`, `orphans`, `leftovers` and `words`. The other way
+//! round, [`serve_stdio`] serves a client that has started *us*.
 //!
 //! ```
 //! use futures_util::StreamExt as _;
@@ -29,7 +40,7 @@
 //! # Ok(())
 //! # }
 //! ```
-#![cfg(unix)]
+#![cfg(any(unix, windows))]
 
 mod command;
 
@@ -39,6 +50,7 @@ mod resolve;
 
 mod script;
 
+#[cfg(unix)]
 mod spawn;
 
 mod child;
@@ -53,33 +65,17 @@ mod incoming;
 
 mod inbox;
 
+#[cfg(unix)]
 mod lifeline;
 
+#[cfg(unix)]
 mod group;
 
-#[cfg(target_os = "linux")]
-mod guarded;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(target_os = "linux")]
-mod orphans;
-
-#[cfg(target_os = "linux")]
-mod leftovers;
-
-#[cfg(target_os = "linux")]
-mod cookie;
-
-#[cfg(target_os = "linux")]
-mod trees;
-
-#[cfg(target_os = "linux")]
-mod usage;
-
-#[cfg(target_os = "linux")]
-mod limit;
-
-#[cfg(target_os = "linux")]
-mod sys;
+mod linux;
 
 mod words;
 
@@ -87,15 +83,13 @@ mod serve;
 
 mod batch;
 
+#[cfg(unix)]
 mod process;
 
 pub use command::Command;
 #[cfg(target_os = "linux")]
-pub use leftovers::{LeftBehind, sweep_leftovers};
-#[cfg(target_os = "linux")]
-pub use limit::raise_descriptor_limit;
-#[cfg(target_os = "linux")]
-pub use orphans::Orphans;
+pub use linux::{LeftBehind, Orphans, raise_descriptor_limit, sweep_leftovers};
+#[cfg(unix)]
 pub use process::{Input, Output, process_input, process_output};
 pub use resolve::resolve;
 pub use script::check_interpreter;

@@ -1,15 +1,15 @@
 //! The end of a child: seen, or brought about.
 
-use crate::{child::Child, group::Group, words::Words};
+use crate::{
+    child::Child,
+    group::Group,
+    words::{LAST_WORDS, Words},
+};
 use async_trait::async_trait;
 use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, Lifeline, Usage, Word};
 use rustix::process::Signal;
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, time::Duration};
 use tokio::time;
-
-/// How long the last words may take after the death: a process that outlives the child may hold
-/// the pipe open, and nobody should wait for it.
-pub(crate) const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// How often an empty group is looked for, first and at last; no system tells when it is.
 const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));

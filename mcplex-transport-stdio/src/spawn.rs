@@ -27,16 +27,16 @@ pub(crate) fn spawn(command: &Command) -> Result<(Child, Pipes), ConnectError> {
 
 #[cfg(target_os = "linux")]
 fn start(command: &Command, mut child: process::Command) -> io::Result<(Child, Pipes)> {
-    use crate::{cookie, limit, trees::Trees};
+    use crate::linux::{VARIABLE, lower_limit, trees::Trees};
     let mut trees = Trees::lock();
     let (tree, cookie) = trees.next(command.name.as_str(), false);
     if let Some(cookie) = cookie {
-        child.env(cookie::VARIABLE, cookie.to_string());
+        child.env(VARIABLE, cookie.to_string());
     }
     let (child, pipes) = Child::start(&mut child, &mut trees, tree)?;
     if let Some(pid) = rustix::process::Pid::from_raw(child.pid().cast_signed()) {
         // Refused for a program that has become another user; it keeps the high limit.
-        let _lowered = limit::lower(pid);
+        let _lowered = lower_limit(pid);
     }
     Ok((child, pipes))
 }

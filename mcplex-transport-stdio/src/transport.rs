@@ -1,11 +1,12 @@
 //! Opens connections to a child process.
 
 #[cfg(target_os = "linux")]
-use crate::guarded::{self, GuardedLife};
-use crate::{
-    child::Pipes, command::Command, incoming::Messages, lifeline::Life, outgoing::Lines,
-    spawn::spawn, words::Words,
-};
+use crate::linux::{GuardedLife, spawn_guarded};
+#[cfg(windows)]
+use crate::windows::{Life, spawn};
+use crate::{child::Pipes, command::Command, incoming::Messages, outgoing::Lines, words::Words};
+#[cfg(unix)]
+use crate::{lifeline::Life, spawn::spawn};
 use async_trait::async_trait;
 use mcplex_proto::transport::{ConnectError, Connection, Lifeline, Transport};
 
@@ -44,7 +45,7 @@ impl Transport for StdioTransport {
     async fn connect(&self) -> Result<Connection, ConnectError> {
         #[cfg(target_os = "linux")]
         if let Some(guard) = &self.command.guard {
-            let (tree, pipes) = guarded::spawn(&self.command, guard).await?;
+            let (tree, pipes) = spawn_guarded(&self.command, guard).await?;
             return Ok(self.connection(pipes, |words| Box::new(GuardedLife::new(tree, words))));
         }
         let (child, pipes) = spawn(&self.command)?;

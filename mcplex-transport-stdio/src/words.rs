@@ -4,7 +4,7 @@ use mcplex_proto::{transport::Word, upstream::UpstreamName};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
@@ -13,6 +13,10 @@ use tokio::{
 
 /// The target of a child's own log lines.
 pub const TARGET_STDERR: &str = "mcplex::upstream_stderr";
+
+/// How long the last words may take after the death: a process that outlives the child may hold
+/// the pipe open, and nobody should wait for it.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// The longest line kept and logged: 4 KiB; the rest of a longer one is dropped.
 const MAX_LINE: usize = 4 * 1024;
@@ -130,7 +134,6 @@ fn skip_escape(rest: &mut std::str::Chars<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     async fn heard(bytes: &'static [u8], bound: usize) -> Vec<String> {
         let name = UpstreamName::new("test").expect("a good name");

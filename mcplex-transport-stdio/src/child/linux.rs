@@ -3,9 +3,11 @@
 use super::Pipes;
 use crate::{
     guard::number,
-    sys::{self, Reaped},
-    trees::Trees,
-    usage::{OutOfMemory, usage},
+    linux::{
+        sys::{self, Reaped},
+        trees::Trees,
+        usage::{OutOfMemory, usage},
+    },
 };
 use mcplex_proto::transport::Usage;
 use rustix::{

@@ -1,6 +1,6 @@
 //! What a guard is told by its arguments, and what it tells back.
 
-use crate::sys::Reaped;
+use crate::linux::sys::Reaped;
 use rustix::io::Errno;
 use std::{
     ffi::{CString, OsStr, OsString},

@@ -14,7 +14,7 @@ use super::{
     orders::{FIRST, Orders, Record, Used},
     start::start,
 };
-use crate::sys::{self, Reaped};
+use crate::linux::sys::{self, Reaped};
 use rustix::{
     event::{Timespec, epoll},
     fd::{AsFd as _, OwnedFd},

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "fork and exec have no safe form; each call says why it is sound")]
 
 use super::orders::Orders;
-use crate::sys;
+use crate::linux::sys;
 use rustix::{
     io::Errno,
     pipe::{PipeFlags, pipe_with},

@@ -1,11 +1,11 @@
 //! What is left of a tree whose guard was killed: found, and ended.
 
-use crate::{
+use super::{
     cookie::{Cookie, Gateway},
-    guard::{number, own_children, pids_in_proc, stat_of},
     sys,
     trees::Trees,
 };
+use crate::guard::{number, own_children, pids_in_proc, stat_of};
 use rustix::process::{
     Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, pidfd_send_signal,
     set_child_subreaper,

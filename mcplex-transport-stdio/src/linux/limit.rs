@@ -36,7 +36,7 @@ pub(crate) fn of_children() -> Option<u64> {
 /// Gives a child that is running already the limit it should have.
 ///
 /// It has run for less than a millisecond, and what it has opened until then stays open.
-pub(crate) fn lower(child: Pid) -> Result<(), Errno> {
+pub(crate) fn lower_limit(child: Pid) -> Result<(), Errno> {
     if let Some(before) = of_children() {
         let limit = getrlimit(Resource::Nofile);
         prlimit(Some(child), Resource::Nofile, Rlimit { current: Some(before), ..limit })?;

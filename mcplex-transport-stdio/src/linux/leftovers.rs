@@ -1,10 +1,10 @@
 //! What an earlier run has left behind: found by its cookie, and ended.
 
-use crate::{
+use super::{
     cookie::{Cookie, Gateway},
-    guard::{NAME, number, pids_in_proc, stat_of},
     orphans::kill_marked,
 };
+use crate::guard::{NAME, number, pids_in_proc, stat_of};
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, getpid, pidfd_open, pidfd_send_signal};
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,17 +1,18 @@
 //! A server under a guard, seen from its gateway: its start and its end.
 
+use super::{
+    cookie, limit, orphans,
+    trees::{Trees, inherited},
+    usage::Reports,
+};
 use crate::{
     child::{Child, Pipes},
     command::Command,
-    cookie,
     guard::{Guard, Orders, RECORD, Record},
-    lifeline::{LAST_WORDS, ending_of},
-    limit, orphans,
+    lifeline::ending_of,
     resolve::nul,
     spawn::{classify, find, prepare},
-    trees::{Trees, inherited},
-    usage::Reports,
-    words::Words,
+    words::{LAST_WORDS, Words},
 };
 use async_trait::async_trait;
 use mcplex_proto::transport::{
@@ -45,7 +46,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Starts the program of `command` under `guard`.
 ///
 /// Dropping the future ends what was started.
-pub(crate) async fn spawn(command: &Command, guard: &Guard) -> Result<(Tree, Pipes), ConnectError> {
+pub(crate) async fn spawn_guarded(
+    command: &Command,
+    guard: &Guard,
+) -> Result<(Tree, Pipes), ConnectError> {
     let program = find(command)?;
     let own = |error: Errno| classify_own(error.into());
     let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(own)?;

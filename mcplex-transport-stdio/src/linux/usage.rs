@@ -1,9 +1,7 @@
 //! What guards say at their end about their servers' use of the host.
 
-use crate::{
-    guard::{USED, Used},
-    sys::Reaped,
-};
+use super::sys::Reaped;
+use crate::guard::{USED, Used};
 use mcplex_proto::transport::Usage;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::{

@@ -1,9 +1,7 @@
 //! Which children of this process this crate has started, and what it may call its own.
 
-use crate::{
-    cookie::{Cookie, Gateway},
-    guard::number,
-};
+use super::cookie::{Cookie, Gateway};
+use crate::guard::number;
 use rustix::{
     fd::BorrowedFd,
     io::{FdFlags, fcntl_setfd},
