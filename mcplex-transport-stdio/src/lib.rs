@@ -48,6 +48,7 @@ pub mod guard;
 
 mod resolve;
 
+#[cfg(unix)]
 mod script;
 
 #[cfg(unix)]
@@ -92,6 +93,7 @@ pub use linux::{LeftBehind, Orphans, raise_descriptor_limit, sweep_leftovers};
 #[cfg(unix)]
 pub use process::{Input, Output, process_input, process_output};
 pub use resolve::resolve;
+#[cfg(unix)]
 pub use script::check_interpreter;
 pub use serve::{Left, Options, serve_stdio};
 pub use transport::StdioTransport;

@@ -144,6 +144,15 @@ impl Setup {
         self.launch(self.command(args), stdin)
     }
 
+    /// Starts `mcplex serve` by a shell script that ends with `exec "$@"`.
+    pub(crate) fn serve_by(&self, script: &str) -> Gateway {
+        #[expect(clippy::disallowed_methods, reason = "a shell would start mcplex like this")]
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_mcplex")]);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        self.launch(self.dress(command), Stdio::null())
+    }
+
     /// Starts `mcplex serve` in a session of its own, at a terminal, under another command.
     pub(crate) fn serve_at(&self, terminal: Stdio, under: &[&str]) -> Gateway {
         #[expect(clippy::disallowed_methods, reason = "a shell would start mcplex like this")]

@@ -37,6 +37,9 @@ mod trees;
 mod guard;
 
 #[cfg(test)]
+mod guarded;
+
+#[cfg(test)]
 mod down;
 
 #[cfg(test)]
