@@ -93,6 +93,14 @@ pub struct Word {
     pub text: String,
 }
 
+/// Hears what an upstream writes to its log, line by line.
+///
+/// Called from the task that reads the log: it must not block.
+pub trait LogSink: fmt::Debug + Send + Sync + 'static {
+    /// A line was read.
+    fn word(&self, word: &Word);
+}
+
 /// What a process and everything it waited for have used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -1,8 +1,8 @@
 //! What is started.
 
 use crate::guard::Guard;
-use mcplex_proto::{frame, upstream::UpstreamName};
-use std::path::PathBuf;
+use mcplex_proto::{frame, transport::LogSink, upstream::UpstreamName};
+use std::{path::PathBuf, sync::Arc};
 
 /// One upstream's command and the bounds on what it may say.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Command {
     pub stderr_lines: usize,
     /// What holds its processes together; without one they are a process group and no more.
     pub guard: Option<Guard>,
+    /// Who else hears each line of its stderr.
+    pub log: Option<Arc<dyn LogSink>>,
 }
 
 impl Command {
@@ -41,6 +43,7 @@ impl Command {
             max_line: frame::MAX_LINE,
             stderr_lines: Self::STDERR_LINES,
             guard: None,
+            log: None,
         }
     }
 

@@ -28,11 +28,11 @@ impl StdioTransport {
         pipes: Pipes,
         lifeline: impl FnOnce(Words) -> Box<dyn Lifeline>,
     ) -> Connection {
-        let Command { name, max_line, stderr_lines, .. } = &self.command;
+        let Command { name, max_line, stderr_lines, log, .. } = &self.command;
         Connection {
             outgoing: Box::pin(Lines::new(pipes.stdin)),
             incoming: Box::pin(Messages::new(pipes.stdout, *max_line)),
-            lifeline: lifeline(Words::of(name.clone(), pipes.stderr, *stderr_lines)),
+            lifeline: lifeline(Words::of(name.clone(), pipes.stderr, *stderr_lines, log.clone())),
         }
     }
 }

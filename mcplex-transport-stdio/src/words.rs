@@ -1,6 +1,9 @@
 //! What a child writes on its stderr: always read, logged, and the last of it kept.
 
-use mcplex_proto::{transport::Word, upstream::UpstreamName};
+use mcplex_proto::{
+    transport::{LogSink, Word},
+    upstream::UpstreamName,
+};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
@@ -34,13 +37,18 @@ pub(crate) struct Words {
 
 impl Words {
     /// Begins to read `stderr`, keeping its last `bound` lines.
-    pub(crate) fn of<R>(name: UpstreamName, stderr: R, bound: usize) -> Self
+    pub(crate) fn of<R>(
+        name: UpstreamName,
+        stderr: R,
+        bound: usize,
+        log: Option<Arc<dyn LogSink>>,
+    ) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
         let kept = Arc::new(Mutex::new(VecDeque::new()));
         let mut reader = JoinSet::new();
-        reader.spawn(read(name, stderr, bound, Arc::clone(&kept)));
+        reader.spawn(read(name, stderr, bound, log, Arc::clone(&kept)));
         Self { kept, reader }
     }
 
@@ -59,6 +67,7 @@ async fn read<R: AsyncRead + Unpin>(
     name: UpstreamName,
     mut stderr: R,
     bound: usize,
+    log: Option<Arc<dyn LogSink>>,
     kept: Arc<Mutex<VecDeque<Word>>>,
 ) {
     let keep = |line: &mut Vec<u8>| {
@@ -73,11 +82,15 @@ async fn read<R: AsyncRead + Unpin>(
             upstream = name.as_str(),
             "upstream wrote to its stderr",
         );
+        let word = Word { at: wall_clock(), text };
+        if let Some(log) = &log {
+            log.word(&word);
+        }
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         while kept.len() >= bound.max(1) {
             kept.pop_front();
         }
-        kept.push_back(Word { at: wall_clock(), text });
+        kept.push_back(word);
     };
     let mut line = Vec::new();
     let mut chunk = vec![0; READ];
@@ -137,7 +150,7 @@ mod tests {
 
     async fn heard(bytes: &'static [u8], bound: usize) -> Vec<String> {
         let name = UpstreamName::new("test").expect("a good name");
-        let mut words = Words::of(name, bytes, bound);
+        let mut words = Words::of(name, bytes, bound, None);
         tokio::time::timeout(Duration::from_secs(10), words.finished()).await.unwrap();
         words.last().into_iter().map(|word| word.text).collect()
     }

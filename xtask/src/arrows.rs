@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mcplex-router", &["mcplex-proto"]),
     // It carries trace contexts over the `TraceBridge` that proto defines.
     ("mcplex-telemetry", &["mcplex-proto"]),
+    ("mcplex-admin", &["mcplex-proto"]),
     ("mcplex-testkit", &["mcplex-proto"]),
     (
         "mcplex-cli",
@@ -29,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mcplex-supervisor",
             "mcplex-router",
             "mcplex-telemetry",
+            "mcplex-admin",
         ],
     ),
     // It starts mcplex and looks from outside; the rules alone it plays in made-up time.

@@ -1,0 +1,37 @@
+//! How people ask a running mcplex, and what it remembers for them: the control socket, what
+//! commands use to reach it, the crash reports and the upstreams' logs.
+//!
+//! It never decides how an upstream lives and touches no message of a client: it asks an
+//! [`Operator`], which is implemented above, and hands on bytes.
+//!
+//! Read it in this order: [`status`] (what is told), [`operator`] (who is asked), [`act`] (one verb
+//! at a time, until it has had its effect), [`control`] (requests in, answers out, over any
+//! stream), [`socket`] (the files through which it is reached, and who may), [`client`] (the other
+//! end), [`attach`] (clients of other processes), then what is kept: [`crashes`] and [`logs`], both
+//! within bounds and off the way of supervision; at last [`why`], one paragraph for a person.
+
+pub mod status;
+
+pub mod operator;
+
+pub mod act;
+
+pub mod control;
+
+pub mod socket;
+
+pub mod client;
+
+pub mod attach;
+
+pub mod store;
+
+pub mod crashes;
+
+pub mod logs;
+
+pub mod why;
+
+mod nearest;
+
+pub use operator::Operator;

@@ -1,0 +1,62 @@
+//! Boundary: who knows the upstreams and can tell them what to do. Implemented by the command line
+//! tool, called by the control socket.
+
+use crate::status::{Instance, UpstreamStatus};
+use async_trait::async_trait;
+use std::{fmt, time::Duration};
+use tokio::sync::watch;
+
+/// What an operator asks of an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Start it, if it is stopped.
+    Start,
+    /// End it; it stays stopped.
+    Stop,
+    /// End it if it runs, and start it at once. Its deaths are remembered.
+    Restart,
+    /// Forget its deaths, close its breaker, and start it at once if it does not run.
+    Reset,
+}
+
+impl Verb {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Start, Self::Stop, Self::Restart, Self::Reset];
+
+    /// The word that people type.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Knows the upstreams of this process.
+#[async_trait]
+pub trait Operator: fmt::Debug + Send + Sync + 'static {
+    /// This process.
+    fn instance(&self) -> Instance;
+
+    /// All upstreams, in the order of the configuration; several rows of one name are members.
+    fn upstreams(&self) -> Vec<UpstreamStatus>;
+
+    /// Wakes whenever something in [`upstreams`](Self::upstreams) may have changed.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Passes a verb on to an upstream, without waiting for its effect; an upstream that is not
+    /// there hears nothing.
+    async fn tell(&self, upstream: &str, verb: Verb);
+
+    /// How long a verb may take at this upstream before nobody should wait any longer.
+    fn patience(&self, upstream: &str) -> Duration;
+}

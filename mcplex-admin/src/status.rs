@@ -1,0 +1,192 @@
+//! What is told of a running mcplex and its upstreams, as JSON has it.
+
+use mcplex_proto::upstream::Health;
+use serde::{Deserialize, Serialize};
+
+/// A running mcplex at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Snapshot {
+    /// The process.
+    pub instance: Instance,
+    /// Its upstreams, in the order of the configuration.
+    pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// A running mcplex.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Instance {
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// The configuration file; `None` for the built-in demo.
+    pub configuration: Option<String>,
+    /// When it started, in milliseconds of Unix time.
+    pub started_ms: u64,
+    /// Where HTTP clients connect, if they can.
+    pub endpoint: Option<String>,
+    /// How many clients are attached through the socket.
+    pub attached: usize,
+    /// Where it keeps logs and crash reports; `None` when only in memory.
+    pub state: Option<String>,
+    /// Lines of logs that were lost, because they came faster than they could be kept.
+    pub lost_lines: u64,
+    /// Crash reports that could not be written to disk.
+    pub lost_reports: u64,
+}
+
+/// An upstream, or one member of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Which of its children, where it has several.
+    pub member: Option<String>,
+    /// Whether the configuration wants it.
+    pub is_enabled: bool,
+    /// How it is, in one word.
+    #[serde(with = "health")]
+    pub health: Health,
+    /// What its breaker lets through.
+    pub breaker: Breaker,
+    /// Why it is not ready, in one plain sentence without a final stop.
+    pub reason: Option<String>,
+    /// The process, while there is one.
+    pub pid: Option<u32>,
+    /// The current life, or the last one.
+    pub incarnation: u64,
+    /// Since when its health is what it is, in milliseconds of Unix time.
+    pub since_ms: u64,
+    /// How long the current life has been ready.
+    pub uptime_ms: Option<u64>,
+    /// Deaths in the breaker's window.
+    pub deaths: u32,
+    /// How many are borne.
+    pub max_deaths: u32,
+    /// How long the window is.
+    pub window_ms: u64,
+    /// Times the breaker tripped since the last reset or stable life.
+    pub trips: u32,
+    /// When it will be tried again, if that is known.
+    pub retry_after_ms: Option<u64>,
+    /// How many tools it offers.
+    pub tools: usize,
+    /// Calls that were sent and not answered.
+    pub in_flight: usize,
+    /// How the last life that died ended, without a final stop.
+    pub last_error: Option<String>,
+}
+
+impl Default for UpstreamStatus {
+    /// An upstream without a name that never ran.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            member: None,
+            is_enabled: true,
+            health: Health::Stopped,
+            breaker: Breaker::Closed,
+            reason: None,
+            pid: None,
+            incarnation: 0,
+            since_ms: 0,
+            uptime_ms: None,
+            deaths: 0,
+            max_deaths: 0,
+            window_ms: 0,
+            trips: 0,
+            retry_after_ms: None,
+            tools: 0,
+            in_flight: 0,
+            last_error: None,
+        }
+    }
+}
+
+impl UpstreamStatus {
+    /// Whether calls pass.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.health, Health::Ready | Health::Degraded)
+    }
+
+    /// Whether it has died and waits for its next life.
+    #[must_use]
+    pub fn is_backing_off(&self) -> bool {
+        self.health == Health::Recovering && self.retry_after_ms.is_some()
+    }
+}
+
+/// What a breaker lets through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Breaker {
+    /// Every respawn.
+    #[default]
+    Closed,
+    /// One trial, which is under way.
+    HalfOpen,
+    /// Nothing until the cool-down is over.
+    Open,
+}
+
+impl Breaker {
+    /// The word as it stands in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// A health as its word.
+mod health {
+    use mcplex_proto::upstream::Health;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    const ALL: [Health; 6] = [
+        Health::Ready,
+        Health::Degraded,
+        Health::Idle,
+        Health::Recovering,
+        Health::Tripped,
+        Health::Stopped,
+    ];
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(health: &Health, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(health.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Health, D::Error> {
+        let word = String::deserialize(from)?;
+        let found = ALL.into_iter().find(|health| health.as_str() == word);
+        found.ok_or_else(|| D::Error::custom(format_args!("{word:?} is no health")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_as_it_was_written() {
+        let status = UpstreamStatus {
+            name: "files".to_owned(),
+            health: Health::Tripped,
+            breaker: Breaker::Open,
+            retry_after_ms: Some(7),
+            ..UpstreamStatus::default()
+        };
+        let text = serde_json::to_string(&status).unwrap();
+        assert!(text.contains(r#""health":"tripped","breaker":"open""#), "{text}");
+        assert_eq!(serde_json::from_str::<UpstreamStatus>(&text).unwrap(), status);
+        assert!(serde_json::from_str::<UpstreamStatus>(r#"{"health":"well"}"#).is_err());
+    }
+}

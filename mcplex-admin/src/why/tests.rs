@@ -1,0 +1,142 @@
+use super::*;
+
+fn upstream(health: Health) -> UpstreamStatus {
+    UpstreamStatus {
+        name: "mail".to_owned(),
+        health,
+        incarnation: 3,
+        since_ms: 1_767_225_600_000,
+        deaths: 2,
+        max_deaths: 5,
+        window_ms: 60_000,
+        ..UpstreamStatus::default()
+    }
+}
+
+fn report() -> CrashReport {
+    CrashReport {
+        what: "it exited with code 1".to_owned(),
+        at_ms: 1_767_225_600_000,
+        advice: "set API_ID in its `env`".to_owned(),
+        probable_cause: Some("the variable API_ID is missing".to_owned()),
+        ..CrashReport::default()
+    }
+}
+
+#[track_caller]
+fn check(upstream: &UpstreamStatus, last: Option<&CrashReport>, expect: &str) {
+    assert_eq!(why(upstream, last), expect);
+}
+
+#[test]
+fn ready() {
+    check(
+        &upstream(Health::Ready),
+        None,
+        "mail is ready since 2026-01-01 00:00:00 UTC, in its life 3. Calls pass.",
+    );
+    check(
+        &upstream(Health::Ready),
+        Some(&report()),
+        "mail is ready since 2026-01-01 00:00:00 UTC, in its life 3. Calls pass. Its last death was \
+         at 2026-01-01 00:00:00 UTC: it exited with code 1.",
+    );
+}
+
+#[test]
+fn degraded() {
+    check(
+        &upstream(Health::Degraded),
+        None,
+        "mail runs, but since 2026-01-01 00:00:00 UTC it has not answered when it was asked whether \
+         it lives. Calls still pass; if it stays silent it is ended and started again. `mcplex \
+         restart mail` does so at once; `mcplex logs mail` shows what it said.",
+    );
+}
+
+#[test]
+fn idle() {
+    check(
+        &upstream(Health::Idle),
+        None,
+        "mail does not run since 2026-01-01 00:00:00 UTC, because nobody has used it. The next call \
+         starts it. `mcplex start mail` starts it without a call.",
+    );
+}
+
+#[test]
+fn recovering() {
+    let waiting = UpstreamStatus { retry_after_ms: Some(1_500), ..upstream(Health::Recovering) };
+    check(
+        &waiting,
+        Some(&report()),
+        "mail is down since 2026-01-01 00:00:00 UTC and waits for its next start. The last time, it \
+         exited with code 1; that is death 2 within 1 min, and 5 are borne. It is started again by \
+         itself in 1 s; calls wait for that a little, then fail. The probable cause: the variable \
+         API_ID is missing. Set API_ID in its `env`. `mcplex crashes show mail` and `mcplex logs \
+         mail` show what it said.",
+    );
+    check(
+        &upstream(Health::Recovering),
+        None,
+        "mail is starting or stopping since 2026-01-01 00:00:00 UTC. Calls wait a little for it to \
+         become ready, then fail. `mcplex logs mail` shows what it said.",
+    );
+    let trial = UpstreamStatus { breaker: Breaker::HalfOpen, ..upstream(Health::Recovering) };
+    assert!(why(&trial, None).starts_with("mail is being started on trial since"));
+}
+
+#[test]
+fn tripped() {
+    let tripped = UpstreamStatus { retry_after_ms: Some(61_000), ..upstream(Health::Tripped) };
+    let report = CrashReport { trip: Some("6 deaths in 60 s".to_owned()), ..report() };
+    check(
+        &tripped,
+        Some(&report),
+        "mail is given up for now: its breaker tripped at 2026-01-01 00:00:00 UTC. The last time, it \
+         exited with code 1, and that tripped it: 6 deaths in 60 s. Calls fail at once; in 1 min 1 s \
+         one trial start is allowed, and if that stays up it is back. The probable cause: the \
+         variable API_ID is missing. Set API_ID in its `env`. `mcplex crashes show mail` and `mcplex \
+         logs mail` show what it said; once it is repaired, `mcplex reset mail` starts it at once.",
+    );
+}
+
+#[test]
+fn tripped_for_good() {
+    let reason = Some("there is no program \"nmp\"".into());
+    check(
+        &UpstreamStatus { reason, max_deaths: 0, ..upstream(Health::Tripped) },
+        None,
+        "mail is given up for now: its breaker tripped at 2026-01-01 00:00:00 UTC. The last time, \
+         there is no program \"nmp\". Calls fail at once, and nothing is started until somebody \
+         resets it. `mcplex logs mail` shows what it said; once it is repaired, `mcplex reset mail` \
+         starts it at once.",
+    );
+}
+
+#[test]
+fn stopped() {
+    check(
+        &upstream(Health::Stopped),
+        Some(&report()),
+        "mail was stopped at 2026-01-01 00:00:00 UTC. Calls fail at once, and nothing starts it by \
+         itself. `mcplex start mail` starts it.",
+    );
+    let disabled = UpstreamStatus { is_enabled: false, ..upstream(Health::Stopped) };
+    check(
+        &disabled,
+        None,
+        "mail is disabled in the configuration. Calls fail at once, and nothing starts it by itself. \
+         Set `enabled = true` in the configuration to use it.",
+    );
+}
+
+#[test]
+fn durations_have_two_units() {
+    let check = |ms, expect: &str| assert_eq!(long(Duration::from_millis(ms)), expect);
+    check(250, "250 ms");
+    check(12_900, "12 s");
+    check(60_000, "1 min");
+    check(3_725_000, "1 h 2 min");
+    check(180_000_000, "2 d 2 h");
+}
