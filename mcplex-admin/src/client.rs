@@ -37,7 +37,6 @@ pub struct Client {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ClientError {
     /// Nobody listens there.
     #[error("nobody answers at {}", .path.display())]

@@ -28,10 +28,8 @@ use std::{
 /// The sockets of a configuration; their files go when this is dropped.
 #[derive(Debug)]
 pub struct Sockets {
-    /// Where operators connect.
-    pub control: Listener,
-    /// Where clients attach.
-    pub clients: Listener,
+    pub(crate) control: Listener,
+    pub(crate) clients: Listener,
     files: Files,
 }
 
@@ -40,6 +38,12 @@ impl Sockets {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.files.0[0]
+    }
+
+    /// Takes them apart: the control socket, the one for clients, and what removes their files.
+    #[must_use]
+    pub fn into_parts(self) -> (Listener, Listener, Files) {
+        (self.control, self.clients, self.files)
     }
 }
 
@@ -52,9 +56,9 @@ pub enum Claim {
     Theirs(PathBuf),
 }
 
-/// Removes the files when it is dropped.
+/// The files of two sockets; removes them when it is dropped.
 #[derive(Debug)]
-struct Files([PathBuf; 2]);
+pub struct Files([PathBuf; 2]);
 
 impl Drop for Files {
     fn drop(&mut self) {

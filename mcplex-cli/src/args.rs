@@ -22,11 +22,32 @@ Examples:
   mcplex check -c mcplex.toml         say what would run, without running it
   mcplex stdio -c mcplex.toml         what a desktop client starts by itself
   kill -HUP PID                       apply a changed configuration, now
-  kill -USR1 PID                      start every tripped server again, now
+  mcplex status                       how every server of the running mcplex is
+  mcplex why telegram                 why one is down, and what to do
+  mcplex reset telegram               forget its deaths and start it, now
 
 Exit codes:
   0 done   1 failed   2 wrong command line   3 wrong configuration   4 address not available
+  5 no mcplex runs   6 no such upstream   7 another command is under way
   129, 130, 143 ended at once by a second SIGHUP (of a closed terminal), SIGINT or SIGTERM";
+
+const STATUS: &str = "\
+Health:
+  ready       calls pass                       idle      started by the next call
+  degraded    runs, but does not answer pings  tripped   died too often, and rests
+  recovering  between two lives                stopped   by somebody, or disabled
+
+Examples:
+  mcplex status
+  mcplex status --watch
+  mcplex status --json | jq '.upstreams[] | select(.health == \"tripped\")'";
+
+const CRASHES: &str = "\
+Examples:
+  mcplex crashes                      all that are kept, the newest first
+  mcplex crashes show telegram        the newest of one upstream
+  mcplex crashes show 'telegram#3'    the third newest
+  mcplex crashes show telegram --json";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -34,8 +55,45 @@ pub(crate) enum Command {
     Serve(GatewayOptions),
     /// Serves the one client that started mcplex, over stdin and stdout.
     ///
-    /// Ends with all its servers when stdin closes. With --listen it serves HTTP clients as well.
-    Stdio(GatewayOptions),
+    /// When an mcplex of the same configuration runs already, it attaches to that one, so that all
+    /// clients share one set of servers. Otherwise it runs the servers itself, serves those who
+    /// attach as well, and ends with all servers when stdin has closed and the others have left.
+    /// With --listen it always runs its own and serves HTTP clients too.
+    Stdio(StdioOptions),
+    /// Shows every upstream of the running mcplex.
+    #[command(after_help = STATUS)]
+    Status(StatusOptions),
+    /// Starts upstreams that are stopped.
+    ///
+    /// Waits until they are ready, or says why they are not.
+    #[command(after_help = "Example:\n  mcplex start files")]
+    Start(ActOptions),
+    /// Ends upstreams; they stay stopped until they are started.
+    ///
+    /// Waits until nothing of them is left. Their calls fail at once.
+    #[command(after_help = "Examples:\n  mcplex stop files\n  mcplex stop --all")]
+    Stop(ActOptions),
+    /// Ends upstreams and starts them again at once.
+    ///
+    /// Their deaths stay remembered; `mcplex reset` forgets them.
+    #[command(after_help = "Example:\n  mcplex restart files git")]
+    Restart(ActOptions),
+    /// Forgets the deaths of upstreams, closes their breakers, and starts them at once.
+    ///
+    /// With --all: every one that is not stopped.
+    #[command(after_help = "Examples:\n  mcplex reset telegram\n  mcplex reset --all")]
+    Reset(ActOptions),
+    /// Says in one paragraph why an upstream is down, what happens next, and what to do.
+    #[command(after_help = "Example:\n  mcplex why telegram")]
+    Why(WhyOptions),
+    /// Shows what an upstream wrote to its stderr, also when mcplex does not run.
+    #[command(
+        after_help = "Examples:\n  mcplex logs telegram\n  mcplex logs telegram -n 500\n  mcplex logs telegram -f"
+    )]
+    Logs(LogsOptions),
+    /// Lists the deaths of upstreams, also when mcplex does not run.
+    #[command(after_help = CRASHES)]
+    Crashes(CrashesOptions),
     /// Checks the configuration and says what would run.
     Check(CheckOptions),
     /// Is one of the servers of the built-in demo.
@@ -98,6 +156,99 @@ pub(crate) struct GatewayOptions {
     pub(crate) listen: Option<String>,
     #[command(flatten)]
     pub(crate) log: LogOptions,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct StdioOptions {
+    #[command(flatten)]
+    pub(crate) gateway: GatewayOptions,
+    /// Runs its own servers, whoever else runs.
+    #[arg(long)]
+    pub(crate) no_attach: bool,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct StatusOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+    /// Writes JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Shows it again every second, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ActOptions {
+    /// Which ones.
+    #[arg(value_name = "UPSTREAM", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) upstreams: Vec<String>,
+    /// All it makes sense for.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Does not wait for the effect.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Writes JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct WhyOptions {
+    /// Which one.
+    pub(crate) upstream: String,
+    /// Writes JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LogsOptions {
+    /// Whose.
+    pub(crate) upstream: String,
+    /// How many of the last lines.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 50)]
+    pub(crate) lines: usize,
+    /// Goes on with what comes, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct CrashesOptions {
+    #[command(subcommand)]
+    pub(crate) command: Option<CrashesCommand>,
+    /// Only those of this upstream.
+    pub(crate) upstream: Option<String>,
+    /// Writes JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum CrashesCommand {
+    /// Shows everything that is known of one death.
+    Show {
+        /// Whose: NAME is its newest, NAME#2 the one before.
+        #[arg(value_name = "UPSTREAM[#N]")]
+        which: String,
+        /// Writes the whole report as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigOptions,
+    },
 }
 
 #[derive(Clone, Debug, ClapArgs)]

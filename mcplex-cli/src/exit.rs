@@ -11,6 +11,12 @@ pub(crate) enum Code {
     Configuration = 3,
     /// The address is not available.
     Address = 4,
+    /// There is no running mcplex to ask.
+    NotRunning = 5,
+    /// No upstream has the name.
+    Unknown = 6,
+    /// Another command for the same upstream has not finished.
+    Busy = 7,
     /// A second SIGHUP of a closed terminal ended it at once.
     Hangup = 129,
     /// A second SIGINT ended it at once.
@@ -34,6 +40,9 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
         "The configuration is wrong, or names a program that is not there.",
     ),
     (Code::Address as u8, "The address to listen at is not available."),
+    (Code::NotRunning as u8, "No mcplex runs with this configuration, so there is none to ask."),
+    (Code::Unknown as u8, "There is no upstream of that name."),
+    (Code::Busy as u8, "Another command for the same upstream has not finished; nothing was done."),
     (Code::Hangup as u8, "Ended at once by a second SIGHUP after its terminal closed."),
     (Code::Interrupted as u8, "Ended at once by a second SIGINT."),
     (Code::Terminated as u8, "Ended at once by a second SIGTERM."),
@@ -78,6 +87,11 @@ impl Failure {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// What an exit says of it.
+    pub(crate) fn code(&self) -> Code {
+        self.code
     }
 
     /// Writes the failure to stderr.

@@ -1,5 +1,6 @@
 //! The children of one upstream beside its first: the router says when, this starts and ends them.
 
+use crate::desk::{Desk, Seen};
 use mcplex_proto::upstream::{Upstream, UpstreamEvents};
 use mcplex_router::{MemberKey, Members};
 use mcplex_supervisor::{Change, Handle, Spec, supervise};
@@ -24,6 +25,7 @@ pub(crate) struct Family {
 #[derive(Debug)]
 struct Siblings {
     state: Mutex<State>,
+    desk: Desk,
     tasks: Weak<Mutex<JoinSet<()>>>,
 }
 
@@ -31,7 +33,7 @@ struct Siblings {
 struct State {
     /// What the next one is made of.
     spec: Spec,
-    open: BTreeMap<MemberKey, Handle>,
+    open: BTreeMap<MemberKey, (Handle, Seen)>,
     /// No more are made.
     is_ending: bool,
     /// How long calls in flight may go on in one that is no longer needed.
@@ -42,10 +44,10 @@ struct State {
 
 impl Family {
     /// Children like the first, which is made of this; they start once the gate's other end is gone.
-    pub(crate) fn new(spec: Spec, drain: Duration, gate: watch::Receiver<()>) -> Self {
+    pub(crate) fn new(spec: Spec, drain: Duration, gate: watch::Receiver<()>, desk: Desk) -> Self {
         let tasks = Arc::new(Mutex::new(JoinSet::new()));
         let state = State { spec, open: BTreeMap::new(), is_ending: false, drain, gate };
-        let siblings = Siblings { state: Mutex::new(state), tasks: Arc::downgrade(&tasks) };
+        let siblings = Siblings { state: Mutex::new(state), desk, tasks: Arc::downgrade(&tasks) };
         Self { siblings: Arc::new(siblings), tasks }
     }
 
@@ -54,9 +56,17 @@ impl Family {
         self.siblings.clone()
     }
 
-    /// Those that are open now.
-    fn handles(&self) -> Vec<Handle> {
-        lock(&self.siblings.state).open.values().cloned().collect()
+    /// Those that are open now, with what was seen of each.
+    pub(crate) fn open(&self) -> Vec<(MemberKey, Handle, Seen)> {
+        let state = lock(&self.siblings.state);
+        let one = |(key, (handle, seen)): (&MemberKey, &(Handle, Seen))| {
+            (*key, handle.clone(), seen.clone())
+        };
+        state.open.iter().map(one).collect()
+    }
+
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        lock(&self.siblings.state).open.values().map(|(handle, _)| handle.clone()).collect()
     }
 
     /// Puts another process in the place of each, and makes later ones like that.
@@ -118,6 +128,8 @@ impl Members for Siblings {
         let spec = state.next(member);
         tracing::info!(upstream = %spec.name, member = member.label(&spec.name),
             "an upstream gets one more child");
+        let seen = Seen::default();
+        let events = self.desk.listen_in(&spec.name, &seen, events);
         let (handle, task) = supervise(spec, events);
         let mut tasks = lock(&tasks);
         while tasks.try_join_next().is_some() {}
@@ -127,12 +139,12 @@ impl Members for Siblings {
             while gate.changed().await.is_ok() {}
             task.await;
         });
-        state.open.insert(member, handle.clone());
+        state.open.insert(member, (handle.clone(), seen));
         Some(Arc::new(handle))
     }
 
     fn close(&self, member: MemberKey) {
-        let (Some(handle), Some(tasks)) =
+        let (Some((handle, _)), Some(tasks)) =
             ({ lock(&self.state).open.remove(&member) }, self.tasks.upgrade())
         else {
             return;

@@ -1,6 +1,11 @@
 //! Which upstreams there are: the router, and of every upstream the handle and the task.
 
-use crate::{clock::TokioClock, family::Family, remembered, wire};
+use crate::{
+    clock::TokioClock,
+    desk::{Desk, Row, Seen},
+    family::Family,
+    remembered, wire,
+};
 use mcplex_config::{Config, Difference, Gateway, Server};
 use mcplex_proto::upstream::{BadName, UpstreamName};
 use mcplex_router::{Router, UpstreamKey};
@@ -30,6 +35,7 @@ pub(crate) struct Fleet {
     /// Those that are no longer in the configuration and not gone yet.
     leaving: Vec<Running>,
     roster: Roster,
+    desk: Desk,
     /// One task per upstream.
     tasks: JoinSet<()>,
     /// The router's own, which never ends by itself.
@@ -47,6 +53,7 @@ struct Running {
     handle: Handle,
     /// Its other children.
     family: Family,
+    seen: Seen,
     task: AbortHandle,
     /// Resolves when nothing of it is left.
     ended: Option<oneshot::Receiver<()>>,
@@ -65,6 +72,7 @@ impl Fleet {
         config: Config,
         state: Option<PathBuf>,
         seed: u64,
+        desk: Desk,
     ) -> Result<Self, BadName> {
         let names = names(&config)?;
         let router = Router::new(wire::router_options(&config), Arc::new(TokioClock));
@@ -77,6 +85,7 @@ impl Fleet {
             upstreams: Vec::new(),
             leaving: Vec::new(),
             roster: Roster::default(),
+            desk,
             tasks: JoinSet::new(),
             _upkeep: upkeep,
             next_seed: seed,
@@ -147,13 +156,16 @@ impl Fleet {
 
     fn add(&mut self, server: &Server, name: UpstreamName) {
         let key = self.router.add(name.clone());
-        let spec = wire::spec(&self.config, server, name, self.next_seed);
+        let seen = Seen::default();
+        let events = self.desk.listen_in(&name, &seen, self.router.events(key));
+        let log = self.desk.log(&name);
+        let spec = wire::spec(&self.config, server, name, log, self.next_seed);
         self.next_seed = self.next_seed.wrapping_add(1);
         // The children wait until nothing of before is left, the first like the others.
         let (waiting, gate) = watch::channel(());
-        let family = Family::new(spec.clone(), self.config.gateway.drain, gate);
+        let family = Family::new(spec.clone(), self.config.gateway.drain, gate, self.desk.clone());
         self.remember(key, server);
-        let (handle, task) = supervise(spec, self.router.events(key));
+        let (handle, task) = supervise(spec, events);
         self.router.attach(key, Arc::new(handle.clone()));
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());
         // One of this name that is leaving may still have a process; the last waits for the others.
@@ -174,7 +186,7 @@ impl Fleet {
         let longest_end = wire::longest_end(&server.supervise);
         let name = server.name.clone();
         let ended = Some(ended);
-        self.upstreams.push(Running { name, key, handle, family, task, ended, longest_end });
+        self.upstreams.push(Running { name, key, handle, family, seen, task, ended, longest_end });
     }
 
     /// Has what a server lists remembered; what is not started lists nothing.
@@ -188,7 +200,7 @@ impl Fleet {
     async fn replace(&mut self, server: &Server, name: UpstreamName, drain: Duration) {
         let (key, handle, family) = self.running(server);
         self.remember(key, server);
-        let change = wire::change(server, name);
+        let change = wire::change(server, name.clone(), self.desk.log(&name));
         handle.replace(change.clone(), drain).await;
         family.replace(change, drain).await;
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());
@@ -197,7 +209,7 @@ impl Fleet {
     /// Gives new limits to a server that stays.
     async fn adjust(&mut self, server: &Server, name: UpstreamName, drain: Duration) {
         let (key, handle, family) = self.running(server);
-        let change = wire::change(server, name);
+        let change = wire::change(server, name.clone(), self.desk.log(&name));
         handle.adjust(change.clone()).await;
         family.adjust(change, drain).await;
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());
@@ -229,6 +241,13 @@ impl Fleet {
 
     fn show(&self) {
         self.roster.set(self.upstreams.iter().map(|one| one.handle.clone()).collect());
+        let servers = &self.config.servers;
+        let rows = self.upstreams.iter().filter_map(|one| {
+            let server = servers.iter().find(|server| server.name == one.name)?;
+            let parts = (one.key, one.handle.clone(), one.seen.clone(), one.family.clone());
+            Some(Row::new(server, parts, self.router.clone()))
+        });
+        self.desk.show(rows.collect(), self.config.fingerprint().to_string());
     }
 
     /// Ends all upstreams side by side; what is left after their time is killed.

@@ -9,20 +9,23 @@
 //! A second stop signal leaves any of them at once: every process group is killed.
 
 use crate::{
+    desk::Desk,
     exit::{Code, Failure},
     fleet::{Fleet, Roster},
     host,
     places::Places,
+    reach::Reach,
     reload::{Keeper, Reloader},
     settings::Settings,
     signals::{Asked, Signals},
     wire,
 };
+use mcplex_admin::{crashes::Crashes, logs::Logs, socket::Sockets, status::Instance, store::Store};
 use mcplex_proto::upstream::{Health, Upstream as _};
 use mcplex_router::Router;
 use mcplex_transport_http::HttpListener;
 use mcplex_transport_stdio::{Left, process_input, process_output, serve_stdio};
-use std::sync::Arc;
+use std::{error::Error as _, path::Path, sync::Arc};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -33,6 +36,8 @@ use tokio::{
 pub(crate) struct Front {
     pub(crate) http: Option<HttpListener>,
     pub(crate) stdio: bool,
+    /// Where operators and clients of other processes come in.
+    pub(crate) sockets: Option<Box<Sockets>>,
 }
 
 /// Serves until it is told to stop, and ends everything it started.
@@ -42,12 +47,14 @@ pub(crate) async fn run(
     mut signals: Signals,
 ) -> Result<(), Failure> {
     let _upkeep = host::prepare();
+    let desk = desk(settings, &front)?;
     let state = Places::of(settings.file.as_deref()).state(settings.config());
-    let fleet = Fleet::start(settings.config().clone(), state, seed()).map_err(|error| {
+    let fleet = Fleet::start(settings.config().clone(), state, seed(), desk.clone());
+    let fleet = fleet.map_err(|error| {
         Failure::from_error(Code::Configuration, "a server cannot be started", &error)
     })?;
     let (stop, stopping) = watch::channel(false);
-    let mut listeners = listen(settings, front, &fleet.router(), &stopping)?;
+    let mut listeners = listen(settings, front, &fleet.router(), &desk, &stopping)?;
     let roster = fleet.roster();
     let (reloader, asks) = Reloader::new();
     let (end, ending) = oneshot::channel();
@@ -55,13 +62,19 @@ pub(crate) async fn run(
     keeping.spawn(Keeper::new(fleet, settings.clone(), asks).run(ending));
     // Serving: until a listener ends (the client on stdin left) or somebody asks for the end.
     let mut result = Ok(());
+    let mut stays_for_others = false;
     loop {
         tokio::select! {
             Some(left) = listeners.join_next() => {
                 result = left.unwrap_or_else(|error| {
                     Err(Failure::from_error(Code::Failed, "a listener ended by a bug", &error))
                 });
-                break;
+                let others = *desk.attached().borrow();
+                if others == 0 {
+                    break;
+                }
+                stays_for_others = true;
+                tracing::info!(others, "other clients are attached; staying until they have left");
             }
             Some(left) = keeping.join_next() => {
                 result = left.map_err(|error| {
@@ -69,6 +82,7 @@ pub(crate) async fn run(
                 });
                 break;
             }
+            () = desk.nobody_attached(), if stays_for_others => break,
             asked = signals.next() => match asked {
                 Asked::Reset => reset(&roster).await,
                 Asked::Reload => reloader.poke(),
@@ -86,7 +100,10 @@ pub(crate) async fn run(
         while keeping.join_next().await.is_some() {}
     };
     tokio::select! {
-        () = all => result,
+        () = all => {
+            desk.flush();
+            result
+        }
         code = second(&mut signals) => {
             // Dropping the tasks ends every process at once.
             Err(Failure::new(code, String::new()))
@@ -98,6 +115,7 @@ fn listen(
     settings: &Settings,
     front: Front,
     router: &Router,
+    desk: &Desk,
     stopping: &watch::Receiver<bool>,
 ) -> Result<JoinSet<Result<(), Failure>>, Failure> {
     let mut listeners = JoinSet::new();
@@ -115,11 +133,9 @@ fn listen(
         let pipe =
             |error| Failure::from_error(Code::Failed, "stdin or stdout is not usable", &error);
         let (input, output) = (process_input().map_err(pipe)?, process_output().map_err(pipe)?);
-        let options = mcplex_transport_stdio::Options {
-            drain: settings.config().gateway.drain,
-            ..mcplex_transport_stdio::Options::default()
-        };
+        let options = wire::stdio_options(settings.config());
         let stop = stopped(stopping.clone());
+        let gateway = Arc::clone(&gateway);
         listeners.spawn(async move {
             let left = serve_stdio(gateway, input, output, options, stop).await;
             tracing::info!(?left, "the client on stdin has left");
@@ -132,7 +148,48 @@ fn listen(
             }
         });
     }
+    if let Some(sockets) = front.sockets {
+        let reach = Reach::new(settings.config(), desk.clone(), gateway);
+        let stopping = stopping.clone();
+        listeners.spawn(async move {
+            reach.serve(*sockets, move || stopped(stopping.clone())).await;
+            Ok(())
+        });
+    }
     Ok(listeners)
+}
+
+/// The operators' view of what is about to start.
+fn desk(settings: &Settings, front: &Front) -> Result<Desk, Failure> {
+    let config = settings.config();
+    let state = settings.places().state(config);
+    let store = state.and_then(|path| match Store::open(&path) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            let cause = error.source().map(tracing::field::display);
+            tracing::warn!(%error, cause, "logs and crash reports are kept in memory only");
+            None
+        }
+    });
+    let below = |name| store.as_ref().map(|store| store.path().join(name));
+    let failed = |error| Failure::from_error(Code::Failed, "a thread cannot be started", &error);
+    let logs = Logs::open(below("logs"), wire::log_limits(config)).map_err(failed)?;
+    let crashes = Crashes::open(below("crashes"), wire::crash_limits(config)).map_err(failed)?;
+    let endpoint = front.http.as_ref();
+    let instance = Instance {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        configuration: settings.file.as_ref().map(|file| absolute(file)),
+        endpoint: endpoint
+            .map(|http| format!("http://{}{}", http.local_addr(), config.gateway.path)),
+        state: store.as_ref().map(|store| store.path().display().to_string()),
+        ..Instance::default()
+    };
+    Ok(Desk::new(instance, crashes, logs, store))
+}
+
+fn absolute(file: &Path) -> String {
+    std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
 }
 
 /// Resolves when the end has begun.

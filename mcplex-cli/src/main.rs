@@ -1,8 +1,11 @@
 //! The `mcplex` command: one MCP endpoint in front of many MCP servers, supervised.
 
 mod args;
+mod carry;
 mod clock;
 mod commands;
+mod console;
+mod desk;
 mod exit;
 mod family;
 mod file_watch;
@@ -11,6 +14,7 @@ mod gateway;
 mod host;
 mod places;
 mod port;
+mod reach;
 mod reload;
 mod remembered;
 mod settings;
@@ -22,6 +26,7 @@ use crate::{
     exit::Failure,
 };
 use clap::Parser as _;
+use mcplex_admin::operator::Verb;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -41,6 +46,14 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(options) => commands::serve::run(options),
         Command::Stdio(options) => commands::stdio::run(options),
         Command::Check(options) => commands::check::run(&options),
+        Command::Status(options) => commands::status::run(&options),
+        Command::Start(options) => commands::act::run(Verb::Start, &options),
+        Command::Stop(options) => commands::act::run(Verb::Stop, &options),
+        Command::Restart(options) => commands::act::run(Verb::Restart, &options),
+        Command::Reset(options) => commands::act::run(Verb::Reset, &options),
+        Command::Why(options) => commands::why::run(&options),
+        Command::Logs(options) => commands::logs::run(&options),
+        Command::Crashes(options) => commands::crashes::run(options),
         Command::DemoServer { name } => commands::demo_server::run(name),
         Command::Completions { shell } => commands::pages::completions(shell),
         Command::Man => commands::pages::man(),

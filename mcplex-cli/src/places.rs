@@ -4,6 +4,7 @@
 //! depend on the place of the file and on the environment alone, so that a command finds them also
 //! when it cannot read the file, for want of a variable.
 
+use mcplex_admin::socket;
 use mcplex_config::{Config, Fingerprint};
 use std::{
     env,
@@ -51,7 +52,12 @@ impl Places {
 
     /// Where its control socket may be, the usual place first.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = PathBuf> {
-        self.run.iter().map(|folder| folder.join(format!("{}.sock", self.name)))
+        self.run.iter().map(|folder| socket::control_path(folder, &self.name))
+    }
+
+    /// The same folder while nobody knows what the configuration says.
+    pub(crate) fn usual_state(&self) -> Option<PathBuf> {
+        Some(self.state.as_ref()?.join(&self.name))
     }
 
     /// The folder in which this configuration's logs and crash reports are kept.

@@ -3,6 +3,7 @@
 use crate::{
     args::{ConfigOptions, LogOptions},
     exit::{Code, Failure},
+    places::Places,
 };
 use mcplex_config::{Config, ConfigError, Document, Flags, Format, Loaded, Sources};
 use mcplex_telemetry::{InstallError, Telemetry};
@@ -24,6 +25,11 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn config(&self) -> &Config {
         &self.loaded.config
+    }
+
+    /// Where things of this configuration are.
+    pub(crate) fn places(&self) -> Places {
+        Places::of(self.file.as_deref())
     }
 
     /// Reads the same file again, with the environment and the flags mcplex was started with.
@@ -78,7 +84,7 @@ fn wrong(error: &ConfigError) -> Failure {
 }
 
 /// The first file of those that are looked for.
-fn find() -> Option<PathBuf> {
+pub(crate) fn find() -> Option<PathBuf> {
     let home = env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())

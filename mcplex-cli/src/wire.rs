@@ -2,7 +2,11 @@
 //! options. What they are for is joined in `fleet.rs`.
 
 use mcplex_config::{Config, Server, Supervise};
-use mcplex_proto::{raw::Raw, transport::Grace, upstream::UpstreamName};
+use mcplex_proto::{
+    raw::Raw,
+    transport::{Grace, LogSink},
+    upstream::UpstreamName,
+};
 use mcplex_router::{DownReply, Isolation, Naming};
 use mcplex_supervisor::{Change, OnExitZero, Options, ProbeOptions, Restart, Spec};
 use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
@@ -10,8 +14,14 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
 /// Everything the upstream of a server's entry needs to live.
-pub(crate) fn spec(config: &Config, server: &Server, name: UpstreamName, seed: u64) -> Spec {
-    let Change { transport, options, starts } = change(server, name.clone());
+pub(crate) fn spec(
+    config: &Config,
+    server: &Server,
+    name: UpstreamName,
+    log: Arc<dyn LogSink>,
+    seed: u64,
+) -> Spec {
+    let Change { transport, options, starts } = change(server, name.clone(), log);
     Spec {
         name,
         transport,
@@ -27,9 +37,10 @@ pub(crate) fn spec(config: &Config, server: &Server, name: UpstreamName, seed: u
 }
 
 /// What of it may change while the upstream is there.
-pub(crate) fn change(server: &Server, name: UpstreamName) -> Change {
+pub(crate) fn change(server: &Server, name: UpstreamName, log: Arc<dyn LogSink>) -> Change {
+    let command = Command { log: Some(log), ..command(server, name) };
     Change {
-        transport: Arc::new(StdioTransport::new(command(server, name))),
+        transport: Arc::new(StdioTransport::new(command)),
         options: options(&server.supervise),
         starts: server.enabled,
     }
@@ -146,6 +157,14 @@ fn percent(part: f64) -> u32 {
     (part.clamp(0.0, 1.0) * 100.0).round() as u32
 }
 
+/// What a client over pipes or a socket is told.
+pub(crate) fn stdio_options(config: &Config) -> mcplex_transport_stdio::Options {
+    mcplex_transport_stdio::Options {
+        drain: config.gateway.drain,
+        ..mcplex_transport_stdio::Options::default()
+    }
+}
+
 /// What the HTTP listener is told.
 pub(crate) fn http_options(config: &Config) -> mcplex_transport_http::Options {
     mcplex_transport_http::Options {
@@ -158,6 +177,22 @@ pub(crate) fn http_options(config: &Config) -> mcplex_transport_http::Options {
         drain: config.gateway.drain,
         ..mcplex_transport_http::Options::default()
     }
+}
+
+/// What is kept of the upstreams' logs.
+pub(crate) fn log_limits(config: &Config) -> mcplex_admin::logs::Limits {
+    let words = &config.history;
+    mcplex_admin::logs::Limits {
+        size: words.log_size as u64,
+        files: words.log_files,
+        total: words.log_total as u64,
+    }
+}
+
+/// What is kept of their deaths.
+pub(crate) fn crash_limits(config: &Config) -> mcplex_admin::crashes::Limits {
+    let words = &config.history;
+    mcplex_admin::crashes::Limits { reports: words.crash_reports, total: words.crash_total as u64 }
 }
 
 /// The longest that ending an upstream may take.

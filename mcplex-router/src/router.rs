@@ -180,6 +180,12 @@ impl Router {
         self.shared.rebuild();
     }
 
+    /// How many tools an upstream offers, as far as its lists were read.
+    #[must_use]
+    pub fn tools_of(&self, key: UpstreamKey) -> usize {
+        self.shared.link(key).map_or(0, |link| link.lists().of(Kind::Tools).len())
+    }
+
     /// Keeps the catalog up to date until it is dropped; must be polled.
     pub async fn run(&self) {
         refresh::run(self.shared.clone()).await;

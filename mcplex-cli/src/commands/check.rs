@@ -51,7 +51,7 @@ fn report(settings: &Settings, found: &[(&Server, Found)]) -> String {
         format!("configuration  {source}"),
         format!("endpoint       http://{}{}", config.gateway.listen, config.gateway.path),
     ];
-    let places = Places::of(settings.file.as_deref());
+    let places = settings.places();
     lines.extend(
         control(settings, &places).map(|path| format!("control        {}", path.display())),
     );
@@ -123,7 +123,7 @@ fn json_report(settings: &Settings, found: &[(&Server, Found)]) -> String {
             json!({ "key": setting.key, "value": value, "origin": setting.origin })
         })
         .collect();
-    let places = Places::of(settings.file.as_deref());
+    let places = settings.places();
     let report = json!({
         "file": settings.file,
         "control": control(settings, &places),

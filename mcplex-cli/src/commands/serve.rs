@@ -5,38 +5,48 @@ use crate::{
     exit::{Code, Failure},
     gateway::{self, Front},
     port,
+    reach::{self, Place},
     settings::{self, Settings},
     signals::Signals,
 };
 use std::{future::Future, io::Write as _, net::SocketAddr, time::Duration};
+use tokio::runtime::Runtime;
 
 /// How long the last spans may take to leave.
 const FLUSH: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(options: GatewayOptions) -> Result<(), Failure> {
     let settings = settings::load(&options.config, options.listen, &options.log)?;
-    run_gateway(&settings, async {
+    run_gateway(&settings, runtime()?, async {
         // Before anybody knows of this process, because a SIGHUP would end it.
         let signals = Signals::listen()?;
         let listener = port::bind(settings.config().gateway.listen)?;
+        let sockets = match reach::arrive(&settings, false).await {
+            Place::Own(own) => own.into_sockets(),
+            Place::Attached(_) => None,
+        };
         greet(&settings, listener.local_addr());
-        let front = Front { http: Some(listener), stdio: false };
+        let front = Front { http: Some(listener), stdio: false, sockets };
         gateway::run(&settings, front, signals).await
     })
 }
 
-/// Runs a gateway on a runtime of its own, with logs and traces.
+/// Everything of mcplex runs on one thread: it waits for pipes and sockets, and hands almost every
+/// message from one to the other; a second thread would only add the cost of waking it.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from_error(Code::Failed, "the runtime cannot be started", &error))
+}
+
+/// Runs a gateway with logs and traces.
 pub(crate) fn run_gateway(
     settings: &Settings,
+    runtime: Runtime,
     gateway: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
     let telemetry = settings::install_telemetry(settings)?;
-    // One thread: the gateway waits for pipes and sockets, and hands almost every message from
-    // one to the other; a second thread would only add the cost of waking it.
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-            Failure::from_error(Code::Failed, "the runtime cannot be started", &error)
-        })?;
     let result = runtime.block_on(gateway);
     // A thread that waits for stdin of a terminal may wait for ever.
     runtime.shutdown_timeout(Duration::from_millis(100));

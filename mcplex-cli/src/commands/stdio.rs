@@ -1,18 +1,31 @@
-//! `mcplex stdio`: the gateway over its own stdin and stdout.
+//! `mcplex stdio`: a client's endpoint over stdin and stdout, served here or by another mcplex.
 
-use super::serve::run_gateway;
+use super::serve::{run_gateway, runtime};
 use crate::{
-    args::GatewayOptions,
+    args::StdioOptions,
+    carry,
     exit::Failure,
     gateway::{self, Front},
-    port, settings,
+    port,
+    reach::{self, Place},
+    settings,
     signals::Signals,
 };
 
-pub(crate) fn run(options: GatewayOptions) -> Result<(), Failure> {
+pub(crate) fn run(options: StdioOptions) -> Result<(), Failure> {
+    let StdioOptions { gateway: options, no_attach } = options;
     let wants_http = options.listen.is_some();
     let settings = settings::load(&options.config, options.listen, &options.log)?;
-    run_gateway(&settings, async {
+    let runtime = runtime()?;
+    // Who listens by itself has to serve by itself.
+    let attaches = !no_attach && !wants_http;
+    let own = match runtime.block_on(reach::arrive(&settings, attaches)) {
+        Place::Own(own) => own,
+        // Without logs and traces, which are those of the other one.
+        Place::Attached(stream) => return carry::run(&runtime, stream),
+    };
+    run_gateway(&settings, runtime, async {
+        let sockets = own.into_sockets();
         let signals = Signals::listen()?;
         let http = wants_http.then(|| port::bind(settings.config().gateway.listen)).transpose()?;
         if let Some(http) = &http {
@@ -22,6 +35,7 @@ pub(crate) fn run(options: GatewayOptions) -> Result<(), Failure> {
         if settings.file.is_none() {
             tracing::warn!("there is no configuration, so these are the demo servers");
         }
-        gateway::run(&settings, Front { http, stdio: true }, signals).await
+        let front = Front { http, stdio: true, sockets };
+        gateway::run(&settings, front, signals).await
     })
 }

@@ -1,0 +1,223 @@
+//! `mcplex status`: every upstream in a line.
+
+use crate::{
+    args::StatusOptions,
+    console,
+    exit::{Failure, print},
+};
+use mcplex_admin::{
+    status::{Snapshot, UpstreamStatus},
+    why::long,
+};
+use mcplex_proto::upstream::Health;
+use std::{fmt::Write as _, time::Duration};
+
+/// How often `--watch` looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Clears a terminal, and goes to its first line.
+const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
+
+pub(crate) fn run(options: &StatusOptions) -> Result<(), Failure> {
+    console::run(async {
+        let mut client = console::connect(&options.config).await?;
+        loop {
+            let snapshot = console::snapshot(&mut client).await?;
+            let text = if options.json {
+                let value = serde_json::to_value(&snapshot).unwrap_or_default();
+                if options.watch { format!("{value}\n") } else { format!("{value:#}\n") }
+            } else {
+                let look = Look { width: console::width(), is_colourful: console::is_colourful() };
+                let clear = if options.watch && look.width.is_some() { CLEAR } else { "" };
+                format!("{clear}{}", table(&snapshot, &look))
+            };
+            print(&text)?;
+            if !options.watch {
+                return Ok(());
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    })
+}
+
+/// How the table is to look.
+struct Look {
+    width: Option<usize>,
+    is_colourful: bool,
+}
+
+/// What stands above each column; the last one takes what is left of the line.
+const HEAD: [&str; 10] = [
+    "UPSTREAM",
+    "HEALTH",
+    "PID",
+    "LIFE",
+    "UP",
+    "DEATHS",
+    "NEXT TRY",
+    "TOOLS",
+    "CALLS",
+    "LAST ERROR",
+];
+
+/// Columns that are numbers.
+const RIGHT: [usize; 4] = [2, 3, 7, 8];
+
+fn table(snapshot: &Snapshot, look: &Look) -> String {
+    let rows: Vec<_> = snapshot.upstreams.iter().map(row).collect();
+    let last = HEAD.len() - 1;
+    let widths: Vec<usize> = (0..last)
+        .map(|at| {
+            let own = rows.iter().map(|row| row[at].chars().count());
+            own.chain([HEAD[at].len()]).max().unwrap_or_default()
+        })
+        .collect();
+    let mut text = String::new();
+    let head = HEAD.map(str::to_owned);
+    line(&mut text, &head, &widths, look, None);
+    for (row, upstream) in rows.iter().zip(&snapshot.upstreams) {
+        line(&mut text, row, &widths, look, Some(upstream.health));
+    }
+    if rows.is_empty() {
+        text.push_str("(the configuration names no upstream)\n");
+    }
+    let instance = &snapshot.instance;
+    if instance.attached > 0 {
+        let (clients, are) =
+            if instance.attached == 1 { ("client", "is") } else { ("clients", "are") };
+        writeln!(text, "\n{} {clients} of other processes {are} attached.", instance.attached)
+            .expect("a text takes everything");
+    }
+    if instance.lost_lines + instance.lost_reports > 0 {
+        writeln!(
+            text,
+            "\nNot kept: {} lines of logs, {} crash reports; the disk is too slow or full.",
+            instance.lost_lines, instance.lost_reports
+        )
+        .expect("a text takes everything");
+    }
+    text
+}
+
+fn row(upstream: &UpstreamStatus) -> [String; 10] {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let time = |ms: Option<u64>| or_none(ms.map(|ms| long(Duration::from_millis(ms))));
+    let member = upstream.member.as_ref().map(|member| format!("/{member}")).unwrap_or_default();
+    let health = if upstream.is_enabled { upstream.health.as_str() } else { "disabled" };
+    let error = upstream.last_error.clone().or_else(|| upstream.reason.clone());
+    [
+        format!("{}{member}", upstream.name),
+        health.to_owned(),
+        or_none(upstream.pid.map(|pid| pid.to_string())),
+        upstream.incarnation.to_string(),
+        time(upstream.uptime_ms),
+        format!("{}/{}", upstream.deaths, upstream.max_deaths),
+        time(upstream.retry_after_ms),
+        upstream.tools.to_string(),
+        upstream.in_flight.to_string(),
+        error.unwrap_or_default(),
+    ]
+}
+
+fn line(
+    text: &mut String,
+    row: &[String; 10],
+    widths: &[usize],
+    look: &Look,
+    health: Option<Health>,
+) {
+    let mut used = 0;
+    for (at, (cell, width)) in row.iter().zip(widths).enumerate() {
+        let padded =
+            if RIGHT.contains(&at) { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
+        let colour = health.filter(|_| at == 1 && look.is_colourful).map(colour);
+        match colour {
+            Some(colour) => write!(text, "{colour}{padded}\x1b[0m  "),
+            None => write!(text, "{padded}  "),
+        }
+        .expect("a text takes everything");
+        used += width + 2;
+    }
+    let last = &row[row.len() - 1];
+    // A column for errors that has no room for words says less than none.
+    let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(used));
+    if room >= HEAD[HEAD.len() - 1].len() {
+        text.push_str(&cut(last, room));
+    }
+    let end = text.trim_end().len();
+    text.truncate(end);
+    text.push('\n');
+}
+
+/// The beginning of a text that is too long.
+fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let beginning: String = text.chars().take(room.saturating_sub(1)).collect();
+    format!("{beginning}…")
+}
+
+fn colour(health: Health) -> &'static str {
+    match health {
+        Health::Ready => "\x1b[32m",
+        Health::Degraded | Health::Recovering => "\x1b[33m",
+        Health::Tripped => "\x1b[31m",
+        Health::Idle | Health::Stopped => "\x1b[2m",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let files = UpstreamStatus {
+            name: "files".to_owned(),
+            health: Health::Ready,
+            pid: Some(41_234),
+            incarnation: 1,
+            uptime_ms: Some(7_325_000),
+            max_deaths: 5,
+            tools: 12,
+            in_flight: 1,
+            ..UpstreamStatus::default()
+        };
+        let telegram = UpstreamStatus {
+            name: "telegram".to_owned(),
+            health: Health::Tripped,
+            incarnation: 6,
+            deaths: 6,
+            max_deaths: 5,
+            trips: 1,
+            retry_after_ms: Some(61_000),
+            last_error: Some("it exited with code 1: API_ID is not set".to_owned()),
+            ..UpstreamStatus::default()
+        };
+        Snapshot { upstreams: vec![files, telegram], ..Snapshot::default() }
+    }
+
+    #[test]
+    fn the_table_fits_into_80_columns() {
+        let look = Look { width: Some(80), is_colourful: false };
+        let text = table(&snapshot(), &look);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.starts_with("UPSTREAM  HEALTH     PID  LIFE  UP       DEATHS"), "{text}");
+        assert!(text.contains("files     ready    41234     1  2 h 2 min  0/5"), "{text}");
+    }
+
+    #[test]
+    fn a_wide_one_says_all_and_colours_only_the_health() {
+        let text = table(&snapshot(), &Look { width: None, is_colourful: true });
+        assert!(text.contains("\x1b[31mtripped\x1b[0m"), "{text}");
+        assert!(text.trim_end().ends_with("API_ID is not set"), "{text}");
+        let plain = table(&snapshot(), &Look { width: None, is_colourful: false });
+        assert!(!plain.contains('\x1b'));
+    }
+
+    #[test]
+    fn a_long_text_is_cut() {
+        assert_eq!(cut("äbcdef", 4), "äbc…");
+        assert_eq!(cut("abcd", 4), "abcd");
+    }
+}

@@ -1,0 +1,370 @@
+//! What operators get to see and to move: every upstream with its handle, what was seen of it, its
+//! log and its crash reports.
+//!
+//! It listens in on what an upstream reports on its way to the router, so that it knows since when
+//! something is so. Nothing here is on the way of a message.
+
+use crate::family::Family;
+use async_trait::async_trait;
+use mcplex_admin::{
+    Operator,
+    crashes::Crashes,
+    logs::{Log, Logs},
+    operator::Verb,
+    status::{Breaker, Instance, UpstreamStatus},
+    store::Store,
+};
+use mcplex_config::Server;
+use mcplex_proto::{
+    message::Message,
+    report::CrashReport,
+    transport::LogSink,
+    upstream::{Health, Incarnation, Status, Upstream as _, UpstreamEvents, UpstreamName},
+};
+use mcplex_router::{Router, UpstreamKey};
+use mcplex_supervisor::Handle;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::watch;
+
+/// How much longer than its steps a verb may take, for a busy host.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// The operators' view of this process; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    instance: Mutex<Instance>,
+    rows: Mutex<Arc<[Row]>>,
+    changes: watch::Sender<u64>,
+    crashes: Crashes,
+    logs: Logs,
+    attached: watch::Sender<usize>,
+    /// Of the configuration that runs.
+    fingerprint: Mutex<String>,
+    /// Holds the folder for logs and reports, if they are on disk.
+    _store: Option<Store>,
+}
+
+/// One upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    key: UpstreamKey,
+    handle: Handle,
+    router: Router,
+    is_enabled: bool,
+    max_deaths: u32,
+    window: Duration,
+    probation: Duration,
+    patience: Duration,
+    seen: Seen,
+    /// Its other children.
+    family: Family,
+}
+
+/// What was seen of an upstream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen(Arc<Mutex<Past>>);
+
+#[derive(Debug, Default)]
+struct Past {
+    health: Option<Health>,
+    since_ms: u64,
+    incarnation: Incarnation,
+    /// Whether the log has the line that its life began.
+    is_noted: bool,
+    /// Whether the current life is the one that an open breaker lets through.
+    is_trial: bool,
+}
+
+impl Desk {
+    /// A desk without upstreams.
+    pub(crate) fn new(
+        instance: Instance,
+        crashes: Crashes,
+        logs: Logs,
+        store: Option<Store>,
+    ) -> Self {
+        let started_ms = unix_ms(wall_clock());
+        let (changes, _) = watch::channel(0);
+        let (attached, _) = watch::channel(0);
+        Self(Arc::new(Shared {
+            instance: Mutex::new(Instance { started_ms, ..instance }),
+            rows: Mutex::new(Arc::default()),
+            changes,
+            crashes,
+            logs,
+            attached,
+            fingerprint: Mutex::default(),
+            _store: store,
+        }))
+    }
+
+    /// Waits a moment until what is kept has reached the disk.
+    pub(crate) fn flush(&self) {
+        self.0.logs.flush();
+        self.0.crashes.flush();
+    }
+
+    pub(crate) fn crashes(&self) -> Crashes {
+        self.0.crashes.clone()
+    }
+
+    pub(crate) fn logs(&self) -> Logs {
+        self.0.logs.clone()
+    }
+
+    /// How many clients are attached.
+    pub(crate) fn attached(&self) -> &watch::Sender<usize> {
+        &self.0.attached
+    }
+
+    /// Resolves when nobody is attached.
+    pub(crate) async fn nobody_attached(&self) {
+        let mut attached = self.0.attached.subscribe();
+        // The sender is in this very desk.
+        let _is_nobody = attached.wait_for(|count| *count == 0).await.is_ok();
+    }
+
+    /// Listens in on the events of an upstream.
+    pub(crate) fn listen_in(
+        &self,
+        name: &UpstreamName,
+        seen: &Seen,
+        events: Arc<dyn UpstreamEvents>,
+    ) -> Arc<dyn UpstreamEvents> {
+        let log = self.0.logs.of(name.as_str());
+        Arc::new(Tee { desk: self.clone(), seen: seen.clone(), log, events })
+    }
+
+    /// Where an upstream's stderr goes.
+    pub(crate) fn log(&self, name: &UpstreamName) -> Arc<dyn LogSink> {
+        Arc::new(self.0.logs.of(name.as_str()))
+    }
+
+    /// What a process must have in common with this one to attach.
+    pub(crate) fn fingerprint(&self) -> String {
+        lock(&self.0.fingerprint).clone()
+    }
+
+    /// These are the upstreams from now on, in the order of the configuration.
+    pub(crate) fn show(&self, rows: Vec<Row>, fingerprint: String) {
+        *lock(&self.0.rows) = rows.into();
+        *lock(&self.0.fingerprint) = fingerprint;
+        self.changed();
+    }
+
+    fn rows(&self) -> Arc<[Row]> {
+        lock(&self.0.rows).clone()
+    }
+
+    fn row(&self, name: &str) -> Option<Row> {
+        self.rows().iter().find(|row| row.handle.name().as_str() == name).cloned()
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+impl Row {
+    /// An upstream with what the configuration says of it.
+    pub(crate) fn new(
+        server: &Server,
+        (key, handle, seen, family): (UpstreamKey, Handle, Seen, Family),
+        router: Router,
+    ) -> Self {
+        let words = &server.supervise;
+        let end = words.grace_eof + words.grace_term + words.grace_kill;
+        Self {
+            key,
+            handle,
+            router,
+            is_enabled: server.enabled,
+            max_deaths: words.max_deaths,
+            window: words.window,
+            probation: words.probation,
+            patience: end + words.start_wait + words.handshake_timeout + SLACK,
+            seen,
+            family,
+        }
+    }
+
+    /// Of the first child, then of the others.
+    fn statuses(&self) -> Vec<UpstreamStatus> {
+        let others = self.family.open().into_iter().map(|(key, handle, seen)| {
+            let member = key.label(handle.name());
+            self.status_of(Some(member), &handle, &seen)
+        });
+        std::iter::once(self.status()).chain(others).collect()
+    }
+
+    fn status(&self) -> UpstreamStatus {
+        self.status_of(None, &self.handle, &self.seen)
+    }
+
+    fn status_of(&self, member: Option<String>, handle: &Handle, seen: &Seen) -> UpstreamStatus {
+        let status = handle.status();
+        let past = lock(&seen.0);
+        UpstreamStatus {
+            name: handle.name().as_str().to_owned(),
+            member,
+            is_enabled: self.is_enabled,
+            health: status.health,
+            breaker: breaker(&status, past.is_trial, self.probation),
+            reason: status.reason.as_deref().map(str::to_owned),
+            pid: status.pid,
+            incarnation: status.incarnation.0,
+            since_ms: past.since_ms,
+            uptime_ms: status.uptime.map(ms),
+            deaths: status.deaths,
+            max_deaths: self.max_deaths,
+            window_ms: ms(self.window),
+            trips: status.trips,
+            retry_after_ms: status.retry_after.map(ms),
+            tools: self.router.tools_of(self.key),
+            in_flight: status.in_flight,
+            last_error: status.last_error.as_deref().map(str::to_owned),
+        }
+    }
+}
+
+/// A trial is on until it was ready for the time of its probation.
+fn breaker(status: &Status, is_trial: bool, probation: Duration) -> Breaker {
+    match status.health {
+        Health::Tripped => Breaker::Open,
+        Health::Recovering if is_trial => Breaker::HalfOpen,
+        Health::Ready | Health::Degraded
+            if is_trial && status.uptime.is_some_and(|up| up < probation) =>
+        {
+            Breaker::HalfOpen
+        }
+        Health::Ready | Health::Degraded | Health::Idle | Health::Recovering | Health::Stopped => {
+            Breaker::Closed
+        }
+    }
+}
+
+#[async_trait]
+impl Operator for Desk {
+    fn instance(&self) -> Instance {
+        let attached = *self.0.attached.borrow();
+        Instance { attached, ..lock(&self.0.instance).clone() }
+    }
+
+    fn upstreams(&self) -> Vec<UpstreamStatus> {
+        self.rows().iter().flat_map(Row::statuses).collect()
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    async fn tell(&self, upstream: &str, verb: Verb) {
+        let Some(row) = self.row(upstream) else { return };
+        tracing::info!(upstream, verb = verb.as_str(), "an operator's command");
+        lock(&row.seen.0).is_trial = false;
+        self.0.logs.of(upstream).note(wall_clock(), &format!("an operator's {verb}"));
+        for handle in std::iter::once(row.handle.clone()).chain(row.family.handles()) {
+            match verb {
+                Verb::Start => handle.start().await,
+                Verb::Stop => handle.stop().await,
+                Verb::Restart => {
+                    let mut changes = self.changes();
+                    handle.stop().await;
+                    while handle.status().pid.is_some() && changes.changed().await.is_ok() {}
+                    handle.start().await;
+                }
+                Verb::Reset => handle.reset().await,
+            }
+        }
+    }
+
+    fn patience(&self, upstream: &str) -> Duration {
+        self.row(upstream).map_or(SLACK, |row| row.patience)
+    }
+}
+
+/// Hands on what an upstream reports, and remembers what operators ask about.
+struct Tee {
+    desk: Desk,
+    seen: Seen,
+    log: Log,
+    events: Arc<dyn UpstreamEvents>,
+}
+
+impl UpstreamEvents for Tee {
+    fn message(&self, from: Incarnation, message: Message) {
+        self.events.message(from, message);
+    }
+
+    fn changed(&self, status: Status) {
+        let now = wall_clock();
+        for line in lock(&self.seen.0).take(&status, unix_ms(now)) {
+            self.log.note(now, &line);
+        }
+        self.events.changed(status);
+        self.desk.changed();
+    }
+
+    fn died(&self, report: Arc<CrashReport>) {
+        let ended = format!("life {} ended: {}", report.incarnation, report.what);
+        self.log.note(wall_clock(), &ended);
+        self.desk.0.crashes.take(Arc::clone(&report));
+        self.events.died(report);
+    }
+}
+
+impl Past {
+    /// Takes in a status, and gives the lines that belong into the log.
+    fn take(&mut self, status: &Status, now_ms: u64) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.incarnation != status.incarnation {
+            self.is_trial = self.health == Some(Health::Tripped) && status.trips > 0;
+            self.is_noted = false;
+        } else if self.health == Some(Health::Ready) && status.health == Health::Recovering {
+            // The death of a trial would have tripped.
+            self.is_trial = false;
+        }
+        if let (Some(pid), false) = (status.pid, self.is_noted)
+            && matches!(status.health, Health::Recovering | Health::Ready)
+        {
+            lines.push(format!("life {} began: process {pid}", status.incarnation));
+            self.is_noted = true;
+        }
+        if self.health != Some(status.health) {
+            match (status.health, &status.reason) {
+                (Health::Tripped, Some(reason)) => lines.push(format!("given up: {reason}")),
+                (Health::Stopped, _) if self.health.is_some() => lines.push("stopped".to_owned()),
+                _ => {}
+            }
+            self.since_ms = now_ms;
+        }
+        self.health = Some(status.health);
+        self.incarnation = status.incarnation;
+        lines
+    }
+}
+
+/// What people call the time.
+#[expect(clippy::disallowed_methods, reason = "told to people; nothing is decided by it")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+fn unix_ms(time: SystemTime) -> u64 {
+    ms(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Locks for a moment, never over a wait.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
