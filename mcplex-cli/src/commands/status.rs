@@ -60,6 +60,9 @@ const HEAD: [&str; 10] = [
     "LAST ERROR",
 ];
 
+/// With less room than this an error has a line of its own.
+const ROOM: usize = 30;
+
 /// Columns that are numbers.
 const RIGHT: [usize; 4] = [2, 3, 7, 8];
 
@@ -101,7 +104,7 @@ fn table(snapshot: &Snapshot, look: &Look) -> String {
 
 fn row(upstream: &UpstreamStatus) -> [String; 10] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let time = |ms: Option<u64>| or_none(ms.map(|ms| long(Duration::from_millis(ms))));
+    let time = |ms: Option<u64>| or_none(ms.map(short));
     let member = upstream.member.as_ref().map(|member| format!("/{member}")).unwrap_or_default();
     let health = if upstream.is_enabled { upstream.health.as_str() } else { "disabled" };
     let error = upstream.last_error.clone().or_else(|| upstream.reason.clone());
@@ -139,14 +142,25 @@ fn line(
         used += width + 2;
     }
     let last = &row[row.len() - 1];
-    // A column for errors that has no room for words says less than none.
     let room = look.width.map_or(usize::MAX, |width| width.saturating_sub(used));
-    if room >= HEAD[HEAD.len() - 1].len() {
+    if room >= ROOM {
         text.push_str(&cut(last, room));
+    } else if health.is_some() && !last.is_empty() {
+        // Under its upstream, where there is more room.
+        let width = look.width.unwrap_or(usize::MAX);
+        let end = text.trim_end().len();
+        text.truncate(end);
+        text.push_str("\n  ");
+        text.push_str(&cut(last, width.saturating_sub(2)));
     }
     let end = text.trim_end().len();
     text.truncate(end);
     text.push('\n');
+}
+
+/// A duration in as few characters as can be read.
+fn short(ms: u64) -> String {
+    long(Duration::from_millis(ms)).replace(" min", "m").replace(' ', "")
 }
 
 /// The beginning of a text that is too long.
@@ -201,16 +215,21 @@ mod tests {
     fn the_table_fits_into_80_columns() {
         let look = Look { width: Some(80), is_colourful: false };
         let text = table(&snapshot(), &look);
+        let expect = "\
+UPSTREAM  HEALTH     PID  LIFE  UP    DEATHS  NEXT TRY  TOOLS  CALLS
+files     ready    41234     1  2h2m  0/5     -            12      1
+telegram  tripped      -     6  -     6/5     1m1s          0      0
+  it exited with code 1: API_ID is not set
+";
+        assert_eq!(text, expect);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert!(text.starts_with("UPSTREAM  HEALTH     PID  LIFE  UP       DEATHS"), "{text}");
-        assert!(text.contains("files     ready    41234     1  2 h 2 min  0/5"), "{text}");
     }
 
     #[test]
     fn a_wide_one_says_all_and_colours_only_the_health() {
         let text = table(&snapshot(), &Look { width: None, is_colourful: true });
         assert!(text.contains("\x1b[31mtripped\x1b[0m"), "{text}");
-        assert!(text.trim_end().ends_with("API_ID is not set"), "{text}");
+        assert!(text.trim_end().ends_with("0  it exited with code 1: API_ID is not set"), "{text}");
         let plain = table(&snapshot(), &Look { width: None, is_colourful: false });
         assert!(!plain.contains('\x1b'));
     }

@@ -165,9 +165,7 @@ impl Setup {
     fn launch(&self, mut command: Command, stdin: Stdio) -> Gateway {
         self.write();
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let said = Said::of(child.stderr.take().unwrap());
-        Gateway { child, said, _dir: Arc::clone(&self.dir) }
+        Gateway::adopt(command.spawn().unwrap(), self)
     }
 }
 
@@ -189,6 +187,12 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// Listens to one that was started with its stderr in a pipe.
+    pub(crate) fn adopt(mut child: Child, setup: &Setup) -> Self {
+        let said = Said::of(child.stderr.take().unwrap());
+        Self { child, said, _dir: Arc::clone(&setup.dir) }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

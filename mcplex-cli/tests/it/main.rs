@@ -59,3 +59,6 @@ mod isolation;
 
 #[cfg(test)]
 mod remembered;
+
+#[cfg(test)]
+mod verbs;
