@@ -37,6 +37,9 @@ mod life;
 
 mod probe;
 
+// What all upstreams of a process share.
+mod host;
+
 // What does: the task, what it holds, what others hold of it, and its spans.
 mod driver;
 
@@ -48,6 +51,10 @@ mod parked;
 
 mod cause;
 
+mod diagnosis;
+
+mod blackbox;
+
 mod handle;
 
 mod trace;
@@ -56,6 +63,10 @@ pub use breaker::TripCause;
 pub use driver::{Spec, supervise};
 pub use event::{Action, Event, Failure, Note};
 pub use handle::{Change, Handle};
+pub use host::{
+    Host, HostOptions,
+    facts::{HostFacts, ThisHost},
+};
 pub use life::Life;
 pub use options::{OnExitZero, Options, ProbeOptions, Restart};
 pub use probe::{Probe, Verdict};
