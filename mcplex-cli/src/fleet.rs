@@ -9,7 +9,7 @@ use crate::{
 use mcplex_config::{Config, Difference, Gateway, Server};
 use mcplex_proto::upstream::{BadName, UpstreamName};
 use mcplex_router::{Router, UpstreamKey};
-use mcplex_supervisor::{Handle, supervise};
+use mcplex_supervisor::{Handle, Host, supervise};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,6 +28,8 @@ const SLACK: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Fleet {
     router: Router,
+    /// What all upstreams ask before they start.
+    host: Host,
     /// What is running.
     config: Config,
     /// In the order of the configuration.
@@ -80,6 +82,7 @@ impl Fleet {
         let running = router.clone();
         upkeep.spawn(async move { running.run().await });
         let mut fleet = Self {
+            host: wire::host(&config, seed),
             router,
             config,
             upstreams: Vec::new(),
@@ -130,8 +133,8 @@ impl Fleet {
         // What needs a restart stays as it runs, so that it is named again until then.
         let running = self.config.clone();
         let gateway = Gateway { watch: new.gateway.watch, ..running.gateway };
-        self.config =
-            Config { gateway, telemetry: running.telemetry, history: running.history, ..new };
+        let Config { telemetry, history, host, .. } = running;
+        self.config = Config { gateway, telemetry, history, host, ..new };
         let drain = self.config.gateway.drain;
         for name in &difference.removed {
             self.remove(name, drain).await;
@@ -159,7 +162,7 @@ impl Fleet {
         let seen = Seen::default();
         let events = self.desk.listen_in(&name, &seen, self.router.events(key));
         let log = self.desk.log(&name);
-        let spec = wire::spec(&self.config, server, name, log, self.next_seed);
+        let spec = wire::spec(&self.config, server, name, log, &self.host, self.next_seed);
         self.next_seed = self.next_seed.wrapping_add(1);
         // The children wait until nothing of before is left, the first like the others.
         let (waiting, gate) = watch::channel(());

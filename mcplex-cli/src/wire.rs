@@ -8,7 +8,9 @@ use mcplex_proto::{
     upstream::UpstreamName,
 };
 use mcplex_router::{DownReply, Isolation, Naming};
-use mcplex_supervisor::{Change, OnExitZero, Options, ProbeOptions, Restart, Spec};
+use mcplex_supervisor::{
+    Change, Host, HostOptions, OnExitZero, Options, ProbeOptions, Restart, Spec, Starts, ThisHost,
+};
 use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -19,6 +21,7 @@ pub(crate) fn spec(
     server: &Server,
     name: UpstreamName,
     log: Arc<dyn LogSink>,
+    host: &Host,
     seed: u64,
 ) -> Spec {
     let Change { transport, options, starts } = change(server, name.clone(), log);
@@ -33,6 +36,33 @@ pub(crate) fn spec(
         })),
         starts,
         seed,
+        host: host.clone(),
+    }
+}
+
+/// When a server's entry wants it to be started.
+fn starts(server: &Server) -> Starts {
+    match (server.enabled, server.supervise.lazy) {
+        (false, _) => Starts::Never,
+        (true, true) => Starts::Lazy,
+        (true, false) => Starts::Now,
+    }
+}
+
+/// The host that all upstreams of this process share.
+pub(crate) fn host(config: &Config, seed: u64) -> Host {
+    Host::new(host_options(&config.host), Arc::new(ThisHost), seed)
+}
+
+fn host_options(words: &mcplex_config::Host) -> HostOptions {
+    HostOptions {
+        max_starts: match words.max_starts {
+            0 => HostOptions::starts_of_this_host(),
+            most => most,
+        },
+        starts_per_second: words.starts_per_second,
+        starts_burst: words.starts_burst,
+        fd_reserve: words.fd_reserve,
     }
 }
 
@@ -42,7 +72,7 @@ pub(crate) fn change(server: &Server, name: UpstreamName, log: Arc<dyn LogSink>)
     Change {
         transport: Arc::new(StdioTransport::new(command)),
         options: options(&server.supervise),
-        starts: server.enabled,
+        starts: starts(server),
     }
 }
 
@@ -115,6 +145,7 @@ fn options(words: &Supervise) -> Options {
         start_wait: words.start_wait,
         handshake_timeout: words.handshake_timeout,
         call_timeout: words.call_timeout,
+        max_concurrency: words.max_concurrency,
         queue_limit: words.queue_limit,
         queue_wait: words.queue_wait,
         max_deaths: words.max_deaths,
@@ -210,6 +241,7 @@ mod tests {
         let config = Config::load(Sources::default()).unwrap().config;
         assert_eq!(options(&config.supervise), Options::default());
         assert_eq!(isolation(&config.supervise), Isolation::default());
+        assert_eq!(host_options(&config.host), HostOptions::default());
         let http = mcplex_transport_http::Options::default();
         assert_eq!(format!("{:?}", http_options(&config)), format!("{http:?}"));
         let router = mcplex_router::Options::default();

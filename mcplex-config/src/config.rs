@@ -15,6 +15,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// What is kept of upstreams on disk.
     pub history: History,
+    /// How many starts the host bears.
+    pub host: Host,
     /// How an upstream is kept alive unless it says otherwise; each [`Server`] has its own copy.
     pub supervise: Supervise,
     /// The upstreams, in the order of the file.
@@ -138,6 +140,22 @@ pub struct History {
     /// How much all crash reports may take, in bytes.
     #[serde(deserialize_with = "unit::size")]
     pub crash_total: usize,
+}
+
+/// The section `[host]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// How many upstreams may be starting at once; 0 is two per processor.
+    pub max_starts: usize,
+    /// How many starts may begin per second in the long run; at least 1.
+    #[serde(deserialize_with = "unit::positive_number")]
+    pub starts_per_second: u32,
+    /// How many may begin at once after a quiet time; at least 1.
+    #[serde(deserialize_with = "unit::positive_number")]
+    pub starts_burst: u32,
+    /// How many file descriptors must be free for a start to begin.
+    pub fd_reserve: usize,
 }
 
 /// How logs are written.

@@ -1,6 +1,6 @@
 //! What a changed file changes, by what it takes to apply it.
 
-use crate::{Config, Gateway, History, Router, Server, Telemetry};
+use crate::{Config, Gateway, History, Host, Router, Server, Telemetry};
 use std::fmt;
 
 /// What differs between what runs and what a file says.
@@ -60,6 +60,8 @@ impl Difference {
             endpoint service_name log log_format);
         fields!(restart, "history", History, &old.history, &new.history =>
             log_size log_files log_total crash_reports crash_total);
+        fields!(restart, "host", Host, &old.host, &new.host =>
+            max_starts starts_per_second starts_burst fd_reserve);
         // The watch belongs to whoever reloads, and can be begun and ended at any time.
         self.settings = restart.extract_if(.., |key| key == "gateway.watch").collect();
         fields!(self.settings, "router", Router, &old.router, &new.router =>

@@ -53,7 +53,8 @@ impl Config {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hash = Fingerprint::default();
-        let Self { gateway, router, telemetry: _, history: _, supervise: _, servers } = self;
+        let Self { gateway, router, telemetry: _, history: _, host: _, supervise: _, servers } =
+            self;
         let written =
             write!(hash, "{}\n{:?}\n{router:?}\n", env!("CARGO_PKG_VERSION"), gateway.name);
         written.expect("a hash takes everything");

@@ -36,6 +36,7 @@ impl Config {
             router: layers.section("router")?,
             telemetry: layers.section("telemetry")?,
             history: layers.section("history")?,
+            host: layers.section("host")?,
             supervise,
             servers: server::read(&layers, &layers.table("supervise"))?,
         };

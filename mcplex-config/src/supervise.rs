@@ -32,6 +32,10 @@ pub struct Supervise {
     /// How long a call waits for its answer.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub call_timeout: Duration,
+    /// Whether it is started by its first call, and not with mcplex.
+    pub lazy: bool,
+    /// How many calls may be in flight at once; 0 is no limit.
+    pub max_concurrency: usize,
     /// How many calls may wait for an upstream that is starting.
     pub queue_limit: usize,
     /// How long a call may wait for an upstream that is starting.

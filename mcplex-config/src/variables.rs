@@ -4,7 +4,8 @@ use crate::{ConfigError, Flags, Place, suggest::nearest};
 use figment::value::{Dict, Num, Value};
 
 /// The sections that every layer may set; `servers` stands in files only.
-pub(crate) const SECTIONS: [&str; 5] = ["gateway", "router", "telemetry", "history", "supervise"];
+pub(crate) const SECTIONS: [&str; 6] =
+    ["gateway", "router", "telemetry", "history", "host", "supervise"];
 
 const PREFIX: &str = "MCPLEX_";
 

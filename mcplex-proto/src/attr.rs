@@ -152,10 +152,32 @@ words! {
     CAUSE_TRACE_ID: string = "mcplex.cause.trace_id";
     /// The lifecycle span that made this request fail.
     CAUSE_SPAN_ID: string = "mcplex.cause.span_id";
-    /// Why it connects: `startup`, `respawn`, `reset`, `lazy` or `reload`.
+    /// Why it connects: `startup`, `respawn`, `trial`, `reset`, `restart`, `lazy` or `reload`.
     CONNECT_REASON: string = "mcplex.connect.reason";
+    /// How long the start waited for its turn on this host, in milliseconds.
+    CONNECT_WAIT_MS: int = "mcplex.connect.wait_ms";
+    /// How long it took until the process ran, in milliseconds.
+    CONNECT_SPAWN_MS: int = "mcplex.connect.spawn_ms";
+    /// How long the handshake took after that, in milliseconds.
+    CONNECT_HANDSHAKE_MS: int = "mcplex.connect.handshake_ms";
+    /// Whether it is the trial of an open breaker.
+    CONNECT_TRIAL: bool = "mcplex.connect.trial";
     /// `exit`, `signal`, `stdout_eof`, `protocol_error`, `health_timeout` or `connect_failed`.
     DEATH_REASON: string = "mcplex.death.reason";
+    /// What its last words give away about why, if they do.
+    DEATH_PROBABLE_CAUSE: string = "mcplex.death.probable_cause";
+    /// The method of a call that was in flight at an earlier death too.
+    SUSPECT_METHOD: string = "mcplex.suspect.method";
+    /// The tool, prompt or resource of that call.
+    SUSPECT_NAME: string = "mcplex.suspect.name";
+    /// The most memory that one process of the child held, in bytes.
+    PROCESS_PEAK_MEMORY: int = "mcplex.process.peak_memory";
+    /// Processor time of the child and its processes, in seconds.
+    PROCESS_CPU_S: double = "mcplex.process.cpu_s";
+    /// Whether the kernel says that it ended the child for lack of memory.
+    PROCESS_OUT_OF_MEMORY: bool = "mcplex.process.out_of_memory";
+    /// The last step that the end needed: `ended`, `eof`, `term` or `kill`.
+    STOP_STAGE: string = "mcplex.stop.stage";
     /// The signal that ended the child, such as `SIGKILL`.
     PROCESS_EXIT_SIGNAL: string = "mcplex.process.exit_signal";
     /// Which respawn this is since the breaker was last quiet, from 1.
@@ -310,6 +332,10 @@ pub const SPANS: &[SpanDoc] = &[
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             CONNECT_REASON,
+            CONNECT_TRIAL,
+            CONNECT_WAIT_MS,
+            CONNECT_SPAWN_MS,
+            CONNECT_HANDSHAKE_MS,
             MCP_PROTOCOL_VERSION,
             PROCESS_PID,
             ERROR_TYPE,
@@ -342,9 +368,15 @@ pub const SPANS: &[SpanDoc] = &[
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             DEATH_REASON,
+            DEATH_PROBABLE_CAUSE,
+            SUSPECT_METHOD,
+            SUSPECT_NAME,
             PROCESS_PID,
             PROCESS_EXIT_CODE,
             PROCESS_EXIT_SIGNAL,
+            PROCESS_PEAK_MEMORY,
+            PROCESS_CPU_S,
+            PROCESS_OUT_OF_MEMORY,
             UPSTREAM_UPTIME_S,
             REQUESTS_IN_FLIGHT,
             BREAKER_DEATHS_IN_WINDOW,
@@ -408,7 +440,7 @@ pub const SPANS: &[SpanDoc] = &[
     SpanDoc {
         name: "mcplex.stop {upstream}",
         kind: Kind::Internal,
-        meaning: "An end somebody asked for; never an error.",
+        meaning: "An end somebody asked for, until nothing is left; never an error.",
         parent: "none",
         links: "the connect of that incarnation",
         attributes: &[
@@ -418,6 +450,7 @@ pub const SPANS: &[SpanDoc] = &[
             UPSTREAM_TRANSPORT,
             PROCESS_PID,
             UPSTREAM_UPTIME_S,
+            STOP_STAGE,
         ],
     },
 ];

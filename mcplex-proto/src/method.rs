@@ -39,6 +39,8 @@ methods! {
     INITIALIZED = "notifications/initialized";
     /// Is anybody there? Answered on each hop, never forwarded.
     PING = "ping";
+    /// What a server is and can do (revisions from 2026-07-28, which know no `ping`).
+    DISCOVER = "server/discover";
     /// A request is no longer wanted.
     CANCELLED = "notifications/cancelled";
     /// How far a request has come.

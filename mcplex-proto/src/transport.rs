@@ -45,7 +45,13 @@ impl fmt::Debug for Connection {
 }
 
 /// Messages on their way to an upstream.
-pub type Outgoing = Pin<Box<dyn Sink<Message, Error = io::Error> + Send>>;
+pub type Outgoing = Pin<Box<dyn Outlet + Send>>;
+
+/// A sink of messages that tells how far it has come, because one that is slow is not stuck.
+pub trait Outlet: Sink<Message, Error = io::Error> {
+    /// Bytes that have left for the upstream, as a sum that only ever grows.
+    fn written(&self) -> u64;
+}
 
 /// Messages on their way from an upstream.
 pub type Incoming = Pin<Box<dyn Stream<Item = Received> + Send>>;
@@ -75,6 +81,11 @@ pub trait Lifeline: fmt::Debug + Send {
     /// What the upstream last wrote to its log, oldest line first.
     fn last_words(&self) -> Vec<Word>;
 
+    /// The same at any time and from anywhere, for deaths in which the process lives on.
+    fn listener(&self) -> Option<LastWords> {
+        None
+    }
+
     /// The process at the other end, if it is one.
     fn pid(&self) -> Option<u32>;
 
@@ -83,6 +94,9 @@ pub trait Lifeline: fmt::Debug + Send {
         None
     }
 }
+
+/// Tells what an upstream last wrote to its log, oldest line first.
+pub type LastWords = Box<dyn Fn() -> Vec<Word> + Send>;
 
 /// One line that an upstream wrote to its log.
 #[derive(Clone, Debug, PartialEq, Eq)]

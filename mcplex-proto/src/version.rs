@@ -34,6 +34,14 @@ impl Version {
         }
     }
 
+    /// Whether it knows `ping`; the stateless revisions do not and have `server/discover`.
+    #[must_use]
+    pub fn has_ping(self) -> bool {
+        match self {
+            Self::V2024_11_05 | Self::V2025_03_26 | Self::V2025_06_18 | Self::V2025_11_25 => true,
+        }
+    }
+
     /// What a server answers to a client that asks for `wanted`.
     #[must_use]
     pub fn answer(wanted: &str) -> Self {

@@ -1,6 +1,8 @@
 //! Why an incarnation ended, in words for people, spans and the machine.
 
-use crate::{breaker::TripCause, event::Failure};
+#[cfg(test)]
+use crate::diagnosis::diagnose;
+use crate::{breaker::TripCause, diagnosis::Diagnosis, event::Failure};
 use mcplex_proto::{
     attr,
     handshake::HandshakeError,
@@ -16,23 +18,30 @@ const WORD_CHARS: usize = 200;
 /// Why an incarnation ended without being asked to.
 #[derive(Debug)]
 pub(crate) enum Cause {
-    /// The process ended; with what it wrote to its log at last.
-    Ended(Ending, Vec<String>),
+    /// The process ended.
+    Ended(Ending),
     OutputClosed,
     Broken(Arc<str>),
     WriteFailed(std::io::Error),
     WriteStalled(Duration),
     Hung,
     Connect(ConnectError),
+    /// The host let no start begin for so long.
+    NotGranted(Duration),
     Handshake(HandshakeError),
     HandshakeTimeout(Duration),
 }
 
 impl Cause {
-    /// One plain sentence without a final stop.
-    pub(crate) fn sentence(&self) -> String {
+    /// One plain sentence without a final stop, with what it wrote to its log at last.
+    pub(crate) fn sentence(&self, words: &[&str]) -> String {
+        with_words(self.what(), words)
+    }
+
+    /// What happened, without its words.
+    fn what(&self) -> String {
         match self {
-            Self::Ended(ending, words) => with_words(ending.to_string(), words),
+            Self::Ended(ending) => ending.to_string(),
             Self::OutputClosed => "it closed its output but went on running".to_owned(),
             Self::Broken(why) => format!("its output could not be read on: {why}"),
             Self::WriteFailed(error) => format!("it could not be written to: {error}"),
@@ -40,6 +49,9 @@ impl Cause {
                 format!("it read none of its input for {} s", limit.as_secs())
             }
             Self::Hung => "it was idle and answered no ping".to_owned(),
+            Self::NotGranted(limit) => {
+                format!("the host had no room for its start within {} s", limit.as_secs())
+            }
             Self::Connect(error) => match error.source() {
                 Some(source) => format!("{error} ({source})"),
                 None => error.to_string(),
@@ -52,22 +64,8 @@ impl Cause {
     }
 
     /// The same in parts.
-    pub(crate) fn last_death(&self) -> LastDeath {
-        match self {
-            Self::Ended(ending, words) => {
-                LastDeath { exit: ending.to_string(), stderr_tail: shown(words) }
-            }
-            Self::OutputClosed
-            | Self::Broken(_)
-            | Self::WriteFailed(_)
-            | Self::WriteStalled(_)
-            | Self::Hung
-            | Self::Connect(_)
-            | Self::Handshake(_)
-            | Self::HandshakeTimeout(_) => {
-                LastDeath { exit: self.sentence(), stderr_tail: Vec::new() }
-            }
-        }
+    pub(crate) fn last_death(&self, words: &[&str]) -> LastDeath {
+        LastDeath { exit: self.what(), stderr_tail: shown(words) }
     }
 
     /// What the machine makes of it.
@@ -75,10 +73,10 @@ impl Cause {
         match self {
             Self::Connect(ConnectError::Permanent { .. })
             | Self::Handshake(HandshakeError::Version(_)) => Failure::Permanent,
-            Self::Connect(ConnectError::Resource(_)) => Failure::Resource,
-            Self::Ended(Ending::Exited(0), _) => Failure::CleanExit,
+            Self::Connect(ConnectError::Resource(_)) | Self::NotGranted(_) => Failure::Resource,
+            Self::Ended(Ending::Exited(0)) => Failure::CleanExit,
             Self::WriteStalled(_) | Self::Hung | Self::HandshakeTimeout(_) => Failure::Overdue,
-            Self::Ended(..)
+            Self::Ended(_)
             | Self::OutputClosed
             | Self::Broken(_)
             | Self::WriteFailed(_)
@@ -92,11 +90,12 @@ impl Cause {
         match self {
             Self::WriteFailed(_) => 0,
             Self::OutputClosed => 1,
-            Self::Ended(..) => 2,
+            Self::Ended(_) => 2,
             Self::Broken(_)
             | Self::WriteStalled(_)
             | Self::Hung
             | Self::Connect(_)
+            | Self::NotGranted(_)
             | Self::Handshake(_)
             | Self::HandshakeTimeout(_) => 3,
         }
@@ -105,20 +104,23 @@ impl Cause {
     /// `mcplex.death.reason`.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::Ended(Ending::Signaled(_), _) => "signal",
-            Self::Ended(..) => "exit",
+            Self::Ended(Ending::Signaled(_)) => "signal",
+            Self::Ended(_) => "exit",
             Self::OutputClosed => "stdout_eof",
             Self::Broken(_) | Self::WriteFailed(_) => "protocol_error",
             Self::WriteStalled(_) | Self::Hung => "health_timeout",
-            Self::Connect(_) | Self::Handshake(_) | Self::HandshakeTimeout(_) => "connect_failed",
+            Self::Connect(_)
+            | Self::NotGranted(_)
+            | Self::Handshake(_)
+            | Self::HandshakeTimeout(_) => "connect_failed",
         }
     }
 
     /// `error.type`.
     pub(crate) fn error_type(&self) -> &'static str {
         match self {
-            Self::Ended(Ending::Signaled(_), _) => attr::ERROR_PROCESS_SIGNAL,
-            Self::Ended(..) => attr::ERROR_PROCESS_EXIT,
+            Self::Ended(Ending::Signaled(_)) => attr::ERROR_PROCESS_SIGNAL,
+            Self::Ended(_) => attr::ERROR_PROCESS_EXIT,
             Self::OutputClosed | Self::Broken(_) | Self::WriteFailed(_) | Self::Handshake(_) => {
                 attr::ERROR_PROTOCOL
             }
@@ -129,24 +131,26 @@ impl Cause {
             Self::Connect(ConnectError::Permanent { kind: "not_executable", .. }) => {
                 attr::ERROR_SPAWN_PERMISSION_DENIED
             }
-            Self::Connect(ConnectError::Resource(_)) => attr::ERROR_SPAWN_TOO_MANY_OPEN_FILES,
+            Self::Connect(ConnectError::Resource(_)) | Self::NotGranted(_) => {
+                attr::ERROR_SPAWN_TOO_MANY_OPEN_FILES
+            }
             Self::Connect(_) => attr::ERROR_OTHER,
         }
     }
 
     /// The exit code, if the process exited.
     pub(crate) fn exit_code(&self) -> Option<i32> {
-        if let Self::Ended(Ending::Exited(code), _) = self { Some(*code) } else { None }
+        if let Self::Ended(Ending::Exited(code)) = self { Some(*code) } else { None }
     }
 
     /// The signal, if one ended the process.
     pub(crate) fn signal(&self) -> Option<i32> {
-        if let Self::Ended(Ending::Signaled(signal), _) = self { Some(*signal) } else { None }
+        if let Self::Ended(Ending::Signaled(signal)) = self { Some(*signal) } else { None }
     }
 }
 
 /// Adds what the upstream said last: nearly always that is the real reason.
-fn with_words(sentence: String, words: &[String]) -> String {
+fn with_words(sentence: String, words: &[&str]) -> String {
     let shown = shown(words);
     if shown.is_empty() {
         return sentence;
@@ -155,7 +159,7 @@ fn with_words(sentence: String, words: &[String]) -> String {
 }
 
 /// The last lines that say something.
-fn shown(words: &[String]) -> Vec<String> {
+fn shown(words: &[&str]) -> Vec<String> {
     let mut shown: Vec<_> = words
         .iter()
         // Many tools draw boxes around their errors.
@@ -172,9 +176,10 @@ fn is_frame(c: char) -> bool {
     matches!(c, '\u{2500}'..='\u{257f}' | '|')
 }
 
-/// Why the breaker opened, in one plain sentence without a final stop.
-pub(crate) fn trip_sentence(cause: TripCause, death: &str) -> String {
-    match cause {
+/// Why the breaker opened, what probably caused it and what to do, in one plain sentence without a
+/// final stop.
+pub(crate) fn trip_sentence(cause: TripCause, death: &str, diagnosis: &Diagnosis) -> String {
+    let mut sentence = match cause {
         TripCause::TooManyDeaths { deaths, window } => {
             format!("{deaths} deaths in {} s; the last time {death}", window.as_secs())
         }
@@ -183,7 +188,14 @@ pub(crate) fn trip_sentence(cause: TripCause, death: &str) -> String {
         }
         TripCause::TrialFailed => format!("it was tried again and {death}"),
         TripCause::Permanent => death.to_owned(),
+    };
+    if let Some(cause) = &diagnosis.cause {
+        sentence = sentence + "; probably " + cause;
     }
+    if !diagnosis.advice.is_empty() && !sentence.contains(&diagnosis.advice) {
+        sentence = sentence + "; " + &diagnosis.advice;
+    }
+    sentence
 }
 
 #[cfg(test)]
@@ -192,16 +204,26 @@ mod tests {
 
     #[test]
     fn a_sentence_ends_with_the_last_words() {
-        let words =
-            ["one", "", " two ", "│ three  │", "four", "╰────╯"].map(str::to_owned).to_vec();
-        let cause = Cause::Ended(Ending::Exited(1), words);
-        assert_eq!(cause.sentence(), "it exited with code 1; its last words: two | three | four");
+        let words = ["one", "", " two ", "│ three  │", "four", "╰────╯"];
+        let cause = Cause::Ended(Ending::Exited(1));
+        let sentence = cause.sentence(&words);
+        assert_eq!(sentence, "it exited with code 1; its last words: two | three | four");
+        assert_eq!(Cause::Hung.sentence(&[]), "it was idle and answered no ping");
+    }
+
+    #[test]
+    fn a_trip_says_what_happened_why_and_what_to_do() {
+        let cause = TripCause::TooManyDeaths { deaths: 6, window: Duration::from_secs(60) };
+        let words = ["Error: API_ID is required".to_owned()];
+        let death = Cause::Ended(Ending::Exited(1));
+        let diagnosis = diagnose(&death, &words);
         assert_eq!(
-            trip_sentence(
-                TripCause::TooManyDeaths { deaths: 6, window: Duration::from_secs(60) },
-                "it exited with code 1"
-            ),
-            "6 deaths in 60 s; the last time it exited with code 1"
+            trip_sentence(cause, &death.sentence(&["Error: API_ID is required"]), &diagnosis),
+            "6 deaths in 60 s; the last time it exited with code 1; its last words: Error: API_ID \
+             is required; probably the variable API_ID is not set; set API_ID in `env` of the server"
         );
+        let hint = Diagnosis { cause: None, advice: "install it".to_owned() };
+        let permanent = trip_sentence(TripCause::Permanent, "it is not there; install it", &hint);
+        assert_eq!(permanent, "it is not there; install it", "said once");
     }
 }

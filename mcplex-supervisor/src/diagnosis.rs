@@ -21,6 +21,21 @@ pub(crate) struct Diagnosis {
     pub(crate) advice: String,
 }
 
+impl Diagnosis {
+    /// Nothing is known.
+    pub(crate) fn none() -> Self {
+        Self { cause: None, advice: String::new() }
+    }
+
+    /// The kernel says it, which is more than a guess.
+    pub(crate) fn out_of_memory() -> Self {
+        Self {
+            cause: Some("the kernel ended it because memory ran out".to_owned()),
+            advice: "give it more memory or less to do".to_owned(),
+        }
+    }
+}
+
 /// Where in a line the name stands that makes a cause more exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
@@ -391,21 +406,21 @@ fn word_before<'a>(before: &'a str, phrase: &str) -> Option<&'a str> {
 fn by_kind(cause: &Cause) -> String {
     const BY_HAND: &str = "run its command by hand to see what it says";
     let advice = match cause {
-        Cause::Ended(Ending::Exited(0), _) => {
+        Cause::Ended(Ending::Exited(0)) => {
             "it ended as if it were done; run its command by hand, or set `on_exit_0 = \"idle\"` \
              if it means to"
         }
-        Cause::Ended(Ending::Exited(126 | 127), _) => {
+        Cause::Ended(Ending::Exited(126 | 127)) => {
             "a shell did not find or may not run its program; correct `command` and `args`"
         }
-        Cause::Ended(Ending::Signaled(9), _) => {
+        Cause::Ended(Ending::Signaled(9)) => {
             "somebody killed it, perhaps the kernel for lack of memory; look into the kernel's log"
         }
-        Cause::Ended(Ending::Signaled(4 | 6 | 7 | 8 | 11), _) => {
+        Cause::Ended(Ending::Signaled(4 | 6 | 7 | 8 | 11)) => {
             "it crashed by a bug of its own or of a library; try another version of it"
         }
-        Cause::Ended(Ending::Signaled(_), _) => "somebody ended it; find out who",
-        Cause::Ended(..) | Cause::OutputClosed | Cause::WriteFailed(_) => BY_HAND,
+        Cause::Ended(Ending::Signaled(_)) => "somebody ended it; find out who",
+        Cause::Ended(_) | Cause::OutputClosed | Cause::WriteFailed(_) => BY_HAND,
         Cause::Broken(_) => "it has a bug, or its answers are longer than `max_line` allows",
         Cause::WriteStalled(_) => {
             "it stopped reading; try another version of it, or raise `write_stall`"
@@ -415,7 +430,7 @@ fn by_kind(cause: &Cause) -> String {
              it is idle"
         }
         Cause::Connect(ConnectError::Permanent { hint, .. }) => return hint.clone(),
-        Cause::Connect(ConnectError::Resource(_)) => {
+        Cause::Connect(ConnectError::Resource(_)) | Cause::NotGranted(_) => {
             "raise the limits of processes and open files, or run fewer servers"
         }
         Cause::Connect(_) => "check `command`, `args` and `cwd`",

@@ -5,33 +5,37 @@
 //! | phase | holds | leaves by |
 //! | --- | --- | --- |
 //! | `Idle` | nothing | the life wants a connect |
-//! | `Connecting` | a connect under way | its end; dropped, it leaves nothing behind |
+//! | `Waiting` | a place in the [`Host`]'s queue | its turn |
+//! | `Connecting` | a permit, and a connect under way | its end; dropped, it leaves nothing behind |
 //! | `Open` | both halves, and a warden that watches the end | a fault, or a stop |
 //! | `Closing` | a warden that brings about the end | the warden's last report |
 //!
-//! A call is in one place at any time: in the queue of commands, parked until the next life, or
-//! sent. Sent ones fail once, when their incarnation does, and are never sent again.
+//! A call is in one place at any time: in the queue of commands, parked, or sent. Sent ones fail
+//! once, when their incarnation does, and are never sent again.
+//!
+//! Nothing here is shared with another upstream but the [`Host`], which is asked before a connect
+//! and never by a call.
 
 use crate::{
-    cause::Cause,
+    backoff::Jitter,
+    blackbox::BlackBox,
     event::{Action, Event},
     handle::{COMMANDS, Command, Control, Handle, Shared},
+    host::{Asked, Host, Permit, Seat},
     life::Life,
     open::{Incident, Open},
     options::Options,
     parked::Parked,
-    probe::Probe,
     state::State,
     time::Time,
     trace::Trace,
-    warden::{End, Report, Warden},
+    warden::Report,
 };
+use clock::Clock;
 use mcplex_proto::{
-    handshake::{Handshake, Step},
-    message::Message,
     raw::Raw,
     transport::{ConnectError, Connection, Transport},
-    upstream::{Health, Incarnation, LastDeath, Reply, Status, UpstreamEvents, UpstreamName},
+    upstream::{Health, Incarnation, LastDeath, UpstreamEvents, UpstreamName},
 };
 use std::{
     fmt,
@@ -39,17 +43,8 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-    time::{Instant, Sleep},
-};
-
-/// Requests an upstream may send before it has answered `initialize`: only pings make sense then, one
-/// or two; more would fill memory if it does not read.
-const MAX_ASKED: u32 = 1000;
+use tokio::{sync::mpsc, task::JoinSet, time::Sleep};
 
 /// Everything an upstream needs to live.
 #[derive(Clone, Debug)]
@@ -64,10 +59,23 @@ pub struct Spec {
     pub capabilities: Raw,
     /// The `clientInfo` it is told.
     pub client_info: Raw,
-    /// Whether it is started at once; if not, it is stopped until somebody starts it.
-    pub starts: bool,
+    /// When it is started for the first time.
+    pub starts: Starts,
     /// Decides all jitter; different for every upstream and start.
     pub seed: u64,
+    /// What it shares with the other upstreams of the process; the same for all of them.
+    pub host: Host,
+}
+
+/// When an upstream is started for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starts {
+    /// At once.
+    Now,
+    /// When the first call of a client is there.
+    Lazy,
+    /// When somebody starts it.
+    Never,
 }
 
 /// A handle to an upstream, and the task that keeps it alive.
@@ -88,42 +96,43 @@ pub fn supervise(
     (handle, task)
 }
 
+mod clock;
+
+mod connect;
+
+mod hear;
+
 mod calls;
+
+mod control;
+
 mod change;
+
+mod deadlines;
+
 mod deaths;
 
-struct Clock(Instant);
+mod report;
 
-impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "the driver is what reads the clock")]
-    fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    fn now(&self) -> Time {
-        Time(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
-
-    fn instant(&self, time: Time) -> Instant {
-        // Past a year nothing is waited for; it keeps the sum within what a clock can say.
-        const YEAR_MS: u64 = 366 * 24 * 3600 * 1000;
-        let ahead = time.0.min(self.now().0.saturating_add(YEAR_MS));
-        self.0 + Duration::from_millis(ahead)
-    }
-}
+pub(crate) use clock::GAP;
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>;
 
 enum Phase {
     Idle,
+    /// When to ask again, if it is not woken before.
+    Waiting(Option<Time>),
     Connecting(Connecting),
     Open(Box<Open>),
-    Closing { pid: Option<u32> },
+    Closing {
+        pid: Option<u32>,
+    },
 }
 
 enum Input {
     Control(Control),
     Report(Report),
+    Granted(Permit),
     Connected(Result<Connection, ConnectError>),
     Incident(Incident),
     Command(Command),
@@ -131,7 +140,7 @@ enum Input {
 }
 
 /// What others are told of when it changes.
-type News = (Health, Incarnation, Option<Arc<str>>, Option<u32>);
+type News = (Health, Incarnation, Option<Arc<str>>, Option<u32>, Option<Time>);
 
 struct Driver {
     spec: Spec,
@@ -148,17 +157,26 @@ struct Driver {
     wardens: JoinSet<()>,
     parked: Parked,
     trace: Trace,
+    black_box: BlackBox,
+    seat: Seat,
+    /// Held from the host's consent to the end of the handshake.
+    permit: Option<Permit>,
+    jitter: Jitter,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to.
-    due: Option<Time>,
+    timer_at: Option<Time>,
     /// Why it is not ready, in one plain sentence.
     reason: Option<Arc<str>>,
     /// How the last life ended, for those whose calls are refused.
     last: Option<Arc<LastDeath>>,
-    /// The last death in one sentence, for the trip that may follow.
-    last_death: String,
+    /// The last death in one sentence, for the trip that may follow and for the status.
+    last_death: Option<Arc<str>>,
     published: Option<News>,
     connect_began: Time,
+    granted_at: Time,
+    connected_at: Time,
+    /// Since when no client has used it, while it is ready.
+    quiet_since: Option<Time>,
     /// A change that waits for the calls in flight.
     draining: Option<change::Draining>,
     is_shutting_down: bool,
@@ -186,7 +204,8 @@ impl Driver {
         commands: mpsc::Receiver<Command>,
         control: mpsc::Receiver<Control>,
     ) -> Self {
-        let clock = Clock::start();
+        let seat = spec.host.seat();
+        let clock = Clock::start(spec.host.facts());
         // An end and its close are all that one incarnation says.
         let (reports_in, reports) = mpsc::channel(4);
         Self {
@@ -201,13 +220,20 @@ impl Driver {
             wardens: JoinSet::new(),
             parked: Parked::new(spec.options.queue_limit, spec.options.queue_wait),
             trace: Trace::new(spec.name.clone(), spec.transport.network()),
-            timer: Box::pin(tokio::time::sleep_until(clock.0)),
-            due: None,
+            black_box: BlackBox::default(),
+            seat,
+            permit: None,
+            jitter: Jitter::new(!spec.seed),
+            timer: Box::pin(tokio::time::sleep_until(clock.instant(Time(0)))),
+            timer_at: None,
             reason: None,
             last: None,
-            last_death: String::new(),
+            last_death: None,
             published: None,
             connect_began: Time(0),
+            granted_at: Time(0),
+            connected_at: Time(0),
+            quiet_since: None,
             draining: None,
             is_shutting_down: false,
             shared,
@@ -217,18 +243,29 @@ impl Driver {
     }
 
     async fn run(mut self) {
-        if self.spec.starts {
-            self.life.handle_event(Event::Start, self.now);
-        } else {
-            self.reason = Some("it is disabled".into());
+        match self.spec.starts {
+            Starts::Now => self.life.handle_event(Event::Start, self.now),
+            Starts::Lazy => self.life.handle_event(Event::Lazy, self.now),
+            Starts::Never => self.reason = Some("it is disabled".into()),
         }
         loop {
             self.settle();
             if self.is_shutting_down && *self.life.state() == State::Stopped {
                 break;
             }
-            let input = poll_fn(|cx| self.poll_input(cx)).await;
+            let (before, mut has_waited) = (self.now, false);
+            self.clock.arm(None);
+            let input = poll_fn(|cx| {
+                if has_waited {
+                    self.now = self.clock.now();
+                }
+                let polled = self.poll_input(cx);
+                has_waited |= polled.is_pending();
+                polled
+            })
+            .await;
             self.now = self.clock.now();
+            self.look_for_gap(has_waited, before);
             self.handle(input);
         }
         // Every warden has said its last; they only have to be collected.
@@ -244,30 +281,36 @@ impl Driver {
             return Poll::Ready(Input::Report(report));
         }
         // The timer itself is asked last, so an upstream that never pauses would hide it.
-        if let Some(due) = self.next_due().filter(|due| *due <= self.now) {
-            self.due = Some(due);
+        if self.next_due().is_some_and(|due| due <= self.now) {
             return Poll::Ready(Input::Timeout);
         }
         let takes_commands = match &mut self.phase {
             Phase::Open(open) => open.handshake.is_some() || open.poll_ready(cx),
-            Phase::Idle | Phase::Connecting(_) | Phase::Closing { .. } => true,
+            Phase::Idle | Phase::Waiting(_) | Phase::Connecting(_) | Phase::Closing { .. } => true,
         };
         if takes_commands && let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
             return Poll::Ready(Input::Command(command));
         }
         match &mut self.phase {
+            Phase::Waiting(ask_at) => match self.seat.poll(cx.waker()) {
+                Asked::Granted(permit) => return Poll::Ready(Input::Granted(permit)),
+                Asked::In(wait) => *ask_at = Some(self.now + wait),
+                Asked::Later => *ask_at = None,
+            },
             Phase::Connecting(connecting) => {
                 if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
                     return Poll::Ready(Input::Connected(result));
                 }
             }
             Phase::Open(open) => {
-                if let Poll::Ready(incident) = open.poll(cx) {
-                    return Poll::Ready(Input::Incident(incident));
-                }
-                if open.tick(self.now) && self.life.health() == Health::Degraded {
-                    self.life.handle_event(Event::Heard(open.incarnation), self.now);
+                let polled = open.poll(cx);
+                let (incarnation, stall) = (open.incarnation, self.spec.options.write_stall);
+                if open.tick(stall, self.now) && self.life.health() == Health::Degraded {
+                    self.life.handle_event(Event::Heard(incarnation), self.now);
                     self.publish();
+                }
+                if let Poll::Ready(incident) = polled {
+                    return Poll::Ready(Input::Incident(incident));
                 }
             }
             Phase::Idle | Phase::Closing { .. } => {}
@@ -277,24 +320,39 @@ impl Driver {
 
     /// When something has to be decided.
     fn next_due(&self) -> Option<Time> {
-        let open = match &self.phase {
-            Phase::Open(open) => open.poll_timeout(&self.spec.options),
+        let phase = match &self.phase {
+            Phase::Open(open) => open.poll_timeout(),
+            Phase::Waiting(ask_at) => *ask_at,
             Phase::Idle | Phase::Connecting(_) | Phase::Closing { .. } => None,
         };
         let life = self.life.poll_timeout().map(|(due, _)| due);
-        [open, life, self.parked.poll_timeout(), self.drained_at()].into_iter().flatten().min()
+        let all = [phase, life, self.parked.poll_timeout(), self.drained_at(), self.rests_at()];
+        all.into_iter().flatten().min()
+    }
+
+    /// Whether a gap in time could be taken for somebody's fault.
+    fn is_measuring(&self) -> bool {
+        let open = match &self.phase {
+            Phase::Open(open) => open.is_measuring(),
+            Phase::Waiting(_) | Phase::Connecting(_) | Phase::Closing { .. } => true,
+            Phase::Idle => false,
+        };
+        open || self.parked.poll_timeout().is_some() || self.draining.is_some()
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        let Some(next) = self.next_due() else {
-            self.due = None;
+        let Some(due) = self.next_due() else {
+            self.timer_at = None;
             return Poll::Pending;
         };
-        if self.due != Some(next) {
-            self.due = Some(next);
-            let instant = self.clock.instant(next);
+        let wake = Clock::wake_at(due, self.is_measuring(), self.now);
+        // One that comes too early costs less than setting it anew with every message.
+        if self.timer_at.is_none_or(|at| at > wake || at <= self.now) {
+            self.timer_at = Some(wake);
+            let instant = self.clock.instant(wake);
             self.timer.as_mut().reset(instant);
         }
+        self.clock.arm(self.timer_at);
         self.timer.as_mut().poll(cx).map(|()| Input::Timeout)
     }
 
@@ -302,152 +360,13 @@ impl Driver {
         match input {
             Input::Control(control) => self.handle_control(control),
             Input::Report(report) => self.handle_report(report),
+            Input::Granted(permit) => self.handle_granted(permit),
             Input::Connected(result) => self.handle_connected(result),
             Input::Incident(incident) => self.handle_incident(incident),
             Input::Command(Command::Call(waiting)) => self.handle_call(waiting),
             Input::Command(Command::Send { to, message }) => self.handle_send(to, message),
+            Input::Command(Command::Freed) => self.quiet_since = None,
             Input::Timeout => self.handle_timeout(),
-        }
-    }
-
-    fn handle_control(&mut self, control: Control) {
-        match control {
-            Control::Start => self.life.handle_event(Event::Start, self.now),
-            Control::Reset => self.life.handle_event(Event::Reset, self.now),
-            Control::Stop => {
-                self.cut_drain();
-                self.halt("somebody stopped it");
-            }
-            Control::Shutdown => {
-                self.cut_drain();
-                self.is_shutting_down = true;
-                self.halt("somebody stopped it");
-            }
-            Control::Adjust(change) => self.adjust(change),
-            Control::Replace(change, drain) => self.replace(change, drain),
-            Control::Retire(drain) => self.retire(drain),
-        }
-    }
-
-    /// Ends what runs, because somebody wants it.
-    fn halt(&mut self, why: &str) {
-        self.reason = Some(why.into());
-        if let Phase::Open(open) = &self.phase {
-            let uptime = self.now.since(open.since);
-            self.trace.stopped(open.incarnation, open.pid, uptime);
-        }
-        self.fail_sent(why);
-        self.life.handle_event(Event::Stop, self.now);
-    }
-
-    fn handle_report(&mut self, report: Report) {
-        match report {
-            Report::Ended { incarnation, ending, words } => {
-                if let Phase::Open(open) = &mut self.phase
-                    && open.incarnation == incarnation
-                {
-                    let cause = open.fault(Cause::Ended(ending, words), self.now);
-                    cause.into_iter().for_each(|cause| self.die(&cause));
-                }
-            }
-            Report::Closed { incarnation, closed } => {
-                let event = if closed.is_gone {
-                    self.phase = Phase::Idle;
-                    Event::Gone { incarnation }
-                } else {
-                    Event::NotGone { incarnation }
-                };
-                self.life.handle_event(event, self.now);
-            }
-        }
-    }
-
-    fn handle_connected(&mut self, result: Result<Connection, ConnectError>) {
-        let connection = match result {
-            Ok(connection) => connection,
-            Err(error) => {
-                self.phase = Phase::Idle;
-                self.die(&Cause::Connect(error));
-                return;
-            }
-        };
-        let incarnation = self.life.incarnation();
-        let Connection { outgoing, incoming, lifeline } = connection;
-        let pid = lifeline.pid();
-        let (order, ordered) = oneshot::channel();
-        let warden = Warden { incarnation, lifeline, reports: self.reports_in.clone() };
-        while self.wardens.try_join_next().is_some() {}
-        self.wardens.spawn(warden.watch(ordered));
-        let id = self.shared.mint();
-        let (handshake, hello) =
-            Handshake::begin(id, &self.spec.capabilities, &self.spec.client_info);
-        let mut open =
-            Open::new(incarnation, pid, self.now, (outgoing, incoming), handshake, order);
-        open.send(hello);
-        self.trace.spawned(pid);
-        self.phase = Phase::Open(Box::new(open));
-    }
-
-    fn handle_incident(&mut self, incident: Incident) {
-        let Phase::Open(open) = &mut self.phase else { return };
-        match incident {
-            Incident::Heard(message) => self.hear(message),
-            Incident::Garbage(bad) => {
-                open.garbage += 1;
-                if open.garbage.is_power_of_two() {
-                    tracing::warn!(upstream = %self.spec.name, lines = open.garbage, %bad,
-                        "upstream writes lines to its output that are no messages; they are skipped");
-                }
-            }
-            Incident::Fault(cause) => {
-                let cause = open.fault(cause, self.now);
-                cause.into_iter().for_each(|cause| self.die(&cause));
-            }
-        }
-    }
-
-    fn hear(&mut self, message: Message) {
-        let Phase::Open(open) = &mut self.phase else { return };
-        let from = open.incarnation;
-        let message = match &open.handshake {
-            None => message,
-            Some(handshake) => match handshake.handle(message) {
-                Ok(Step::Done(info, initialized)) => {
-                    open.handshake = None;
-                    open.send(initialized);
-                    open.probe =
-                        self.spec.options.probe.map(|options| Probe::new(options, self.now));
-                    let took = self.now.since(self.connect_began);
-                    self.trace.connected(from, &info, took);
-                    self.shared.set_info(*info);
-                    self.life.handle_event(Event::Connected(from), self.now);
-                    return;
-                }
-                Ok(Step::Reply(_)) if open.asked >= MAX_ASKED => {
-                    let why = "it asks and asks instead of answering initialize";
-                    return self.die(&Cause::Broken(why.into()));
-                }
-                Ok(Step::Reply(reply)) => {
-                    open.asked += 1;
-                    return open.send(reply);
-                }
-                Ok(Step::Other(Message::Response(_))) => return,
-                Ok(Step::Other(message)) => message,
-                Err(error) => return self.die(&Cause::Handshake(error)),
-            },
-        };
-        match message {
-            Message::Response(response) => {
-                let id = response.id.as_ref().and_then(mcplex_proto::id::Id::minted);
-                // Nobody waits for the answers to pings, and for those that were given up.
-                if let Some(sent) = id.and_then(|id| self.shared.lands(id)) {
-                    let reply = Reply { outcome: response.outcome, extra: response.extra, from };
-                    drop(sent.reply.send(Ok(reply)));
-                }
-            }
-            other @ (Message::Request(_) | Message::Notification(_)) => {
-                self.events.message(from, other);
-            }
         }
     }
 
@@ -466,68 +385,6 @@ impl Driver {
         }
         self.publish();
         self.unpark();
-    }
-
-    fn connect(&mut self, incarnation: Incarnation, trial: bool) {
-        self.connect_began = self.now;
-        self.life.handle_event(Event::Granted(incarnation), self.now);
-        let spawn = self.trace.connecting(incarnation, trial);
-        let transport = self.spec.transport.clone();
-        self.phase = Phase::Connecting(Box::pin(async move {
-            let result = transport.connect().await;
-            if let Ok(connection) = &result
-                && let Some(pid) = connection.lifeline.pid()
-            {
-                spawn.record(mcplex_proto::attr::PROCESS_PID, pid);
-            }
-            result
-        }));
-    }
-
-    fn close(&mut self, incarnation: Incarnation) {
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Idle | Phase::Connecting(_) => {
-                self.life.handle_event(Event::Gone { incarnation }, self.now);
-            }
-            Phase::Open(open) => {
-                let Open { order, pid, .. } = *open;
-                // Refused means that the warden has ended, which only the runtime's end does.
-                let _has_ended: Result<(), End> = order.send(End {
-                    grace: self.spec.options.grace,
-                    recheck: self.spec.options.recheck(),
-                });
-                self.phase = Phase::Closing { pid };
-            }
-            closing @ Phase::Closing { .. } => self.phase = closing,
-        }
-    }
-
-    /// Tells the others how the upstream is, if that is news.
-    fn publish(&mut self) {
-        let health = self.life.health();
-        let incarnation = self.life.incarnation();
-        if health == Health::Ready {
-            self.reason = None;
-        }
-        let pid = match &self.phase {
-            Phase::Open(open) => open.pid,
-            Phase::Closing { pid } => *pid,
-            Phase::Idle | Phase::Connecting(_) => None,
-        };
-        let news = (health, incarnation, self.reason.clone(), pid);
-        if self.published.as_ref() == Some(&news) {
-            return;
-        }
-        self.published = Some(news);
-        let status = Status {
-            deaths: self.life.deaths(self.now),
-            trips: self.life.trips(),
-            reason: self.reason.clone(),
-            retry_after: self.life.retry_at().map(|at| at.since(self.now)),
-            pid,
-            ..Status::new(health, incarnation)
-        };
-        self.shared.set_status(status.clone());
-        self.events.changed(status);
+        self.watch_rest();
     }
 }

@@ -1,6 +1,11 @@
 //! What others hold of a supervised upstream.
 
-use crate::options::Options;
+use crate::{
+    driver::{GAP, Starts},
+    life::SETTLE,
+    options::Options,
+    time::Time,
+};
 use async_trait::async_trait;
 use mcplex_proto::{
     edit,
@@ -12,6 +17,7 @@ use mcplex_proto::{
     upstream::{Call, Health, Incarnation, Reply, Status, Upstream, UpstreamError, UpstreamName},
 };
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     sync::{
@@ -22,7 +28,7 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time,
+    time::{self, Instant},
 };
 
 /// Messages on their way to the task; a full queue means that the upstream does not read.
@@ -32,7 +38,12 @@ pub(crate) const COMMANDS: usize = 1024;
 #[derive(Debug)]
 pub(crate) enum Command {
     Call(Box<Waiting>),
-    Send { to: Option<Incarnation>, message: Message },
+    Send {
+        to: Option<Incarnation>,
+        message: Message,
+    },
+    /// Somebody gave up a call that was sent: there is room for another.
+    Freed,
 }
 
 /// A call and whoever waits for its answer.
@@ -52,6 +63,10 @@ pub(crate) struct Sent {
     pub(crate) is_upkeep: bool,
     /// Whether sending it again could do no harm.
     pub(crate) is_read: bool,
+    /// What it was, for the black box.
+    pub(crate) method: Cow<'static, str>,
+    pub(crate) params: Option<Raw>,
+    pub(crate) at: Time,
 }
 
 /// What an operator asks for.
@@ -60,6 +75,7 @@ pub(crate) enum Control {
     Start,
     Stop,
     Reset,
+    Restart,
     /// Stop, and let the task end.
     Shutdown,
     /// New limits for what runs.
@@ -77,8 +93,24 @@ pub struct Change {
     pub transport: Arc<dyn Transport>,
     /// Its limits.
     pub options: Options,
-    /// Whether it runs at all; only heeded when it is replaced.
-    pub starts: bool,
+    /// When it is started; only heeded when it is replaced.
+    pub starts: Starts,
+}
+
+/// What is known of an upstream, with moments that become durations when somebody looks.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub(crate) status: Status,
+    pub(crate) retry_at: Option<Instant>,
+    pub(crate) ready_since: Option<Instant>,
+}
+
+/// The calls that were sent and not answered.
+#[derive(Debug, Default)]
+struct Ledger {
+    calls: BTreeMap<u64, Sent>,
+    /// How many of them are clients'.
+    clients: usize,
 }
 
 /// What the task and the handles share.
@@ -86,9 +118,9 @@ pub struct Change {
 pub(crate) struct Shared {
     pub(crate) name: UpstreamName,
     call_timeout: Mutex<Duration>,
-    status: Mutex<Status>,
+    status: Mutex<Published>,
     info: Mutex<Option<Arc<ServerInfo>>>,
-    sent: Mutex<BTreeMap<u64, Sent>>,
+    sent: Mutex<Ledger>,
     next_id: AtomicU64,
 }
 
@@ -120,6 +152,11 @@ impl Handle {
     /// Forgets all deaths, closes the breaker, and starts at once.
     pub async fn reset(&self) {
         self.tell(Control::Reset).await;
+    }
+
+    /// Ends the upstream if it runs, and starts it at once; the past is kept, an open breaker too.
+    pub async fn restart(&self) {
+        self.tell(Control::Restart).await;
     }
 
     /// Ends the upstream for good; the supervising task returns when nothing of it is left.
@@ -165,23 +202,35 @@ impl Upstream for Handle {
     }
 
     fn status(&self) -> Status {
-        lock(&self.shared.status).clone()
+        self.shared.status()
     }
 
     fn server_info(&self) -> Option<Arc<ServerInfo>> {
-        lock(&self.shared.info).clone()
+        self.shared.info()
     }
 
     async fn call(&self, call: Call) -> Result<Reply, UpstreamError> {
         let limit = call.timeout.unwrap_or_else(|| self.shared.call_timeout());
-        let forget = Forget { shared: &self.shared, id: call.id };
+        let forget = Forget { shared: &self.shared, commands: &self.commands, id: call.id };
         let (reply, answer) = oneshot::channel();
         let asked = async {
             let command = Command::Call(Box::new(Waiting { call, reply }));
             self.commands.send(command).await.map_err(|_| self.shared.stopped())?;
             answer.await.unwrap_or_else(|_| Err(self.shared.stopped()))
         };
-        if let Ok(answer) = time::timeout(limit, asked).await {
+        tokio::pin!(asked);
+        let sleep = time::sleep(limit);
+        tokio::pin!(sleep);
+        let deadline = sleep.deadline();
+        tokio::select! {
+            biased;
+            answer = &mut asked => return answer,
+            () = sleep => {}
+        }
+        // A deadline that passed while nothing ran here says nothing about the upstream.
+        if was_gap(deadline)
+            && let Ok(answer) = time::timeout(SETTLE, asked).await
+        {
             return answer;
         }
         let params = edit::object([
@@ -193,7 +242,7 @@ impl Upstream for Handle {
     }
 
     fn send(&self, to: Option<Incarnation>, message: Message) {
-        if !matches!(lock(&self.shared.status).health, Health::Ready | Health::Degraded) {
+        if !matches!(lock(&self.shared.status).status.health, Health::Ready | Health::Degraded) {
             return;
         }
         if self.commands.try_send(Command::Send { to, message }).is_err() {
@@ -206,10 +255,11 @@ impl Upstream for Handle {
 impl Shared {
     pub(crate) fn new(name: UpstreamName, call_timeout: Duration) -> Self {
         let status = Status::new(Health::Stopped, Incarnation(0));
+        let published = Published { status, retry_at: None, ready_since: None };
         Self {
             name,
             call_timeout: Mutex::new(call_timeout),
-            status: Mutex::new(status),
+            status: Mutex::new(published),
             info: Mutex::default(),
             sent: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -232,12 +282,31 @@ impl Shared {
         UpstreamError::Stopped { upstream: self.name.clone() }
     }
 
-    pub(crate) fn set_status(&self, status: Status) {
-        *lock(&self.status) = status;
+    pub(crate) fn set_status(&self, published: Published) {
+        *lock(&self.status) = published;
+    }
+
+    /// How it is at this very moment.
+    #[expect(clippy::disallowed_methods, reason = "durations of a status are those of the look")]
+    pub(crate) fn status(&self) -> Status {
+        let Published { status, retry_at, ready_since } = lock(&self.status).clone();
+        let now = Instant::now();
+        Status {
+            retry_after: retry_at.map(|at| at.saturating_duration_since(now)),
+            uptime: ready_since.map(|since| now.saturating_duration_since(since)),
+            in_flight: self.in_flight(),
+            ..status
+        }
     }
 
     pub(crate) fn set_health(&self, health: Health) {
-        lock(&self.status).health = health;
+        let mut published = lock(&self.status);
+        published.status.health = health;
+        (published.retry_at, published.ready_since) = (None, None);
+    }
+
+    pub(crate) fn info(&self) -> Option<Arc<ServerInfo>> {
+        lock(&self.info).clone()
     }
 
     pub(crate) fn set_info(&self, info: ServerInfo) {
@@ -246,40 +315,54 @@ impl Shared {
 
     /// Notes a call that is being sent; `false` when nobody waits for it any more.
     pub(crate) fn takes_off(&self, id: u64, sent: Sent) -> bool {
-        let mut table = lock(&self.sent);
+        let mut ledger = lock(&self.sent);
         // Asked under the lock that `Forget` takes: whoever goes later finds the entry.
         if sent.reply.is_closed() {
             return false;
         }
-        table.insert(id, sent);
+        ledger.clients += usize::from(!sent.is_upkeep);
+        ledger.calls.insert(id, sent);
         true
     }
 
     pub(crate) fn lands(&self, id: u64) -> Option<Sent> {
-        lock(&self.sent).remove(&id)
+        let mut ledger = lock(&self.sent);
+        let sent = ledger.calls.remove(&id)?;
+        ledger.clients -= usize::from(!sent.is_upkeep);
+        Some(sent)
     }
 
     /// All calls that were sent and not answered.
     pub(crate) fn take_sent(&self) -> BTreeMap<u64, Sent> {
-        std::mem::take(&mut lock(&self.sent))
+        std::mem::take(&mut *lock(&self.sent)).calls
     }
 
     /// How many calls of clients were sent and not answered.
     pub(crate) fn in_flight(&self) -> usize {
-        lock(&self.sent).values().filter(|sent| !sent.is_upkeep).count()
+        lock(&self.sent).clients
     }
 }
 
 /// Takes a call out of the table when nobody waits for it any more.
 struct Forget<'a> {
     shared: &'a Shared,
+    commands: &'a mpsc::Sender<Command>,
     id: u64,
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        drop(self.shared.lands(self.id));
+        if self.shared.lands(self.id).is_some() {
+            // A full queue means that the task will look after its calls anyway.
+            let _is_told: Result<(), _> = self.commands.try_send(Command::Freed);
+        }
     }
+}
+
+/// Whether a deadline was noticed so late that nothing can have run meanwhile.
+#[expect(clippy::disallowed_methods, reason = "only a clock tells how late it is")]
+fn was_gap(deadline: Instant) -> bool {
+    Instant::now().saturating_duration_since(deadline) > GAP
 }
 
 /// Locks for a moment, never over a wait; a panic elsewhere leaves whole tables behind.

@@ -200,10 +200,6 @@ impl Seat {
     pub(crate) fn died(&self) -> bool {
         self.host.change(|gate, now| gate.died(self.id, now))
     }
-
-    pub(crate) fn host(&self) -> &Host {
-        &self.host
-    }
 }
 
 impl Drop for Seat {

@@ -60,7 +60,7 @@ mod handle;
 mod trace;
 
 pub use breaker::TripCause;
-pub use driver::{Spec, supervise};
+pub use driver::{Spec, Starts, supervise};
 pub use event::{Action, Event, Failure, Note};
 pub use handle::{Change, Handle};
 pub use host::{

@@ -1,10 +1,10 @@
 //! One open connection: messages both ways, and whatever shows that it is broken.
 
-use crate::{cause::Cause, options::Options, probe::Probe, time::Time, warden::End};
+use crate::{cause::Cause, life::SETTLE as SETTLE_GAP, probe::Probe, time::Time, warden::End};
 use mcplex_proto::{
     handshake::Handshake,
     message::{BadMessage, Message},
-    transport::{Incoming, Outgoing, Received},
+    transport::{Incoming, LastWords, Outgoing, Received, Usage, Word},
     upstream::Incarnation,
 };
 use std::{
@@ -17,6 +17,9 @@ use tokio::sync::oneshot;
 /// How long the other signs of a death are waited for after the first: the exit code and the last
 /// answers. Their order is chance; 250 ms is a thousand times what they are apart on a busy host.
 const SETTLE: Duration = Duration::from_millis(250);
+
+/// How many messages are read before a try to write; as many as leave in one write on a busy pipe.
+const MAX_IN_A_ROW: u32 = 64;
 
 /// What happened on the connection.
 #[derive(Debug)]
@@ -40,12 +43,21 @@ pub(crate) struct Open {
     pub(crate) asked: u32,
     /// Lines that were no messages.
     pub(crate) garbage: u64,
+    /// Whether it was asked for a sign of life and nothing was heard since.
+    pub(crate) is_asked: bool,
+    /// Tells its last words while it lives.
+    pub(crate) listener: Option<LastWords>,
+    /// What was found when it ended by itself.
+    pub(crate) evidence: Option<(Vec<Word>, Option<Usage>)>,
     outgoing: Outgoing,
     incoming: Incoming,
     is_unflushed: bool,
     write_error: Option<io::Error>,
-    stuck_since: Option<Time>,
+    /// When what waits to be written counts as stuck, and how much had left when that was set.
+    stuck: Option<(Time, u64)>,
     has_heard: bool,
+    /// Messages read since the last try to write.
+    heard_in_a_row: u32,
     is_silent: bool,
     /// The first sign of a death, and until when a better one is waited for.
     fault: Option<(Cause, Time)>,
@@ -76,12 +88,16 @@ impl Open {
             order,
             asked: 0,
             garbage: 0,
+            is_asked: false,
+            listener: None,
+            evidence: None,
             outgoing,
             incoming,
             is_unflushed: false,
             write_error: None,
-            stuck_since: None,
+            stuck: None,
             has_heard: false,
+            heard_in_a_row: 0,
             is_silent: false,
             fault: None,
         }
@@ -110,13 +126,15 @@ impl Open {
         }
     }
 
-    /// The next thing that happens; writes only when nothing can be read, so that many messages
-    /// share one write.
+    /// The next thing that happens; writes mostly when nothing can be read, so that many messages
+    /// share one write, but not never when it talks without a pause.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Incident> {
         if !self.is_silent
+            && self.heard_in_a_row < MAX_IN_A_ROW
             && let Poll::Ready(received) = self.incoming.as_mut().poll_next(cx)
         {
             self.has_heard = true;
+            self.heard_in_a_row += 1;
             return Poll::Ready(match received {
                 Some(Received::Message(message)) => Incident::Heard(message),
                 Some(Received::Garbage(bad)) => Incident::Garbage(bad),
@@ -130,11 +148,16 @@ impl Open {
                 }
             });
         }
+        let is_cut_short = std::mem::take(&mut self.heard_in_a_row) >= MAX_IN_A_ROW;
+        if is_cut_short {
+            // There may be more to read, and nothing else would say so.
+            cx.waker().wake_by_ref();
+        }
         if self.is_unflushed && self.write_error.is_none() {
             match self.outgoing.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.is_unflushed = false;
-                    self.stuck_since = None;
+                    self.stuck = None;
                 }
                 Poll::Ready(Err(error)) => self.write_error = Some(error),
                 Poll::Pending => {}
@@ -170,45 +193,58 @@ impl Open {
 
     /// Notes how the time passes: what is stuck, and what was heard.
     ///
-    /// Says whether anything was heard since the last time.
-    pub(crate) fn tick(&mut self, now: Time) -> bool {
+    /// Only bytes that leave prove that it reads: one that talks and never reads is stuck. Says
+    /// whether anything was heard since the last time.
+    pub(crate) fn tick(&mut self, write_stall: Duration, now: Time) -> bool {
         let has_heard = std::mem::take(&mut self.has_heard);
         if has_heard {
-            self.stuck_since = None;
+            self.is_asked = false;
             if let Some(probe) = &mut self.probe {
                 probe.handle_heard(now);
             }
         }
         if self.is_unflushed {
-            self.stuck_since.get_or_insert(now);
+            let written = self.outgoing.written();
+            if self.stuck.is_none_or(|(_, before)| before != written) {
+                self.stuck = Some((now + write_stall, written));
+            }
         }
         has_heard
     }
 
-    /// Moves what is measured by a gap in which nothing ran.
-    pub(crate) fn skip(&mut self, gap: Duration, now: Time) {
-        if let Some(since) = &mut self.stuck_since {
-            *since = (*since + gap).min(now);
+    /// Moves what is measured by a gap in which nothing ran; the probe a little further.
+    pub(crate) fn skip(&mut self, gap: Duration, spread: Duration, now: Time) {
+        let later = |due: Time| (due + gap).max(now + SETTLE_GAP);
+        if let Some((due, _)) = &mut self.stuck {
+            *due = later(*due);
+        }
+        if let Some((_, until)) = &mut self.fault {
+            *until = *until + gap;
         }
         if let Some(probe) = &mut self.probe {
-            probe.skip(gap, now);
+            probe.skip(gap + spread, now + spread);
         }
     }
 
+    /// Whether a gap in time could be taken for its fault.
+    pub(crate) fn is_measuring(&self) -> bool {
+        self.handshake.is_some() || self.stuck.is_some() || self.fault.is_some() || self.is_asked
+    }
+
     /// When something has to be decided.
-    pub(crate) fn poll_timeout(&self, options: &Options) -> Option<Time> {
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let fault = self.fault.as_ref().map(|&(_, until)| until);
-        let stuck = self.stuck_since.map(|since| since + options.write_stall);
+        let stuck = self.stuck.map(|(due, _)| due);
         let probe = self.probe.as_ref().map(Probe::poll_timeout);
         [fault, stuck, probe].into_iter().flatten().min()
     }
 
     /// The cause of a death that is due now.
-    pub(crate) fn overdue(&mut self, options: &Options, now: Time) -> Option<Cause> {
+    pub(crate) fn overdue(&mut self, write_stall: Duration, now: Time) -> Option<Cause> {
         if self.fault.as_ref().is_some_and(|&(_, until)| until <= now) {
             return self.fault.take().map(|(cause, _)| cause);
         }
-        let stuck = self.stuck_since.is_some_and(|since| since + options.write_stall <= now);
-        stuck.then_some(Cause::WriteStalled(options.write_stall))
+        let is_stuck = self.stuck.is_some_and(|(due, _)| due <= now);
+        is_stuck.then_some(Cause::WriteStalled(write_stall))
     }
 }

@@ -21,7 +21,9 @@ pub struct Options {
     pub handshake_timeout: Duration,
     /// How long a call waits for its answer when it names no limit of its own.
     pub call_timeout: Duration,
-    /// How many calls may wait for the next life.
+    /// How many calls of clients may be in flight at once; more wait in order. 0 is no limit.
+    pub max_concurrency: usize,
+    /// How many calls may wait for the next life, or for others to end.
     pub queue_limit: usize,
     /// How long a call may wait for the next life.
     pub queue_wait: Duration,
@@ -119,6 +121,9 @@ impl Default for Options {
             // Longer than any client waits by default (60 s in the official SDKs), because the
             // client's own limit is the one that is meant; a call may wait for a person.
             call_timeout: secs(15 * 60),
+            // Servers take what they can and let the rest wait in their pipe; only a person knows
+            // of one that does not.
+            max_concurrency: 0,
             // Enough for a burst of one client; more would only time out together.
             queue_limit: 64,
             // Covers the first five backoffs, which sum to less than 8 s and usually to less than

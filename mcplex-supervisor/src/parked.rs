@@ -3,6 +3,9 @@
 use crate::{handle::Waiting, time::Time};
 use std::{collections::VecDeque, time::Duration};
 
+/// The time of a call that has none but its caller's.
+const HELD: Time = Time(u64::MAX);
+
 #[derive(Debug)]
 pub(crate) struct Parked {
     limit: usize,
@@ -51,7 +54,31 @@ impl Parked {
 
     /// When the next call's time is over.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        self.calls.front().map(|&(_, until)| until)
+        self.calls.front().map(|&(_, until)| until).filter(|until| *until < HELD)
+    }
+
+    /// Lets every call wait for as long as its caller does: it waits for other calls, not for a
+    /// life.
+    pub(crate) fn hold(&mut self) {
+        for (_, until) in &mut self.calls {
+            *until = HELD;
+        }
+    }
+
+    /// Lets those that were held wait for the next life, and not for long.
+    pub(crate) fn limit(&mut self, now: Time) {
+        for (_, until) in &mut self.calls {
+            if *until == HELD {
+                *until = now + self.wait;
+            }
+        }
+    }
+
+    /// Moves every wait by a time in which nothing ran.
+    pub(crate) fn skip(&mut self, gap: Duration) {
+        for (_, until) in &mut self.calls {
+            *until = *until + gap;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -5,7 +5,7 @@ use mcplex_proto::{
     attr,
     handshake::{ServerInfo, title},
     trace::{self, TraceContext},
-    transport::signal_name,
+    transport::{CloseStep, Closed, Usage, signal_name},
     upstream::{Incarnation, UpstreamName},
 };
 use std::{collections::VecDeque, time::Duration};
@@ -24,6 +24,10 @@ pub(crate) struct Trace {
     connect: Option<Span>,
     /// The span that led to the next connect, with what kind it is.
     lead: Option<(Span, &'static str)>,
+    /// Why the next connect comes, where no span led to it.
+    why: Option<&'static str>,
+    /// The span of the stop under way; it ends when nothing is left.
+    stop: Option<Span>,
     last_connect: Option<TraceContext>,
     deaths: VecDeque<(Time, TraceContext)>,
     pub(crate) last_death: Option<TraceContext>,
@@ -36,10 +40,14 @@ pub(crate) struct DeathFacts<'a> {
     pub(crate) incarnation: Incarnation,
     pub(crate) cause: &'a Cause,
     pub(crate) sentence: &'a str,
+    pub(crate) probable_cause: Option<&'a str>,
     pub(crate) pid: Option<u32>,
     pub(crate) uptime: Duration,
+    pub(crate) usage: Option<Usage>,
     pub(crate) in_flight: Vec<TraceContext>,
     pub(crate) calls: usize,
+    /// Method and target of a call that was there at an earlier death too.
+    pub(crate) suspect: Option<(String, Option<String>)>,
     pub(crate) deaths: u32,
 }
 
@@ -85,6 +93,8 @@ impl Trace {
             transport: if network == "pipe" { "stdio" } else { "http" },
             connect: None,
             lead: None,
+            why: None,
+            stop: None,
             last_connect: None,
             deaths: VecDeque::new(),
             last_death: None,
@@ -92,13 +102,19 @@ impl Trace {
         }
     }
 
-    /// A connect begins; gives the span of the spawn inside it.
-    pub(crate) fn connecting(&mut self, incarnation: Incarnation, trial: bool) -> Span {
-        let lead = self.lead.as_ref();
-        let reason = match lead {
-            Some((_, kind)) => *kind,
-            None if trial => "respawn",
-            None => "startup",
+    /// Why the next connect will come.
+    pub(crate) fn connects_for(&mut self, why: &'static str) {
+        self.why = Some(why);
+    }
+
+    /// A connect begins.
+    pub(crate) fn connecting(&mut self, incarnation: Incarnation, trial: bool) {
+        let (lead, why) = (self.lead.as_ref(), self.why.take());
+        let reason = match (lead, why) {
+            (Some((_, kind)), _) => *kind,
+            (None, Some(why)) => why,
+            (None, None) if trial => "trial",
+            (None, None) => "startup",
         };
         let span = lifecycle!(
             self,
@@ -106,6 +122,10 @@ impl Trace {
             attr::LIFECYCLE_CONNECT,
             incarnation,
             { attr::CONNECT_REASON } = reason,
+            { attr::CONNECT_TRIAL } = trial,
+            { attr::CONNECT_WAIT_MS } = Empty,
+            { attr::CONNECT_SPAWN_MS } = Empty,
+            { attr::CONNECT_HANDSHAKE_MS } = Empty,
             { attr::MCP_PROTOCOL_VERSION } = Empty,
             { attr::PROCESS_PID } = Empty,
         );
@@ -116,18 +136,27 @@ impl Trace {
             trace::link(&span, previous, attr::LINK_PREVIOUS_CONNECT);
         }
         self.last_connect = trace::context_of(&span);
+        self.connect = Some(span);
+    }
+
+    /// The host bears the start; gives the span of the spawn.
+    pub(crate) fn granted(&self, incarnation: Incarnation, waited: Duration) -> Span {
+        if let Some(span) = &self.connect {
+            span.record(attr::CONNECT_WAIT_MS, ms(waited));
+        }
         let spawn =
             lifecycle!(self, attr::SPAWN, "spawn", incarnation, { attr::PROCESS_PID } = Empty,);
         if let Some(context) = &self.last_connect {
             trace::set_parent(&spawn, context);
         }
-        self.connect = Some(span);
         spawn
     }
 
     /// The process runs.
-    pub(crate) fn spawned(&self, pid: Option<u32>) {
-        if let (Some(span), Some(pid)) = (&self.connect, pid) {
+    pub(crate) fn spawned(&self, pid: Option<u32>, took: Duration) {
+        let Some(span) = &self.connect else { return };
+        span.record(attr::CONNECT_SPAWN_MS, ms(took));
+        if let Some(pid) = pid {
             span.record(attr::PROCESS_PID, pid);
         }
     }
@@ -138,33 +167,37 @@ impl Trace {
         incarnation: Incarnation,
         info: &ServerInfo,
         took: Duration,
+        handshake: Duration,
     ) {
         if let Some(span) = self.connect.take() {
             span.record(attr::MCP_PROTOCOL_VERSION, info.version.as_str());
+            span.record(attr::CONNECT_HANDSHAKE_MS, ms(handshake));
         }
         self.lead = None;
         tracing::info!(upstream = %self.upstream, incarnation = incarnation.0,
             server = title(info.implementation.as_str()), protocol = %info.version,
-            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "upstream connected");
+            took_ms = ms(took), "upstream connected");
     }
 
     /// An incarnation ended that nobody asked to end.
     pub(crate) fn died(&mut self, facts: &DeathFacts<'_>, options: &Options, now: Time) {
         let cause = facts.cause;
-        for span in self.connect.iter().chain(self.lead.iter().map(|(span, _)| span)) {
-            fail(span, cause.error_type(), facts.sentence);
-        }
-        self.connect = None;
-        self.lead = None;
+        self.fail_connect(facts);
         let span = lifecycle!(
             self,
             attr::DEATH,
             attr::LIFECYCLE_DEATH,
             facts.incarnation,
             { attr::DEATH_REASON } = cause.reason(),
+            { attr::DEATH_PROBABLE_CAUSE } = facts.probable_cause,
+            { attr::SUSPECT_METHOD } = facts.suspect.as_ref().map(|(method, _)| method.as_str()),
+            { attr::SUSPECT_NAME } = facts.suspect.as_ref().and_then(|(_, name)| name.as_deref()),
             { attr::PROCESS_PID } = facts.pid,
             { attr::PROCESS_EXIT_CODE } = cause.exit_code(),
             { attr::PROCESS_EXIT_SIGNAL } = cause.signal().map(signal_name),
+            { attr::PROCESS_PEAK_MEMORY } = facts.usage.map(|usage| usage.peak_memory),
+            { attr::PROCESS_CPU_S } = facts.usage.map(|usage| usage.cpu.as_secs_f64()),
+            { attr::PROCESS_OUT_OF_MEMORY } = facts.usage.map(|usage| usage.out_of_memory),
             { attr::UPSTREAM_UPTIME_S } = facts.uptime.as_secs_f64(),
             { attr::REQUESTS_IN_FLIGHT } = facts.calls,
             { attr::BREAKER_DEATHS_IN_WINDOW } = facts.deaths,
@@ -190,10 +223,25 @@ impl Trace {
             "upstream died");
     }
 
+    /// An incarnation ended in a way that is no death: the host's fault, or an end it may choose.
+    pub(crate) fn spared(&mut self, facts: &DeathFacts<'_>) {
+        self.fail_connect(facts);
+        tracing::warn!(upstream = %self.upstream, incarnation = facts.incarnation.0,
+            reason = facts.sentence, calls_lost = facts.calls,
+            "upstream ended; it does not count as a death");
+    }
+
+    fn fail_connect(&mut self, facts: &DeathFacts<'_>) {
+        let lead = self.lead.take();
+        for span in self.connect.take().iter().chain(lead.iter().map(|(span, _)| span)) {
+            fail(span, facts.cause.error_type(), facts.sentence);
+        }
+    }
+
     /// A respawn follows after a wait.
     pub(crate) fn waiting(&mut self, incarnation: Incarnation, delay: Duration, attempt: u32) {
         let next = Incarnation(incarnation.0 + 1);
-        let ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let ms = ms(delay);
         let span = lifecycle!(
             self,
             attr::RESPAWN,
@@ -277,12 +325,35 @@ impl Trace {
             incarnation,
             { attr::PROCESS_PID } = pid,
             { attr::UPSTREAM_UPTIME_S } = uptime.as_secs_f64(),
+            { attr::STOP_STAGE } = Empty,
         );
         if let Some(connect) = &self.last_connect {
             trace::link(&span, connect, attr::LINK_CONNECT);
         }
+        self.stop = Some(span);
         self.connect = None;
         self.lead = None;
         tracing::info!(upstream = %self.upstream, incarnation = incarnation.0, "upstream stopped");
     }
+
+    /// An end that was ordered was tried.
+    pub(crate) fn closed(&mut self, incarnation: Incarnation, closed: &Closed) {
+        let stage = match closed.step {
+            CloseStep::Ended => "ended",
+            CloseStep::Eof => "eof",
+            CloseStep::Term => "term",
+            CloseStep::Kill => "kill",
+        };
+        if closed.is_gone
+            && let Some(span) = self.stop.take()
+        {
+            span.record(attr::STOP_STAGE, stage);
+        }
+        tracing::debug!(upstream = %self.upstream, incarnation = incarnation.0, stage,
+            is_gone = closed.is_gone, "the end of an upstream was brought about");
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

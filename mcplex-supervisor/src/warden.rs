@@ -4,7 +4,7 @@
 //! with it.
 
 use mcplex_proto::{
-    transport::{CloseStep, Closed, Ending, Grace, Lifeline},
+    transport::{CloseStep, Closed, Ending, Grace, Lifeline, Usage, Word},
     upstream::Incarnation,
 };
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::{
 #[derive(Debug)]
 pub(crate) enum Report {
     /// The incarnation has ended by itself.
-    Ended { incarnation: Incarnation, ending: Ending, words: Vec<String> },
+    Ended { incarnation: Incarnation, ending: Ending, words: Vec<Word>, usage: Option<Usage> },
     /// An end that was ordered was tried; once nothing is left, this is the last report.
     Closed { incarnation: Incarnation, closed: Closed },
 }
@@ -44,10 +44,9 @@ impl Warden {
         tokio::pin!(order);
         let end = tokio::select! {
             ending = self.lifeline.ended() => {
-                let words = self.lifeline.last_words();
-                let words = words.into_iter().map(|word| word.text).collect();
+                let (words, usage) = (self.lifeline.last_words(), self.lifeline.usage());
                 let incarnation = self.incarnation;
-                self.say(Report::Ended { incarnation, ending, words }).await;
+                self.say(Report::Ended { incarnation, ending, words, usage }).await;
                 order.await
             }
             ordered = &mut order => ordered,

@@ -6,7 +6,7 @@ use crate::{
     words::{LAST_WORDS, Words},
 };
 use async_trait::async_trait;
-use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, Lifeline, Usage, Word};
+use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, LastWords, Lifeline, Usage, Word};
 use rustix::process::Signal;
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus, time::Duration};
 use tokio::time;
@@ -119,6 +119,10 @@ impl Lifeline for Life {
 
     fn last_words(&self) -> Vec<Word> {
         self.words.last()
+    }
+
+    fn listener(&self) -> Option<LastWords> {
+        Some(self.words.listener())
     }
 
     fn pid(&self) -> Option<u32> {

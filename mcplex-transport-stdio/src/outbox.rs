@@ -34,6 +34,8 @@ pub(crate) struct Outbox {
     gathered_lines: usize,
     bytes: usize,
     lines: usize,
+    /// Bytes that have left.
+    written: u64,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,11 @@ impl Outbox {
     /// Lines that wait to be written.
     pub(crate) fn lines(&self) -> usize {
         self.lines
+    }
+
+    /// Bytes that have left, ever.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Writes until nothing waits; what was written is gone from here also when it is pending.
@@ -141,6 +148,7 @@ impl Outbox {
 
     fn release(&mut self, mut written: usize) {
         self.bytes -= written;
+        self.written = self.written.saturating_add(written as u64);
         while let Some(piece) = self.pieces.front_mut() {
             let taken = written.min(piece.rest.len());
             piece.rest.advance(taken);

@@ -2,7 +2,7 @@
 
 use crate::outbox::Outbox;
 use futures_sink::Sink;
-use mcplex_proto::message::Message;
+use mcplex_proto::{message::Message, transport::Outlet};
 use std::{
     io,
     pin::Pin,
@@ -63,6 +63,12 @@ impl Sink<Message> for Lines {
             self.stdin = None;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Outlet for Lines {
+    fn written(&self) -> u64 {
+        self.outbox.written()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a child writes on its stderr: always read, logged, and the last of it kept.
 
 use mcplex_proto::{
-    transport::{LogSink, Word},
+    transport::{LastWords, LogSink, Word},
     upstream::UpstreamName,
 };
 use std::{
@@ -54,13 +54,23 @@ impl Words {
 
     /// The last lines, oldest first.
     pub(crate) fn last(&self) -> Vec<Word> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        last(&self.kept)
+    }
+
+    /// The same for whoever does not own the process.
+    pub(crate) fn listener(&self) -> LastWords {
+        let kept = Arc::clone(&self.kept);
+        Box::new(move || last(&kept))
     }
 
     /// Waits until the pipe has ended; cancel safe.
     pub(crate) async fn finished(&mut self) {
         while self.reader.join_next().await.is_some() {}
     }
+}
+
+fn last(kept: &Mutex<VecDeque<Word>>) -> Vec<Word> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
 
 async fn read<R: AsyncRead + Unpin>(

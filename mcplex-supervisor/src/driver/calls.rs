@@ -2,6 +2,7 @@
 
 use super::{Driver, Phase};
 use crate::{
+    blackbox,
     event::Event,
     handle::{Sent, Waiting},
 };
@@ -14,31 +15,65 @@ use mcplex_proto::{
 use std::time::Duration;
 
 impl Driver {
+    /// Takes a call: sends it, lets it wait, or refuses it.
+    ///
+    /// Only calls of clients start an idle upstream, try a tripped one, and keep one from being
+    /// ended: what the gateway asks for itself, such as lists, is no use of it.
     pub(super) fn handle_call(&mut self, waiting: Box<Waiting>) {
-        if matches!(self.life.health(), Health::Tripped | Health::Idle) {
-            self.life.handle_event(Event::Demand, self.now);
+        let is_upkeep = waiting.call.is_upkeep;
+        if !is_upkeep {
+            self.quiet_since = None;
+            let health = self.life.health();
+            if health == Health::Idle {
+                self.trace.connects_for("lazy");
+            }
+            if matches!(health, Health::Tripped | Health::Idle) {
+                self.life.handle_event(Event::Demand, self.now);
+            }
         }
         match self.life.health() {
-            Health::Ready | Health::Degraded if !self.is_draining() => self.transmit(*waiting),
-            Health::Ready | Health::Degraded | Health::Recovering | Health::Idle => {
-                if let Err(waiting) = self.parked.push(waiting, self.now) {
-                    let error = UpstreamError::QueueFull {
-                        upstream: self.spec.name.clone(),
-                        limit: self.spec.options.queue_limit,
-                        retry_after: self.life.retry_at().map(|at| at.since(self.now)),
-                    };
-                    drop(waiting.reply.send(Err(error)));
-                }
-            }
-            Health::Tripped | Health::Stopped => self.refuse(*waiting),
+            Health::Ready | Health::Degraded if self.has_room(is_upkeep) => self.transmit(*waiting),
+            Health::Idle | Health::Tripped | Health::Stopped => self.refuse(*waiting),
+            Health::Ready | Health::Degraded | Health::Recovering => self.park(waiting),
+        }
+    }
+
+    /// Whether a call may be sent at once: it overtakes none that waits.
+    fn has_room(&self, is_upkeep: bool) -> bool {
+        !self.is_draining() && (is_upkeep || (self.parked.is_empty() && self.room() > 0))
+    }
+
+    /// How many more calls of clients may be in flight.
+    fn room(&self) -> usize {
+        match self.spec.options.max_concurrency {
+            0 => usize::MAX,
+            most => most.saturating_sub(self.shared.in_flight()),
+        }
+    }
+
+    fn park(&mut self, waiting: Box<Waiting>) {
+        if let Err(waiting) = self.parked.push(waiting, self.now) {
+            let error = UpstreamError::QueueFull {
+                upstream: self.spec.name.clone(),
+                limit: self.spec.options.queue_limit,
+                retry_after: self.life.retry_at().map(|at| at.since(self.now)),
+            };
+            drop(waiting.reply.send(Err(error)));
         }
     }
 
     pub(super) fn transmit(&mut self, waiting: Waiting) {
-        let Phase::Open(open) = &mut self.phase else { return self.refuse(waiting) };
+        let Phase::Open(_) = &self.phase else { return self.refuse(waiting) };
         let Waiting { call, reply } = waiting;
-        let is_read = method::is_read(&call.method);
-        let sent = Sent { reply, trace: call.trace, is_upkeep: call.is_upkeep, is_read };
+        let sent = Sent {
+            reply,
+            trace: call.trace,
+            is_upkeep: call.is_upkeep,
+            is_read: method::is_read(&call.method),
+            method: call.method.clone(),
+            params: blackbox::kept(call.params.as_ref()),
+            at: self.now,
+        };
         if self.shared.takes_off(call.id, sent) {
             let request = Request {
                 id: call.id.into(),
@@ -46,16 +81,16 @@ impl Driver {
                 params: call.params,
                 extra: call.extra,
             };
-            open.send(request.into());
+            self.send(request.into());
         }
     }
 
     pub(super) fn handle_send(&mut self, to: Option<Incarnation>, message: Message) {
-        if let Phase::Open(open) = &mut self.phase
+        if let Phase::Open(open) = &self.phase
             && open.handshake.is_none()
             && to.is_none_or(|to| to == open.incarnation)
         {
-            open.send(message);
+            self.send(message);
         }
     }
 
@@ -88,25 +123,38 @@ impl Driver {
         }
         match self.life.health() {
             Health::Ready | Health::Degraded if !self.is_draining() => {
-                while let Some(waiting) = self.parked.pop() {
+                while self.room() > 0
+                    && let Some(waiting) = self.parked.pop()
+                {
                     self.transmit(*waiting);
                 }
+                // The rest waits for those in flight, and each call for its own time.
+                self.parked.hold();
             }
             Health::Tripped | Health::Stopped => {
                 while let Some(waiting) = self.parked.pop() {
                     self.refuse(*waiting);
                 }
             }
-            Health::Ready | Health::Degraded | Health::Recovering | Health::Idle => {}
+            Health::Ready | Health::Degraded | Health::Idle | Health::Recovering => {
+                self.parked.limit(self.now);
+            }
         }
     }
 
     /// Fails a call that was sent.
-    pub(super) fn lose(&self, sent: Sent, reason: &str, cause: Option<TraceContext>) {
+    pub(super) fn lose(
+        &self,
+        sent: Sent,
+        reason: &str,
+        is_suspect: bool,
+        cause: Option<TraceContext>,
+    ) {
         let error = UpstreamError::Died {
             upstream: self.spec.name.clone(),
             reason: reason.into(),
-            safe_to_retry: sent.is_read,
+            // What it died of twice is not to be tried a third time.
+            safe_to_retry: sent.is_read && !is_suspect,
             cause,
         };
         drop(sent.reply.send(Err(error)));
@@ -115,7 +163,7 @@ impl Driver {
     /// Fails what was sent, without a death to blame.
     pub(super) fn fail_sent(&self, reason: &str) {
         for (_, sent) in self.shared.take_sent() {
-            self.lose(sent, reason, None);
+            self.lose(sent, reason, false, None);
         }
     }
 }

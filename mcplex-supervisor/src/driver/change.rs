@@ -68,6 +68,13 @@ impl Driver {
         self.draining.is_some()
     }
 
+    /// Nothing ran for so long, so nothing was drained either.
+    pub(super) fn skip_drain(&mut self, gap: Duration) {
+        if let Some(draining) = &mut self.draining {
+            draining.until = draining.until + gap;
+        }
+    }
+
     pub(super) fn drained_at(&self) -> Option<Time> {
         self.draining.as_ref().map(|draining| draining.until)
     }
@@ -83,11 +90,7 @@ impl Driver {
             Then::Replace(change) => {
                 self.take(*change);
                 self.halt("its configuration changed");
-                if self.spec.starts {
-                    self.begin_anew();
-                } else {
-                    self.reason = Some("it is disabled".into());
-                }
+                self.begin_as_configured();
             }
             Then::Shutdown => {
                 self.is_shutting_down = true;
@@ -116,10 +119,11 @@ impl Driver {
     }
 
     /// A new server deserves a clean slate: the past was another's.
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.life.handle_event(Event::Reset, self.now);
         while let Some(note) = self.life.poll_note() {
             if note == Note::WasReset {
+                self.black_box.forgive();
                 self.trace.reset(self.life.incarnation(), "config_reload");
             } else {
                 self.take_note(note, false);

@@ -1,136 +1,227 @@
-//! Deaths, and the deadlines that bring them.
+//! Deaths: told to the life, to spans, to those who wait, and to the black box.
 
 use super::{Driver, Phase};
 use crate::{
+    blackbox,
     cause::{Cause, trip_sentence},
-    event::{Event, Note},
-    probe::Verdict,
-    state::Why,
+    diagnosis::{Diagnosis, diagnose},
+    event::{Event, Failure, Note},
+    handle::Sent,
+    time::Time,
     trace::{DeathFacts, TripFacts},
 };
-use mcplex_proto::{message::Request, method};
-use std::{sync::Arc, time::Duration};
+use mcplex_proto::{
+    transport::{Usage, Word},
+    upstream::Incarnation,
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// A timer that fires so late means that the host slept or this process was halted.
-const CLOCK_GAP: Duration = Duration::from_secs(5);
+/// Everything known of the end of one incarnation.
+pub(super) struct Death<'a> {
+    pub(super) incarnation: Incarnation,
+    pub(super) cause: &'a Cause,
+    pub(super) sentence: Arc<str>,
+    pub(super) diagnosis: Diagnosis,
+    pub(super) pid: Option<u32>,
+    pub(super) since: Time,
+    pub(super) words: Vec<Word>,
+    pub(super) usage: Option<Usage>,
+    pub(super) sent: BTreeMap<u64, Sent>,
+    /// Of each that was sent, whether it was there at an earlier death.
+    pub(super) suspects: Vec<bool>,
+    pub(super) deaths: u32,
+    pub(super) run: u32,
+    pub(super) is_counted: bool,
+    pub(super) trip: Option<Arc<str>>,
+    pub(super) retry_after: Option<Duration>,
+}
 
 impl Driver {
-    pub(super) fn handle_timeout(&mut self) {
-        let late = self.due.take().map_or(Duration::ZERO, |due| self.now.since(due));
-        if late > CLOCK_GAP {
-            tracing::warn!(upstream = %self.spec.name, late_s = late.as_secs(),
-                "time stood still; deadlines are moved");
-            self.life.handle_event(Event::ClockJumped(late), self.now);
-            if let Phase::Open(open) = &mut self.phase {
-                open.skip(late, self.now);
-            }
-        }
-        while let Some(waiting) = self.parked.pop_overdue(self.now) {
-            self.refuse(*waiting);
-        }
-        match self.life.poll_timeout() {
-            Some((due, Why::Handshake)) if due <= self.now => {
-                let limit = self.spec.options.handshake_timeout;
-                self.die(&Cause::HandshakeTimeout(limit));
-            }
-            _ => self.life.handle_timeout(self.now),
-        }
-        self.look_after();
-    }
-
-    /// Looks whether the open connection is as it should be.
-    pub(super) fn look_after(&mut self) {
-        let Phase::Open(open) = &mut self.phase else { return };
-        if open.tick(self.now) {
-            self.life.handle_event(Event::Heard(open.incarnation), self.now);
-        }
-        if let Some(cause) = open.overdue(&self.spec.options, self.now) {
-            return self.die(&cause);
-        }
-        let in_flight = self.shared.in_flight();
-        match open.probe.as_mut().map(|probe| probe.handle_timeout(in_flight, self.now)) {
-            Some(Verdict::Ask) => {
-                open.send(Request::new(self.shared.mint(), method::PING, None).into());
-            }
-            Some(Verdict::Degraded) => {
-                let incarnation = open.incarnation;
-                open.send(Request::new(self.shared.mint(), method::PING, None).into());
-                self.life.handle_event(Event::Degraded(incarnation), self.now);
-            }
-            Some(Verdict::Hung) => self.die(&Cause::Hung),
-            Some(Verdict::Wait) | None => {}
-        }
-    }
-
     /// The current incarnation ended and nobody asked for it.
     pub(super) fn die(&mut self, cause: &Cause) {
         let incarnation = self.life.incarnation();
-        self.last = Some(Arc::new(cause.last_death()));
-        self.last_death = cause.sentence();
-        self.reason = Some(self.last_death.as_str().into());
-        let (pid, since) = match &self.phase {
-            Phase::Open(open) => (open.pid, open.since),
-            Phase::Idle | Phase::Connecting(_) | Phase::Closing { .. } => (None, self.now),
-        };
+        let mut death = self.examine(incarnation, cause);
         let was_trial = self.life.tripped_by().is_some();
         let failure = cause.failure();
-        self.life.handle_event(Event::Failed { incarnation, failure }, self.now);
-        let sent = self.shared.take_sent();
-        while let Some(note) = self.life.poll_note() {
-            if let Note::Died { deaths, .. } = note {
-                let facts = DeathFacts {
-                    incarnation,
-                    cause,
-                    sentence: &self.last_death,
-                    pid,
-                    uptime: self.now.since(since),
-                    in_flight: sent.values().filter_map(|sent| sent.trace.clone()).collect(),
-                    calls: sent.len(),
-                    deaths,
-                };
-                self.trace.died(&facts, &self.spec.options, self.now);
-            } else {
-                self.take_note(note, was_trial);
-            }
+        let permit = self.permit.take();
+        match failure {
+            Failure::Resource => permit.into_iter().for_each(crate::host::Permit::lacked),
+            Failure::Permanent
+            | Failure::EraProbe
+            | Failure::CleanExit
+            | Failure::Overdue
+            | Failure::Death => permit.into_iter().for_each(crate::host::Permit::borne),
         }
-        for (_, sent) in sent {
-            let cause = self.trace.last_death.clone();
-            self.lose(sent, &self.last_death, cause);
+        self.last = Some(Arc::new(cause.last_death(&texts(&death.words))));
+        self.reason = Some(Arc::clone(&death.sentence));
+        self.life.handle_event(Event::Failed { incarnation, failure }, self.now);
+        while let Some(note) = self.life.poll_note() {
+            self.take_part(&mut death, note, was_trial);
+        }
+        if death.is_counted {
+            self.last_death = Some(Arc::clone(&death.sentence));
+            if self.seat.died() {
+                tracing::error!(upstream = %self.spec.name,
+                    "most upstreams died within seconds; all of them are started again as one wave");
+            }
+        } else {
+            self.seat.down();
+        }
+        if death.is_counted || matches!(failure, Failure::Resource | Failure::Overdue) {
+            self.events.died(Arc::new(self.report(&death)));
+        }
+        let trace = self.trace.last_death.clone().filter(|_| death.is_counted);
+        let Death { sent, suspects, sentence, .. } = death;
+        for ((_, sent), is_suspect) in sent.into_iter().zip(suspects) {
+            self.lose(sent, &sentence, is_suspect, trace.clone());
         }
     }
 
+    /// Collects what is left of it.
+    fn examine<'a>(&mut self, incarnation: Incarnation, cause: &'a Cause) -> Death<'a> {
+        let (pid, since, words, usage) = match &mut self.phase {
+            Phase::Open(open) => {
+                let listen = || open.listener.as_ref().map(|listen| listen()).unwrap_or_default();
+                let (words, usage) = open.evidence.take().unwrap_or_else(|| (listen(), None));
+                (open.pid, open.since, words, usage)
+            }
+            Phase::Idle | Phase::Waiting(_) | Phase::Connecting(_) | Phase::Closing { .. } => {
+                (None, self.now, Vec::new(), None)
+            }
+        };
+        let sent = self.shared.take_sent();
+        let signatures: Vec<_> = sent.values().map(signature).collect();
+        let suspects = self.black_box.suspect(&signatures);
+        // Understood before the secrets are taken out, which may be what it complains of.
+        let plain: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
+        let mut diagnosis = diagnose(cause, &plain);
+        if usage.is_some_and(|usage| usage.out_of_memory) {
+            diagnosis = Diagnosis::out_of_memory();
+        }
+        let hide = |word: Word| Word { text: blackbox::redact(&word.text).into_owned(), ..word };
+        let words: Vec<Word> = words.into_iter().map(hide).collect();
+        Death {
+            incarnation,
+            cause,
+            sentence: cause.sentence(&texts(&words)).into(),
+            diagnosis,
+            pid,
+            since,
+            words,
+            usage,
+            sent,
+            suspects,
+            deaths: 0,
+            run: 0,
+            is_counted: false,
+            trip: None,
+            retry_after: None,
+        }
+    }
+
+    /// Takes a note that belongs to a death.
+    fn take_part(&mut self, death: &mut Death<'_>, note: Note, was_trial: bool) {
+        match note {
+            Note::Died { deaths, run, counted, .. } => {
+                (death.deaths, death.run, death.is_counted) = (deaths, run, counted);
+                self.note_death(death);
+            }
+            Note::Tripped { incarnation, cause, cooldown, .. } => {
+                let sentence = trip_sentence(cause, &death.sentence, &death.diagnosis);
+                self.trip(incarnation, &sentence, was_trial, cooldown);
+                (death.trip, death.retry_after) = (self.reason.clone(), cooldown);
+            }
+            Note::Waiting { delay, .. } => {
+                death.retry_after = Some(delay);
+                self.take_note(note, was_trial);
+            }
+            _ => self.take_note(note, was_trial),
+        }
+    }
+
+    fn note_death(&mut self, death: &Death<'_>) {
+        let of = death.sent.values().zip(&death.suspects);
+        let suspect = of
+            .clone()
+            .find(|(_, is_suspect)| **is_suspect)
+            .map(|(sent, _)| (sent.method.to_string(), blackbox::target(sent.params.as_ref())));
+        let facts = DeathFacts {
+            incarnation: death.incarnation,
+            cause: death.cause,
+            sentence: &death.sentence,
+            probable_cause: death.diagnosis.cause.as_deref(),
+            pid: death.pid,
+            uptime: self.now.since(death.since),
+            usage: death.usage,
+            in_flight: death.sent.values().filter_map(|sent| sent.trace.clone()).collect(),
+            calls: death.sent.len(),
+            suspect,
+            deaths: death.deaths,
+        };
+        if death.is_counted {
+            self.trace.died(&facts, &self.spec.options, self.now);
+        } else {
+            self.trace.spared(&facts);
+        }
+    }
+
+    fn trip(
+        &mut self,
+        incarnation: Incarnation,
+        sentence: &str,
+        was_trial: bool,
+        cooldown: Option<Duration>,
+    ) {
+        let deaths = self.life.deaths(self.now);
+        let facts = TripFacts { incarnation, sentence, was_trial, deaths, cooldown };
+        self.trace.tripped(&facts, &self.spec.options, self.now);
+        self.reason = Some(sentence.into());
+    }
+
     pub(super) fn take_note(&mut self, note: Note, was_trial: bool) {
+        let upstream = &self.spec.name;
         match note {
             Note::Tripped { incarnation, cause, cooldown, .. } => {
-                let sentence = trip_sentence(cause, &self.last_death);
-                let deaths = self.life.deaths(self.now);
-                let facts =
-                    TripFacts { incarnation, sentence: &sentence, was_trial, deaths, cooldown };
-                self.trace.tripped(&facts, &self.spec.options, self.now);
-                self.reason = Some(sentence.into());
+                let last = self.last_death.clone().unwrap_or_else(|| "it ended".into());
+                let sentence = trip_sentence(cause, &last, &Diagnosis::none());
+                self.trip(incarnation, &sentence, was_trial, cooldown);
             }
             Note::Waiting { delay, attempt } => {
                 self.trace.waiting(self.life.incarnation(), delay, attempt);
             }
             Note::BreakerClosed => self.trace.reset(self.life.incarnation(), "half_open"),
             Note::WasReset => {
-                self.reason = None;
+                self.clear_past();
                 self.trace.reset(self.life.incarnation(), "manual");
             }
             Note::Unkillable { incarnation } => {
-                tracing::error!(upstream = %self.spec.name, incarnation = incarnation.0,
+                tracing::error!(%upstream, incarnation = incarnation.0,
                     "a process of the upstream cannot be killed; nothing is started over it");
             }
-            Note::Stable => tracing::debug!(upstream = %self.spec.name, "upstream is stable"),
-            Note::Degraded { incarnation } => tracing::warn!(upstream = %self.spec.name,
+            Note::Stable => tracing::debug!(%upstream, "upstream is stable"),
+            Note::Degraded { incarnation } => tracing::warn!(%upstream,
                 incarnation = incarnation.0, "upstream is idle and did not answer: it may hang"),
-            Note::Recovered { incarnation } => tracing::info!(upstream = %self.spec.name,
+            Note::Recovered { incarnation } => tracing::info!(%upstream,
                 incarnation = incarnation.0, "upstream is heard again"),
-            Note::Rested { incarnation } => tracing::info!(upstream = %self.spec.name,
+            Note::Rested { incarnation } => tracing::info!(%upstream,
                 incarnation = incarnation.0, "upstream is not used and ends until the next call"),
-            Note::Retired { incarnation, is_idle } => tracing::info!(upstream = %self.spec.name,
-                incarnation = incarnation.0, is_idle, "upstream ended and is not started again"),
+            Note::Retired { incarnation, is_idle } => {
+                tracing::info!(%upstream, incarnation = incarnation.0, is_idle,
+                    "upstream ended and is not started again by itself");
+            }
             Note::Died { .. } => {}
         }
     }
+}
+
+fn texts(words: &[Word]) -> Vec<&str> {
+    words.iter().map(|word| word.text.as_str()).collect()
+}
+
+/// What tells one call from another; what the gateway asks for itself is nobody's poison.
+fn signature(sent: &Sent) -> Option<u64> {
+    if sent.is_upkeep {
+        return None;
+    }
+    blackbox::signature(&sent.method, sent.params.as_ref())
 }

@@ -5,13 +5,13 @@ use crate::{
     world::{World, answer, end, id_of, now, pass},
 };
 use mcplex_proto::upstream::{Health, Upstream as _, UpstreamError};
-use mcplex_supervisor::{Change, Options};
+use mcplex_supervisor::{Change, Options, Starts};
 use std::{sync::Arc, time::Duration};
 
 const DRAIN: Duration = Duration::from_secs(5);
 
 fn change(transport: &FakeTransport, options: Options) -> Change {
-    Change { transport: Arc::new(transport.clone()), options, starts: true }
+    Change { transport: Arc::new(transport.clone()), options, starts: Starts::Now }
 }
 
 /// What a changed command leads to.
@@ -117,7 +117,7 @@ async fn a_replacement_starts_from_every_state_with_a_clean_past() {
 #[tokio::test(start_paused = true)]
 async fn what_is_disabled_stays_so_until_it_is_enabled() {
     let world = World::ready().await;
-    let off = Change { starts: false, ..change(&world.transport, Options::default()) };
+    let off = Change { starts: Starts::Never, ..change(&world.transport, Options::default()) };
     world.handle.replace(off, DRAIN).await;
     let status = world.until(Health::Stopped).await;
     assert_eq!(status.reason.as_deref(), Some("it is disabled"));

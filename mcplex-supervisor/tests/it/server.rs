@@ -7,7 +7,9 @@ use futures_sink::Sink;
 use mcplex_proto::{
     message::{Message, Response},
     raw::Raw,
-    transport::{CloseStep, Closed, Ending, Grace, Lifeline, Received, Word},
+    transport::{
+        CloseStep, Closed, Ending, Grace, LastWords, Lifeline, Outlet, Received, Usage, Word,
+    },
 };
 use std::{
     collections::VecDeque,
@@ -38,7 +40,12 @@ struct Inner {
     heard: Vec<String>,
     /// What was written and not flushed, or not read.
     unread: Vec<Message>,
+    /// How much it has read.
+    read: u64,
     reads: bool,
+    /// Whether its words can be heard while it lives.
+    has_listener: bool,
+    usage: Option<Usage>,
     answers_pings: bool,
     fails_writes: bool,
     is_killable: bool,
@@ -64,7 +71,10 @@ impl Server {
                 writer: None,
                 heard: Vec::new(),
                 unread: Vec::new(),
+                read: 0,
                 reads: true,
+                has_listener: false,
+                usage: None,
                 answers_pings: true,
                 fails_writes: false,
                 is_killable: true,
@@ -147,6 +157,21 @@ impl Server {
         self.with(|inner| inner.is_killable = is_killable);
     }
 
+    /// What it writes to its log.
+    pub(crate) fn whispers(&self, words: &[&str]) {
+        self.with(|inner| inner.words = words.iter().map(|word| (*word).to_owned()).collect());
+    }
+
+    fn last_words(&self) -> Vec<Word> {
+        let word = |text: &String| Word { at: SystemTime::UNIX_EPOCH, text: text.clone() };
+        self.with(|inner| inner.words.iter().map(word).collect())
+    }
+
+    /// What it will have used once it ended.
+    pub(crate) fn uses(&self, usage: Usage) {
+        self.with(|inner| inner.usage = Some(usage));
+    }
+
     /// How often somebody tried to end it.
     pub(crate) fn closes(&self) -> usize {
         self.with(|inner| inner.closes)
@@ -215,7 +240,9 @@ impl Sink<Message> for ToServer {
         self.check()?;
         let unread = self.0.with(|inner| {
             inner.writer = Some(cx.waker().clone());
-            inner.reads.then(|| std::mem::take(&mut inner.unread))
+            let unread = inner.reads.then(|| std::mem::take(&mut inner.unread));
+            inner.read += unread.as_ref().map_or(0, |unread| unread.len() as u64);
+            unread
         });
         let Some(unread) = unread else { return Poll::Pending };
         for message in &unread {
@@ -226,6 +253,12 @@ impl Sink<Message> for ToServer {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
+    }
+}
+
+impl Outlet for ToServer {
+    fn written(&self) -> u64 {
+        self.0.with(|inner| inner.read)
     }
 }
 
@@ -292,8 +325,17 @@ impl Lifeline for FakeLifeline {
     }
 
     fn last_words(&self) -> Vec<Word> {
-        let word = |text: &String| Word { at: SystemTime::UNIX_EPOCH, text: text.clone() };
-        self.0.with(|inner| inner.words.iter().map(word).collect())
+        self.0.last_words()
+    }
+
+    fn listener(&self) -> Option<LastWords> {
+        let server = self.0.clone();
+        let listens = server.with(|inner| inner.has_listener);
+        listens.then(|| -> LastWords { Box::new(move || server.last_words()) })
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.0.with(|inner| inner.usage)
     }
 
     fn pid(&self) -> Option<u32> {

@@ -7,12 +7,13 @@ use crate::{
 use mcplex_proto::{
     message::{Extra, Message},
     raw::Raw,
+    report::CrashReport,
     upstream::{
         Call, Health, Incarnation, Reply, Status, Upstream as _, UpstreamError, UpstreamEvents,
         UpstreamName,
     },
 };
-use mcplex_supervisor::{Handle, Options, Spec, supervise};
+use mcplex_supervisor::{Handle, Host, Options, Spec, Starts, supervise};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -37,6 +38,7 @@ pub(crate) type Answer = Result<Reply, UpstreamError>;
 pub(crate) struct Events {
     statuses: Mutex<Vec<Status>>,
     messages: Mutex<Vec<(u64, String)>>,
+    reports: Mutex<Vec<Arc<CrashReport>>>,
     newest: watch::Sender<Option<Status>>,
     /// Answers to give from inside the callback, as the router does.
     handle: Mutex<Option<Handle>>,
@@ -56,6 +58,11 @@ impl Events {
         of_it.filter_map(|status| status.reason.as_deref()).next_back().unwrap().to_owned()
     }
 
+    /// Every crash report so far.
+    pub(crate) fn reports(&self) -> Vec<Arc<CrashReport>> {
+        self.reports.lock().unwrap().clone()
+    }
+
     pub(crate) fn take_messages(&self) -> Vec<(u64, String)> {
         std::mem::take(&mut self.messages.lock().unwrap())
     }
@@ -70,6 +77,13 @@ impl UpstreamEvents for Events {
             let pong = mcplex_proto::message::Response::result(request.id, Raw::empty_object());
             handle.send(Some(from), pong.into());
         }
+    }
+
+    fn died(&self, report: Arc<CrashReport>) {
+        let newest = self.newest.borrow().clone();
+        let before = newest.map_or(0, |status| status.incarnation.0);
+        assert!(before <= report.incarnation, "told before the status that follows");
+        self.reports.lock().unwrap().push(report);
     }
 
     fn changed(&self, status: Status) {
@@ -91,6 +105,21 @@ impl World {
     }
 
     pub(crate) fn with(options: Options, scripts: &[Script]) -> Self {
+        Self::of(Host::default(), options, Starts::Now, 7, scripts)
+    }
+
+    /// One that waits for its first call.
+    pub(crate) fn lazy(options: Options, scripts: &[Script]) -> Self {
+        Self::of(Host::default(), options, Starts::Lazy, 7, scripts)
+    }
+
+    pub(crate) fn of(
+        host: Host,
+        options: Options,
+        starts: Starts,
+        seed: u64,
+        scripts: &[Script],
+    ) -> Self {
         let transport = FakeTransport::new(scripts);
         let spec = Spec {
             name: UpstreamName::new("up").unwrap(),
@@ -98,12 +127,14 @@ impl World {
             options,
             capabilities: Raw::empty_object(),
             client_info: Raw::empty_object(),
-            starts: true,
-            seed: 7,
+            starts,
+            seed,
+            host,
         };
         let events = Arc::new(Events {
             statuses: Mutex::default(),
             messages: Mutex::default(),
+            reports: Mutex::default(),
             newest: watch::Sender::new(None),
             handle: Mutex::default(),
         });
