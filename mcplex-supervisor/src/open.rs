@@ -18,8 +18,9 @@ use tokio::sync::oneshot;
 /// answers. Their order is chance; 250 ms is a thousand times what they are apart on a busy host.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// How many messages are read before a try to write; as many as leave in one write on a busy pipe.
-const MAX_IN_A_ROW: u32 = 64;
+/// How many messages are read before a try to write: enough for many to share one write, and too
+/// few for one that talks without a pause to look as if it did not read.
+const MAX_IN_A_ROW: u32 = 16;
 
 /// What happened on the connection.
 #[derive(Debug)]

@@ -133,7 +133,7 @@ fn secret_at(text: &str, at: usize) -> Option<(usize, usize)> {
         let from = span(text, end, |byte| byte == b' ');
         let to = span(text, from, is_token);
         // The English words are followed by words; credentials look like none.
-        let value = text[from..to].as_bytes();
+        let value = &text.as_bytes()[from..to];
         let random = value.iter().any(u8::is_ascii_digit)
             || value.iter().skip(1).any(u8::is_ascii_uppercase);
         let is_long = value.len() >= 12 || to == text.len();
@@ -184,8 +184,8 @@ fn value_after(text: &str, at: usize, end: usize) -> Option<(usize, usize)> {
     let quote = span(text, end, |byte| matches!(byte, b'"' | b'\'' | b'\\' | b'`'));
     let blank = span(text, quote, |byte| byte == b' ');
     let is_option = text[at..].starts_with("--");
-    let is_header = quote == end && text[at..end].to_ascii_lowercase().contains("authorization")
-        || quote == end && text[at..end].to_ascii_lowercase().contains("cookie");
+    let name = text[at..end].to_ascii_lowercase();
+    let is_header = quote == end && (name.contains("authorization") || name.contains("cookie"));
     let from = match bytes.get(blank) {
         Some(b':' | b'=') => span(text, blank + 1, |byte| matches!(byte, b' ' | b'=' | b'>')),
         Some(_) if is_option && blank > quote => blank,

@@ -38,6 +38,10 @@ impl Driver {
     }
 
     pub(super) fn handle_timeout(&mut self) {
+        if let Phase::Waiting(ask_at) = &mut self.phase {
+            // The host is asked again with the next look.
+            *ask_at = None;
+        }
         while let Some(waiting) = self.parked.pop_overdue(self.now) {
             self.refuse(*waiting);
         }

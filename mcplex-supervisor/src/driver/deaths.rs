@@ -135,7 +135,14 @@ impl Driver {
                 death.retry_after = Some(delay);
                 self.take_note(note, was_trial);
             }
-            _ => self.take_note(note, was_trial),
+            Note::BreakerClosed
+            | Note::Stable
+            | Note::Degraded { .. }
+            | Note::Recovered { .. }
+            | Note::Rested { .. }
+            | Note::Retired { .. }
+            | Note::WasReset
+            | Note::Unkillable { .. } => self.take_note(note, was_trial),
         }
     }
 

@@ -3,10 +3,12 @@
 use crate::server::{FakeLifeline, FromServer, Server, ToServer};
 use async_trait::async_trait;
 use mcplex_proto::transport::{ConnectError, Connection, Transport};
+use mcplex_supervisor::HostFacts;
 use std::{
     collections::VecDeque,
     fmt, io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 /// What happens at a connect.
@@ -20,6 +22,8 @@ pub(crate) enum Script {
     LacksResources,
     /// It never ends.
     Hangs,
+    /// It opens after so many milliseconds, and the server answers `initialize`.
+    Slow(u64),
     /// It opens, and the server answers `initialize`.
     Works,
     /// It opens, and the server answers `initialize` with this version.
@@ -95,6 +99,23 @@ impl FakeTransport {
     }
 }
 
+/// A host that says of itself what the test wants.
+#[derive(Debug, Default)]
+pub(crate) struct FakeHost {
+    pub(crate) free: Mutex<Option<usize>>,
+    pub(crate) asleep: Mutex<Duration>,
+}
+
+impl HostFacts for FakeHost {
+    fn free_descriptors(&self) -> Option<usize> {
+        *self.free.lock().unwrap()
+    }
+
+    fn time_asleep(&self) -> Duration {
+        *self.asleep.lock().unwrap()
+    }
+}
+
 #[async_trait]
 impl Transport for FakeTransport {
     async fn connect(&self) -> Result<Connection, ConnectError> {
@@ -121,6 +142,7 @@ impl Transport for FakeTransport {
                 });
             }
             Script::Hangs => std::future::pending().await,
+            Script::Slow(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Script::Works
             | Script::Speaks(_)
             | Script::Mute

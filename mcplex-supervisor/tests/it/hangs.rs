@@ -82,3 +82,50 @@ async fn an_upstream_that_reads_again_in_time_lives() {
     assert_eq!(world.transport.connects(), 1);
     calls.iter().for_each(|call| call.abort());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_upstream_that_misses_a_probe_is_degraded_until_it_is_heard() {
+    let world = World::ready().await;
+    world.server().answers_pings(false);
+    let began = now();
+    let status = world.until(Health::Degraded).await;
+    assert_eq!(began.elapsed().as_secs(), 40);
+    assert!(status.reason.unwrap().contains("may hang"));
+    // Calls still pass, and whatever it says clears it.
+    let call = world.call("a");
+    world.settle().await;
+    let id = id_of(&world.server().take(), "a");
+    world.server().says(&answer(id, "{}"));
+    assert!(end(call).await.is_ok());
+    let status = world.until(Health::Ready).await;
+    assert_eq!((status.reason, status.deaths), (None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_talks_and_never_reads_is_hung_all_the_same() {
+    let world = World::ready().await;
+    world.server().reads(false);
+    let (call, began) = (world.call("a"), now());
+    while world.transport.connects() == 1 {
+        world.server().says(r#"{"jsonrpc":"2.0","method":"x/chatter"}"#);
+        pass(Duration::from_millis(500)).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "it goes on for ever");
+    }
+    assert_eq!(began.elapsed().as_secs(), 30);
+    assert_eq!(world.events.reason(1), "it read none of its input for 30 s");
+    assert!(matches!(end(call).await, Err(UpstreamError::Died { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_reads_slowly_is_not_stuck() {
+    let world = World::ready().await;
+    let calls: Vec<_> = (0..3000).map(|_| world.call("a")).collect();
+    world.server().reads(false);
+    for _ in 0..20 {
+        pass(Duration::from_secs(20)).await;
+        // It takes what its pipe holds, and stops again before all of it is through.
+        world.server().reads_once();
+    }
+    assert_eq!((world.transport.connects(), world.handle.status().deaths), (1, 0));
+    calls.iter().for_each(|call| call.abort());
+}

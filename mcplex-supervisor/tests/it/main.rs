@@ -18,6 +18,14 @@ mod crash_loops;
 #[cfg(test)]
 mod deaths;
 #[cfg(test)]
+mod gaps;
+#[cfg(test)]
 mod hangs;
+#[cfg(test)]
+mod hosts;
+#[cfg(test)]
+mod policies;
+#[cfg(test)]
+mod reports;
 #[cfg(test)]
 mod stops;

@@ -145,6 +145,19 @@ impl Server {
         writer.into_iter().for_each(Waker::wake);
     }
 
+    /// It reads what its pipe holds now, and nothing after that.
+    pub(crate) fn reads_once(&self) {
+        let (unread, writer) = self.with(|inner| {
+            let unread = std::mem::take(&mut inner.unread);
+            inner.read += unread.len() as u64;
+            (unread, inner.writer.take())
+        });
+        for message in &unread {
+            self.hears(message);
+        }
+        writer.into_iter().for_each(Waker::wake);
+    }
+
     pub(crate) fn answers_pings(&self, does: bool) {
         self.with(|inner| inner.answers_pings = does);
     }
@@ -155,6 +168,17 @@ impl Server {
 
     pub(crate) fn set_killable(&self, is_killable: bool) {
         self.with(|inner| inner.is_killable = is_killable);
+    }
+
+    /// Its log can be read while it lives.
+    pub(crate) fn has_listener(&self) {
+        self.with(|inner| inner.has_listener = true);
+    }
+
+    /// It is ended by a signal; its output ends too.
+    pub(crate) fn is_killed(&self, signal: i32) {
+        self.falls_silent();
+        self.ending.send_replace(Some(Ending::Signaled(signal)));
     }
 
     /// What it writes to its log.

@@ -187,10 +187,29 @@ impl World {
         self.begin(method, None, true)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the test waits for its end")]
+    /// Begins a call with parameters.
+    pub(crate) fn call_with(
+        &self,
+        method: &'static str,
+        params: &str,
+    ) -> tokio::task::JoinHandle<Answer> {
+        self.begin_with(method, Some(Raw::parse(params.to_owned()).unwrap()), None, false)
+    }
+
     fn begin(
         &self,
         method: &'static str,
+        timeout: Option<Duration>,
+        is_upkeep: bool,
+    ) -> tokio::task::JoinHandle<Answer> {
+        self.begin_with(method, None, timeout, is_upkeep)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test waits for its end")]
+    fn begin_with(
+        &self,
+        method: &'static str,
+        params: Option<Raw>,
         timeout: Option<Duration>,
         is_upkeep: bool,
     ) -> tokio::task::JoinHandle<Answer> {
@@ -199,7 +218,7 @@ impl World {
             let call = Call {
                 id: handle.mint(),
                 method: method.into(),
-                params: None,
+                params,
                 extra: Extra::default(),
                 timeout,
                 trace: None,
