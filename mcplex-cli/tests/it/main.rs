@@ -41,6 +41,8 @@ mod guarded;
 
 #[cfg(test)]
 mod down;
+#[cfg(test)]
+mod policies;
 
 #[cfg(test)]
 mod calls;

@@ -1,0 +1,110 @@
+//! When a server begins, rests and is given up, as it shows on the real thing.
+
+use crate::{
+    census::{self, Watch},
+    client::{Client, text},
+    gateway::{Gateway, PATIENCE, Setup},
+};
+use mcplex_proto::{error, upstream::UNAVAILABLE_META};
+use serde_json::{Value, json};
+
+fn served(flags: &[&str], supervise: &str) -> (Setup, Gateway) {
+    let setup = Setup::new("[router]\nnaming = \"prefix\"");
+    let spawns = setup.path("spawns");
+    let flags = [&["--spawn-log", &spawns], flags].concat();
+    let setup = setup.server_with("one", &flags, supervise);
+    let gateway = setup.serve();
+    (setup, gateway)
+}
+
+fn add(client: &mut Client) -> Value {
+    client.call("one__add", &json!({ "a": 1, "b": 2 }))
+}
+
+/// The processes of the gateway's servers.
+fn children(gateway: &Gateway) -> Watch {
+    Watch::of(census::descendants(gateway.pid()).into_iter().map(|one| one.pid))
+}
+
+#[test]
+fn a_lazy_server_is_started_by_the_first_request_for_it() {
+    let (setup, gateway) = served(&[], "lazy = true");
+    let mut client = gateway.client();
+    assert_eq!(client.tools(), [""; 0]);
+    assert_eq!(
+        (setup.lines("spawns").len(), gateway.events("one", "upstream connected").len()),
+        (0, 0)
+    );
+    // With one upstream there is no doubt whom it is for, and this one does not know the method.
+    let answer = client.request("x/any", &json!({}));
+    assert_eq!(answer["error"]["code"], -32601, "{answer}");
+    assert_eq!(setup.lines("spawns").len(), 1);
+    client.wait_for_tools(&["one__add"]);
+    assert_eq!(text(&add(&mut client)), "3");
+    assert_eq!(setup.lines("spawns").len(), 1);
+}
+
+#[test]
+fn a_server_that_nobody_uses_rests_and_the_next_call_starts_it() {
+    let (setup, gateway) = served(&[], "idle_stop = \"300ms\"");
+    let mut client = gateway.client_of(&["one__add"]);
+    for spawns in 1..=2 {
+        assert_eq!(text(&add(&mut client)), "3");
+        let running = children(&gateway);
+        gateway.wait_events("one", "upstream is not used", spawns);
+        assert_eq!(running.left_after(PATIENCE), [0; 0], "nothing is left while it rests");
+        assert_eq!(setup.lines("spawns").len(), spawns);
+        assert!(client.tools().contains(&"one__add".to_owned()), "its tools are still shown");
+    }
+    assert_eq!(text(&add(&mut client)), "3");
+    assert_eq!(gateway.events("one", "upstream died").len(), 0);
+}
+
+#[test]
+fn so_many_calls_run_at_once() {
+    let (_setup, gateway) = served(&[], "max_concurrency = 1\nqueue_limit = 1");
+    let mut client = gateway.client_of(&["one__sleep"]);
+    let first = client.begin_call("one__sleep", &json!({ "ms": 700 }));
+    let second = client.begin_call("one__sleep", &json!({ "ms": 1 }));
+    let third = client.begin_call("one__sleep", &json!({ "ms": 1 }));
+    let answers = [second.answer()["result"].take(), third.answer()["result"].take()];
+    let refused = answers.iter().find(|answer| answer["isError"] == true).expect("one is too many");
+    assert_eq!(refused["_meta"][UNAVAILABLE_META]["code"], error::QUEUE_FULL, "{refused}");
+    let served = answers.iter().find(|answer| answer["isError"] != true).expect("one waited");
+    assert_eq!(text(served), "slept");
+    assert_eq!(text(&first.answer()["result"]), "slept");
+}
+
+#[test]
+fn what_follows_an_exit_is_as_configured() {
+    // Never: it stays stopped, and says so.
+    let (setup, gateway) = served(&[], "restart = \"never\"");
+    let mut client = gateway.client_of(&["one__crash"]);
+    client.call("one__crash", &json!({}));
+    gateway.wait_event("one", "upstream ended and is not started again");
+    let refused = add(&mut client);
+    assert_eq!(refused["_meta"][UNAVAILABLE_META]["code"], error::UPSTREAM_DISABLED, "{refused}");
+    assert_eq!(setup.lines("spawns").len(), 1);
+}
+
+#[test]
+fn a_trip_says_why_and_what_to_do_wherever_it_is_told() {
+    let words = "Error: TELEGRAM_API_ID is required, got token=abc123secret";
+    let flags = ["--die-before-handshake", "0", "--stderr", words];
+    let (_setup, gateway) = served(&flags, "max_deaths = 0");
+    let trip = gateway.wait_event("one", "upstream tripped");
+    let reason = trip["reason"].as_str().unwrap();
+    for part in [
+        "1 deaths in 60 s; the last time it exited with code",
+        "probably the variable TELEGRAM_API_ID is not set",
+        "set TELEGRAM_API_ID in `env` of the server",
+        "token=[redacted]",
+    ] {
+        assert!(reason.contains(part), "{part}: {reason}");
+    }
+    let mut client = gateway.client();
+    let refused = add(&mut client);
+    let sentence = text(&refused);
+    assert!(sentence.contains(reason), "{sentence}");
+    assert!(!refused.to_string().contains("abc123secret"), "{refused}");
+}
