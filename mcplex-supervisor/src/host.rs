@@ -218,6 +218,11 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
+    /// The start has its process; what comes now says nothing about the host.
+    pub(crate) fn has_process(&self) {
+        self.host.change(|gate, _| gate.borne(self.id));
+    }
+
     /// The start is over and the host could bear it.
     pub(crate) fn borne(self) {
         self.end(Outcome::Borne);

@@ -110,9 +110,9 @@ pub(crate) struct Forest {
 impl Forest {
     /// Lists the servers for a gateway with these lines in its `[supervise]`.
     pub(crate) fn new(supervise: &str) -> Self {
-        // One death trips, so nothing is started again.
+        // One death trips, so nothing is started again. None of them answers, so all start at once.
         let setup = Setup::new(&format!(
-            "[supervise]\nmax_deaths = 0\ngrace_eof = \"100ms\"\ngrace_term = \"100ms\"\n\
+            "[host]\nmax_starts = 64\n[supervise]\nmax_deaths = 0\ngrace_eof = \"100ms\"\ngrace_term = \"100ms\"\n\
              grace_kill = \"10s\"\n{supervise}"
         ));
         let cookie = setup.path("cookie");

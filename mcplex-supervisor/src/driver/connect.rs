@@ -53,6 +53,9 @@ impl Driver {
                 return;
             }
         };
+        if let Some(permit) = &self.permit {
+            permit.has_process();
+        }
         let incarnation = self.life.incarnation();
         let Connection { outgoing, incoming, lifeline } = connection;
         let (pid, listener) = (lifeline.pid(), lifeline.listener());

@@ -4,7 +4,7 @@
 //!
 //! | rule | else it waits |
 //! | --- | --- |
-//! | fewer than `max_starts` are under way | until one of them ends |
+//! | fewer than `max_starts` are under way | until one of them ends, or has taken so long that it waits for something else than a processor |
 //! | the breaker for lack of resources is closed, or this is its trial | until the breaker's time, or the trial's end |
 //! | the bucket has a token | until there is one |
 //! | enough descriptors are free | a moment |
@@ -13,7 +13,7 @@
 use super::HostOptions;
 use crate::{backoff::Jitter, time::Time};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
@@ -31,6 +31,9 @@ const WAVE_SPREAD: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 const LACK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How soon free descriptors are counted again.
 const RECOUNT: Duration = Duration::from_secs(1);
+/// How long a start holds its place at most. One that takes longer waits for a network or for ever,
+/// and others must not wait with it; a start that is busy takes less.
+const HOLD: Duration = Duration::from_secs(10);
 /// Descriptors that one start may hold at once: three pipes, both ends, a pidfd, one to spare.
 const PER_START: usize = 8;
 
@@ -98,7 +101,8 @@ pub(crate) struct Gate {
     places: BTreeMap<u64, Place>,
     /// At most one entry per seat.
     queue: VecDeque<Waiter>,
-    starting: BTreeSet<u64>,
+    /// Since when.
+    starting: BTreeMap<u64, Time>,
     /// When the bucket would be full again, in microseconds.
     full_at: u64,
     lack: Lack,
@@ -112,7 +116,7 @@ impl Gate {
             options,
             places: BTreeMap::new(),
             queue: VecDeque::new(),
-            starting: BTreeSet::new(),
+            starting: BTreeMap::new(),
             full_at: 0,
             lack: Lack::None,
             wave: None,
@@ -159,8 +163,13 @@ impl Gate {
         if own.from > now {
             return Answer::At(own.from);
         }
-        if self.first(now) != Some(seat) || self.starting.len() >= self.options.max_starts.max(1) {
+        if self.first(now) != Some(seat) {
             return Answer::Wait;
+        }
+        let holds = |since: &&Time| now.since(**since) < HOLD;
+        if self.starting.values().filter(holds).count() >= self.options.max_starts.max(1) {
+            let oldest = self.starting.values().filter(holds).min();
+            return oldest.map_or(Answer::Wait, |since| Answer::At(*since + HOLD));
         }
         if let Lack::Until { until, wait } = self.lack {
             if now < until {
@@ -183,13 +192,20 @@ impl Gate {
             *by = Some(seat);
         }
         self.leave(seat);
-        self.starting.insert(seat);
+        self.starting.insert(seat, now);
         Answer::Go
+    }
+
+    /// A start that was let through has its process: the host lacks nothing.
+    pub(crate) fn borne(&mut self, seat: u64) {
+        if matches!(self.lack, Lack::Trial { by: Some(by), .. } if by == seat) {
+            self.lack = Lack::None;
+        }
     }
 
     /// A start that was let through is over.
     pub(crate) fn over(&mut self, seat: u64, outcome: Outcome, now: Time) {
-        if !self.starting.remove(&seat) {
+        if self.starting.remove(&seat).is_none() {
             return;
         }
         self.lack = match (self.lack, outcome) {
