@@ -3,7 +3,7 @@
 use crate::desk::{Desk, Seen};
 use mcplex_proto::upstream::{Upstream, UpstreamEvents};
 use mcplex_router::{MemberKey, Members};
-use mcplex_supervisor::{Change, Handle, Spec, supervise};
+use mcplex_supervisor::{Change, Handle, Spec, Starts, supervise};
 use std::{
     collections::BTreeMap,
     future::poll_fn,
@@ -166,7 +166,7 @@ impl State {
         self.spec.seed = self.spec.seed.wrapping_add(1);
         let mut spec = self.spec.clone();
         if let MemberKey::Session(_) = member {
-            spec.starts = true;
+            spec.starts = Starts::Now;
         }
         spec
     }

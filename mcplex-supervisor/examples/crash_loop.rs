@@ -10,7 +10,7 @@ use mcplex_proto::{
     raw::Raw,
     upstream::{Health, Incarnation, Status, UpstreamEvents, UpstreamName},
 };
-use mcplex_supervisor::{Options, Spec, supervise};
+use mcplex_supervisor::{Host, Options, Spec, Starts, supervise};
 use mcplex_transport_stdio::{Command, StdioTransport};
 use std::{env, error::Error, sync::Arc};
 use tokio::sync::Notify;
@@ -49,8 +49,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         options: Options::default(),
         capabilities: Raw::empty_object(),
         client_info: Raw::parse(&br#"{"name": "example", "version": "1"}"#[..])?,
-        starts: true,
+        starts: Starts::Now,
         seed: 1,
+        host: Host::default(),
     };
     let watch = Arc::new(Watch::default());
     let (handle, task) = supervise(spec, watch.clone());
