@@ -1,7 +1,10 @@
 //! What a fault is.
 
-use crate::ground::Ground;
-use std::{sync::Arc, time::Duration};
+use crate::{ground::Ground, said::Said};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 /// One way a server, or what is around it, can fail; with what must come of it.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +82,9 @@ impl Fault {
     }
 }
 
+/// What each mcplex of a showing said.
+pub(crate) type Logs = Arc<Mutex<Vec<Said>>>;
+
 /// One showing of a fault.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -86,4 +92,6 @@ pub(crate) struct Case {
     pub(crate) ground: Arc<Ground>,
     /// Marks every process of it.
     pub(crate) cookie: String,
+    /// What each mcplex of it said, for the words of a failure.
+    pub(crate) logs: Logs,
 }

@@ -228,7 +228,7 @@ impl Gateway {
     pub(crate) fn ended(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         match patience::until(limit, || Ok(self.child.try_wait()?))? {
             Some(status) => Ok(status),
-            None => bail!("mcplex does not end; its last words: {}", self.said.tail(4)),
+            None => bail!("mcplex does not end; its last words: {}", self.said.tail(4, " / ")),
         }
     }
 
@@ -257,7 +257,7 @@ impl Gateway {
         let began = Instant::now();
         self.signal(Signal::TERM)?;
         let status = self.ended(LONG)?;
-        ensure!(status.success(), "mcplex ended with {status}: {}", self.said.tail(4));
+        ensure!(status.success(), "mcplex ended with {status}: {}", self.said.tail(4, " / "));
         self.leaves_nothing(Duration::from_secs(7).saturating_sub(began.elapsed()))?;
         self.check_calls()?;
         let messages = self.check_input()?;

@@ -1,7 +1,7 @@
 //! Runs faults side by side, each within its limit, and leaves nothing behind.
 
 use crate::{
-    fault::{Case, Fault},
+    fault::{Case, Fault, Logs},
     faults, gateway,
     ground::Ground,
     table::{self, Shown},
@@ -16,6 +16,9 @@ use std::{
     thread,
     time::Instant,
 };
+
+/// How many lines of mcplex's log are shown for a failure.
+const TAIL: usize = 12;
 
 /// Shows what comes of every way a server is known to fail.
 #[derive(Debug, Parser)]
@@ -109,8 +112,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Shows one on a thread of its own, which loses everything it started when its time is over.
 fn show(ground: &Arc<Ground>, fault: Fault) -> Shown {
     let began = Instant::now();
-    let case =
-        Case { ground: Arc::clone(ground), cookie: format!("{}-{}", std::process::id(), fault.id) };
+    let case = Case {
+        ground: Arc::clone(ground),
+        cookie: format!("{}-{}", std::process::id(), fault.id),
+        logs: Logs::default(),
+    };
     let (done, doing) = mpsc::channel();
     let own = case.clone();
     thread::spawn(move || {
@@ -129,6 +135,11 @@ fn show(ground: &Arc<Ground>, fault: Fault) -> Shown {
         (Ok(_), left) if left > 0 => Err(format!("{left} processes were left at the very end")),
         (outcome, _) => outcome,
     };
+    if outcome.is_err()
+        && let Some(said) = lock(&case.logs).last()
+    {
+        eprintln!("{} failed; the last words of mcplex:\n{}", fault.id, said.tail(TAIL, "\n"));
+    }
     Shown { fault, outcome, took: began.elapsed() }
 }
 

@@ -86,10 +86,10 @@ impl Said {
     }
 
     /// The last lines, for the words of a failure.
-    pub(crate) fn tail(&self, count: usize) -> String {
+    pub(crate) fn tail(&self, count: usize, between: &str) -> String {
         let log = self.lock();
         let skip = log.lines.len().saturating_sub(count);
-        log.lines.iter().skip(skip).cloned().collect::<Vec<_>>().join(" / ")
+        log.lines.iter().skip(skip).cloned().collect::<Vec<_>>().join(between)
     }
 
     /// How many lines of its servers' stderr it logged.
@@ -136,7 +136,7 @@ impl Said {
             if log.ended || left.is_zero() {
                 let how = if log.ended { "ended" } else { "waited" };
                 drop(log);
-                bail!("it {how} and did not say «{what}»; its last words: {}", self.tail(4));
+                bail!("it {how} and did not say «{what}»; its last words: {}", self.tail(2, " / "));
             }
             let waited = self.0.1.wait_timeout(log, left);
             (log, _) = waited.unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
 //! A configuration in a folder of its own, and the start of mcplex with it.
 
 use crate::{
-    fault::Case,
+    fault::{Case, Logs},
     gateway::Gateway,
     ground::Ground,
     ledger::Ledger,
@@ -17,7 +17,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, PoisonError},
 };
 use tempfile::TempDir;
 
@@ -39,12 +39,15 @@ pub(crate) struct Setup {
     env: Vec<(String, String)>,
     /// What mcplex is started through, such as `prlimit --nofile=64 --`.
     through: Vec<String>,
+    logs: Logs,
 }
 
 impl Setup {
     /// A configuration with a good twin in it.
     pub(crate) fn new(case: &Case) -> anyhow::Result<Self> {
-        Ok(Self::bare(&case.ground, &case.cookie)?.server(TWIN, &[], ""))
+        let mut setup = Self::bare(&case.ground, &case.cookie)?;
+        setup.logs = Arc::clone(&case.logs);
+        Ok(setup.server(TWIN, &[], ""))
     }
 
     /// A configuration with nothing in it.
@@ -58,6 +61,7 @@ impl Setup {
             names: Vec::new(),
             env: Vec::new(),
             through: Vec::new(),
+            logs: Logs::default(),
         })
     }
 
@@ -172,6 +176,7 @@ impl Setup {
         command.process_group(0);
         let mut child = command.spawn().with_context(|| format!("failed to start {}", words[0]))?;
         let said = Said::of(child.stderr.take().context("its stderr is no pipe")?);
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(said.clone());
         let mut gateway = Gateway {
             setup: self,
             child,

@@ -151,7 +151,7 @@ fn lives(case: &Case, flags: &[&str], told: usize) -> anyhow::Result<String> {
     let (gateway, mut client) = victim(case, flags, FAST)?;
     works(&mut client, 20)?;
     let deaths = gateway.count("bad", "upstream died");
-    ensure!(deaths == 0, "it died of it: {}", gateway.said.tail(3));
+    ensure!(deaths == 0, "it died of it: {}", gateway.said.tail(3, " / "));
     let lines = gateway.count("bad", "upstream writes lines to its output that are no messages");
     ensure!(lines == told, "{lines} warnings, not {told}");
     let settled = gateway.settles(2)?;
@@ -214,7 +214,7 @@ fn deep(case: &Case) -> anyhow::Result<String> {
     let (gateway, mut client) = victim(case, &["--deep", "100000"], FAST)?;
     works(&mut client, 20)?;
     let deaths = gateway.count("bad", "upstream died");
-    ensure!(deaths == 0, "it died of it: {}", gateway.said.tail(3));
+    ensure!(deaths == 0, "it died of it: {}", gateway.said.tail(3, " / "));
     let settled = gateway.settles(2)?;
     drop(client);
     Ok(format!("0 deaths, 20 calls; {settled}; {}", gateway.end()?))

@@ -91,10 +91,14 @@ fn no_descriptors(case: &Case) -> anyhow::Result<String> {
     let pid = Pid::from_raw(raw).context("no pid")?;
     // So few that every number below is in use, also after a death; what it holds it keeps.
     let few = u64::try_from(case.ground.cost.base_fds)?;
-    let old =
-        prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(few), maximum: Some(few) });
-    let old = old.context("its limit cannot be changed")?;
-    let restore = || prlimit(Some(pid), Resource::Nofile, old).map(drop).context("not restored");
+    let limits = limits(gateway.pid()?)?;
+    let set = |soft: u64| -> anyhow::Result<()> {
+        let both = Rlimit { current: Some(soft), maximum: limits[1].parse().ok() };
+        prlimit(Some(pid), Resource::Nofile, both).context("its limit cannot be changed")?;
+        Ok(())
+    };
+    set(few)?;
+    let restore = || set(limits[0].parse()?);
     let seen = waits(&gateway, &mut client, restore)?;
     drop(client);
     Ok(format!("all {few} descriptors in use: waited, came back; {seen}; {}", gateway.end()?))
@@ -104,23 +108,12 @@ fn no_processes(case: &Case) -> anyhow::Result<String> {
     let Some(group) = Cgroup::make(&case.cookie) else { return no_processes_simulated() };
     let (gateway, mut client) = victim(case, &[], FAST)?;
     group.take(gateway.pid()?)?;
-    let others = gateway.processes()?;
-    for one in &others {
-        group.take(one.pid)?;
-    }
-    // What the bad one frees at its death must not be enough for the next.
-    let bad = gateway.processes_of("bad")?;
-    let tasks: usize = bad.iter().map(|one| tasks(one.pid)).sum();
-    let now: usize = fs::read_to_string(group.0.join("pids.current"))?.trim().parse()?;
-    let bound = now.saturating_sub(tasks);
-    group.bound(&bound.to_string())?;
+    let now = fs::read_to_string(group.0.join("pids.current"))?;
+    let bound = now.trim();
+    group.bound(bound)?;
     let seen = waits(&gateway, &mut client, || group.bound("max"))?;
     drop(client);
     Ok(format!("pids.max = {bound}: waited, came back; {seen}; {}", gateway.end()?))
-}
-
-fn tasks(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 fn no_processes_simulated() -> anyhow::Result<String> {

@@ -4,7 +4,7 @@ use super::{FAST, death::victim};
 use crate::{
     fault::{Case, Fault},
     outcome::{Before, says},
-    patience,
+    patience::{self, LONG},
 };
 use anyhow::ensure;
 use serde_json::json;
@@ -87,11 +87,18 @@ fn close_stdout(case: &Case) -> anyhow::Result<String> {
 fn close_stdin(case: &Case) -> anyhow::Result<String> {
     let (gateway, mut client) = victim(case, &["--close-stdin", "--on-call"], FAST)?;
     let before = Before::of(&gateway, &mut client, "bad")?;
-    let call = client.begin("bad__echo", &json!({}))?;
+    // The first makes it ill, the next one finds its input closed.
+    let first = client.begin("bad__echo", &json!({}))?;
+    let arrived =
+        patience::until(LONG, || Ok((!gateway.lines("calls.bad").is_empty()).then_some(())))?;
+    ensure!(arrived.is_some(), "the call does not arrive");
+    let next = client.begin("bad__echo", &json!({}))?;
     let (death, outcome) = before.ends(&gateway, &mut client, 2)?;
     says(&death, &["could not be written to"])?;
-    let code = call.answer()?.code();
-    ensure!(code == mcplex_proto::error::UPSTREAM_DIED, "the call got {code}");
+    for call in [first, next] {
+        let code = call.answer()?.code();
+        ensure!(code == mcplex_proto::error::UPSTREAM_DIED, "a call got {code}");
+    }
     drop(client);
     Ok(format!("«{}»; {outcome}; {}", death.reason(), gateway.end()?))
 }

@@ -155,7 +155,7 @@ pub(super) fn six_starts(case: &Case, flags: &[&str], rules: &str) -> anyhow::Re
         most = most.max(servers.iter().filter(|one| one.name == "fake-server").count());
         Ok(gateway.events("bad", "upstream tripped").pop())
     })?;
-    ensure!(tripped.is_some(), "it never tripped: {}", gateway.said.tail(4));
+    ensure!(tripped.is_some(), "it never tripped: {}", gateway.said.tail(4, " / "));
     ensure!(most <= 1, "{most} of them ran at once");
     let settled = gateway.settles(1)?;
     let (spawns, deaths) = (gateway.spawns("bad").len(), gateway.count("bad", "upstream died"));

@@ -61,7 +61,7 @@ fn gateway_stops(case: &Case) -> anyhow::Result<String> {
     client.call("idle__echo", &json!({}))?.good()?;
     let deaths =
         gateway.count("idle", "upstream died") + gateway.count("starting", "upstream died");
-    ensure!(deaths == 0, "{deaths} deaths: {}", gateway.said.tail(4));
+    ensure!(deaths == 0, "{deaths} deaths: {}", gateway.said.tail(4, " / "));
     let settled = gateway.settles(3)?;
     drop(client);
     Ok(format!("stopped for 30 s, 0 deaths; {settled}; {}", gateway.end()?))
