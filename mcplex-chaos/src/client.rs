@@ -104,6 +104,13 @@ impl Client {
 
     /// Sends a request and gives its answer, without what came before it.
     pub(crate) fn request(&mut self, method: &str, params: &Value) -> anyhow::Result<Value> {
+        let mut answers = self.answers(method, params)?;
+        ensure!(answers.len() == 1, "{method} got {} answers", answers.len());
+        Ok(answers.swap_remove(0))
+    }
+
+    /// Sends a request and gives every answer it gets, which should be one.
+    fn answers(&mut self, method: &str, params: &Value) -> anyhow::Result<Vec<Value>> {
         let (id, body) = self.message(method, params);
         let (head, messages) = self.post(&body)?;
         ensure!(head.status == 200, "{method} got HTTP {}: {messages:?}", head.status);
@@ -114,16 +121,18 @@ impl Client {
                 answers.push(message);
             }
         }
-        ensure!(answers.len() == 1, "{method} got {} answers", answers.len());
-        Ok(answers.swap_remove(0))
+        Ok(answers)
     }
 
     /// Calls a tool.
     pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<Answer> {
         let (mark, params) = self.marked(tool, arguments);
-        let answer = Answer::of(&self.request("tools/call", &params)?);
-        self.ledger.answer(&mark, answer.code() == 0);
-        Ok(answer)
+        let answers = self.answers("tools/call", &params)?;
+        let mut answers: Vec<_> = answers.iter().map(Answer::of).collect();
+        for answer in &answers {
+            self.ledger.answer(&mark, answer.code() == 0);
+        }
+        answers.pop().with_context(|| format!("{tool} was not answered"))
     }
 
     /// The names of the tools.

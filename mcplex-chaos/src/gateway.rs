@@ -179,7 +179,7 @@ impl Gateway {
         Ok(self.processes_of(name)?.iter().find(|one| is_guard(one)).map(|one| one.pid))
     }
 
-    fn zombies(&self) -> anyhow::Result<usize> {
+    pub(crate) fn zombies(&self) -> anyhow::Result<usize> {
         let below = census::descendants(self.child.id())?;
         Ok(below.iter().filter(|one| one.is_zombie()).count())
     }

@@ -48,6 +48,9 @@ mod sim;
 // All of them.
 mod faults;
 
+// All at once, for long.
+mod soak;
+
 use clap::Parser as _;
 use std::process::ExitCode;
 

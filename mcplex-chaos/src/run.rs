@@ -4,6 +4,7 @@ use crate::{
     fault::{Case, Fault, Logs},
     faults, gateway,
     ground::Ground,
+    soak,
     table::{self, Shown},
 };
 use anyhow::{Context as _, bail};
@@ -38,6 +39,12 @@ pub(crate) struct Arguments {
     /// How many are shown at once.
     #[arg(long, default_value_t = 4, value_name = "N")]
     at_once: usize,
+    /// Does harm at random for so many minutes instead, and wants everything flat and exact.
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["quick", "list", "json", "names"])]
+    soak: Option<f64>,
+    /// What decides the harm; printed by a run without it.
+    #[arg(long, requires = "soak", value_name = "N")]
+    seed: Option<u64>,
     /// The mcplex to test; the one beside this program if not given.
     #[arg(long, value_name = "FILE")]
     mcplex: Option<PathBuf>,
@@ -45,6 +52,9 @@ pub(crate) struct Arguments {
 
 /// Runs what was asked for; whether all of it is as expected.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    if let Some(minutes) = arguments.soak {
+        return soak::run(minutes, arguments.seed, arguments.mcplex.clone());
+    }
     let wanted = choose(arguments)?;
     if arguments.list {
         for fault in &wanted {

@@ -35,6 +35,26 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     start(workspace, &names.chain(flags).collect::<Vec<_>>())
 }
 
+/// How long it is soaked.
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    /// For so many minutes.
+    #[arg(long, value_name = "N", default_value_t = 10.0)]
+    minutes: f64,
+    /// What decides the harm; printed by a run without it.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// Builds what is needed and does harm at random.
+pub(crate) fn soak(workspace: &Workspace, soak: &Soak) -> anyhow::Result<()> {
+    let mut arguments = vec!["--soak".to_owned(), soak.minutes.to_string()];
+    if let Some(seed) = soak.seed {
+        arguments.extend(["--seed".to_owned(), seed.to_string()]);
+    }
+    start(workspace, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 fn start(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<()> {
     let shell = workspace.shell()?;
     cmd!(shell, "cargo build --package mcplex-cli --package mcplex-testkit --package mcplex-chaos")

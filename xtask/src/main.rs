@@ -47,6 +47,7 @@ Examples:
   cargo xtask ci --keep-going           do not stop at the first step that fails
   cargo xtask chaos                     every known fault, one table, in some minutes
   cargo xtask chaos F36 --json          one of them, for a program to read
+  cargo xtask soak --minutes 10         harm at random, and everything flat at its end
   cargo xtask arrows                    may this crate depend on that one?
   cargo xtask bench --quick             how fast is it, roughly?
   cargo xtask bench --write             the figures of docs/benchmarks.md, in some minutes
@@ -66,6 +67,8 @@ enum Chore {
     Interop,
     /// Shows what comes of every way a server is known to fail.
     Chaos(chaos::Options),
+    /// Kills and starves at random for some minutes, and wants everything flat and exact.
+    Soak(chaos::Soak),
     /// Measures mcplex against its targets, with release builds.
     Bench(bench::Options),
     /// Writes a release archive for this machine.
@@ -94,6 +97,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Deny => deny::run(&workspace),
         Chore::Interop => interop::run(&workspace),
         Chore::Chaos(options) => chaos::run(&workspace, &options),
+        Chore::Soak(options) => chaos::soak(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
         Chore::Dist(options) => dist::run(&workspace, &options),
     }

@@ -132,7 +132,7 @@ fn npx(case: &Case) -> anyhow::Result<String> {
         let bin = setup.file("node_modules/.bin");
         fs::create_dir_all(&bin)?;
         symlink(&setup.ground.server, bin.join("a-server"))?;
-        let mut args = vec!["--no".to_owned(), "a-server".to_owned()];
+        let mut args = ["--no", "--", "a-server"].map(str::to_owned).to_vec();
         args.extend(setup.with_logs("bad", &[]));
         setup.command("bad", "npx", &args, "", FAST)
     } else {
