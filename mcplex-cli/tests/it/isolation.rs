@@ -84,10 +84,10 @@ fn a_pool_lets_one_call_pass_another() {
     let pool = "isolation = \"pool\"\npool_size = 2";
     let gateway = Setup::new("").server_with("pool", &[], pool).serve();
     let mut client = gateway.client_of(&["pid"]);
-    let first = pid(&mut client);
-    // Both are up before the first is kept busy.
+    // Of two that are up and free, the first is asked; of one that is up, that one.
     gateway.wait_events("pool", "upstream connected", 2);
     assert_eq!(servers(&gateway), 2);
+    let first = pid(&mut client);
     let sleeping = client.begin_call("sleep", &json!({ "ms": 1_000 }));
     // Until the slow call is there, the first is as free as the second.
     let second = (0..10_000).map(|_| pid(&mut client)).find(|&pid| pid != first);
