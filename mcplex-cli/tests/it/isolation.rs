@@ -82,16 +82,22 @@ fn a_question_of_a_process_that_serves_one_client_is_never_in_doubt() {
 #[test]
 fn a_pool_lets_one_call_pass_another() {
     let pool = "isolation = \"pool\"\npool_size = 2";
-    let gateway = Setup::new("").server_with("pool", &[], pool).serve();
+    let setup = Setup::new("");
+    let calls = setup.path("calls");
+    let setup = setup.server_with("pool", &["--call-log", &calls], pool);
+    let gateway = setup.serve();
     let mut client = gateway.client_of(&["pid"]);
-    // Of two that are up and free, the first is asked; of one that is up, that one.
     gateway.wait_events("pool", "upstream connected", 2);
     assert_eq!(servers(&gateway), 2);
+    // Of two that are free the first is asked.
     let first = pid(&mut client);
     let sleeping = client.begin_call("sleep", &json!({ "ms": 1_000 }));
-    // Until the slow call is there, the first is as free as the second.
-    let second = (0..10_000).map(|_| pid(&mut client)).find(|&pid| pid != first);
-    assert!(second.is_some(), "calls go past the busy one");
+    let sleeps = (0..1_000_000).any(|_| {
+        std::thread::yield_now();
+        setup.lines("calls").iter().any(|line| line.starts_with("sleep"))
+    });
+    assert!(sleeps, "the slow call is there, and no other was beside it");
+    assert_ne!(pid(&mut client), first, "calls go past the busy one");
     assert_eq!(text(&sleeping.answer()["result"]), "slept");
 }
 
