@@ -100,7 +100,10 @@ async fn each_step_of_the_ladder_is_taken_only_if_it_is_needed() {
     let check = async |script: &str, step, ending| {
         let connection = connect(script).await;
         says(&connection).await;
-        assert_eq!(close(connection).await, Closed { ending, step, is_gone: true }, "{script}");
+        let mut closed = close(connection).await;
+        // A quick child ends between the end of its input and the first look at it.
+        closed.step = closed.step.max(CloseStep::Eof);
+        assert_eq!(closed, Closed { ending, step, is_gone: true }, "{script}");
     };
     check("echo ready >&2; cat >/dev/null", CloseStep::Eof, Ending::Exited(0)).await;
     check("echo ready >&2; exec sleep 100", CloseStep::Term, Ending::Signaled(15)).await;
@@ -118,9 +121,11 @@ async fn what_left_the_group_is_asked_before_it_is_killed() {
     let asked = home.path().join("asked");
     let escapee =
         format!("trap \"echo > {}; exit\" TERM; echo ready >&2; sleep 100 & wait", asked.display());
-    let connection = connect(&format!("trap '' TERM; setsid sh -c '{escapee}' & wait")).await;
+    let connection =
+        connect(&format!("trap 'wait; exit 5' TERM; setsid sh -c '{escapee}' & wait")).await;
     says(&connection).await;
-    assert!(close(connection).await.is_gone);
+    let expect = Closed { ending: Ending::Exited(5), step: CloseStep::Term, is_gone: true };
+    assert_eq!(close(connection).await, expect);
     assert!(asked.exists());
 }
 
@@ -199,8 +204,8 @@ async fn what_a_server_used_is_known_at_its_end() {
 
 #[tokio::test]
 async fn a_guard_costs_little() {
-    /// KiB that no other process shares, with some room for a build without optimization.
-    const PRIVATE: u64 = if cfg!(debug_assertions) { 1024 } else { 400 };
+    /// KiB that no other process shares; a build without optimization is several times as large.
+    const PRIVATE: u64 = if cfg!(debug_assertions) { 4 * 400 } else { 400 };
     let mut guards = Vec::new();
     // Pages of the program are private to whoever has read them first, so there are two.
     let connections =
@@ -239,14 +244,14 @@ fn given(guard: &str) -> Vec<String> {
     let (soft, hard) = (files.split_whitespace().nth(3), files.split_whitespace().nth(4));
     assert_eq!(soft, hard, "ours is raised: {files}");
     let events = gateway.events("tells", "upstream wrote to its stderr");
-    events.iter().map(|event| event["line"].as_str().unwrap().to_owned()).collect()
+    events.iter().map(|event| event["line"].as_str().unwrap().replace('\t', " ")).collect()
 }
 
 #[test]
 fn a_server_is_given_what_the_gateway_was_given() {
     let guarded = given("auto");
     assert_eq!(guarded[0], "321");
-    assert_eq!(guarded[1], "SigBlk:0000000000000000");
+    assert_eq!(guarded[1], "SigBlk: 0000000000000000");
     // `ls` has its own folder open, and no more than the three pipes beside it.
     assert_eq!(guarded[3..], ["0", "1", "2", "3", "end"]);
     let free = given("off");

@@ -148,10 +148,12 @@ async fn read_record(status: &pipe::Receiver) -> Option<Record> {
     }
 }
 
-/// What a guard said that has ended.
+/// What a guard said that has ended, perhaps in the same moment as its server.
 fn last_record(status: &pipe::Receiver) -> Option<Record> {
     let mut bytes = [0; RECORD];
-    matches!(status.try_read(&mut bytes), Ok(RECORD)).then(|| Record::from_bytes(bytes))?
+    // Asked of the system itself: the runtime may not have noticed yet that something was said.
+    let read = rustix::io::read(status, &mut bytes);
+    matches!(read, Ok(RECORD)).then(|| Record::from_bytes(bytes))?
 }
 
 /// A guard, its server, and all that the server started.
