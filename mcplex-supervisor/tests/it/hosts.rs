@@ -47,11 +47,11 @@ async fn a_start_that_never_gets_its_turn_is_no_death() {
     let host = host();
     let hanging = worlds(&host, 4, Script::Hangs);
     pass(Duration::from_millis(1)).await;
-    let options = Options { start_wait: Duration::from_secs(10), ..Options::default() };
+    let options = Options { start_wait: Duration::from_secs(5), ..Options::default() };
     let world = World::of(host, options, Starts::Now, 9, &[Script::Works]);
     let status = world.until_that(|status| status.reason.is_some()).await;
     let reason = status.reason.unwrap();
-    assert_eq!(&*reason, "the host had no room for its start within 10 s");
+    assert_eq!(&*reason, "the host had no room for its start within 5 s");
     assert_eq!((status.deaths, world.transport.connects()), (0, 0));
     let report = &world.events.reports()[0];
     assert!(!report.is_counted && report.advice.contains("fewer servers"), "{report:?}");
