@@ -24,7 +24,8 @@ mod gate;
 /// How many starts a host bears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostOptions {
-    /// How many starts may be under way at once, from the spawn to the handshake's end.
+    /// How many starts may be under way at once, from the spawn to the handshake's end, while no
+    /// processor is idle.
     pub max_starts: usize,
     /// How many starts may begin per second, in the long run.
     pub starts_per_second: u32,
@@ -51,8 +52,9 @@ impl Default for HostOptions {
             max_starts: Self::starts_of_this_host(),
             // A start costs about 0.2 s of a processor; more than this is a loop, not a need.
             starts_per_second: 10,
-            // A large configuration starts without a wait.
-            starts_burst: 20,
+            // Every upstream of a large configuration starts without a wait; of a loop of deaths
+            // nothing is left of it after some seconds.
+            starts_burst: 100,
             // A live upstream holds 4 descriptors and a session of a client 1 or 2: enough for the
             // clients to be served while nothing new starts.
             fd_reserve: 64,
@@ -161,7 +163,11 @@ impl Seat {
     pub(crate) fn poll(&self, waker: &Waker) -> Asked {
         let now = self.host.now();
         let mut state = self.host.lock();
-        let answer = state.gate.poll(self.id, now, || self.host.0.facts.free_descriptors());
+        let answer = {
+            let facts = &self.host.0.facts;
+            let is_idle = || facts.has_idle_processor();
+            state.gate.poll(self.id, now, is_idle, || facts.free_descriptors())
+        };
         match answer {
             Answer::Go => {
                 state.wakers.remove(&self.id);

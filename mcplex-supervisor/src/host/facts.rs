@@ -7,6 +7,11 @@ pub trait HostFacts: fmt::Debug + Send + Sync + 'static {
     /// How many more descriptors this process may open; `None` where nobody can say.
     fn free_descriptors(&self) -> Option<usize>;
 
+    /// Whether a processor has nothing to do; nobody can say is no.
+    fn has_idle_processor(&self) -> bool {
+        false
+    }
+
     /// How long the host has slept since it was started, as a sum that only ever grows.
     ///
     /// The clock that deadlines are measured by stands still meanwhile.
@@ -23,6 +28,14 @@ impl HostFacts for ThisHost {
         // One entry per open descriptor, on Linux and on macOS.
         let open = std::fs::read_dir("/dev/fd").ok()?.count();
         Some(usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(open))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn has_idle_processor(&self) -> bool {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        // We are one of those that run, and about to wait.
+        running(&load).is_some_and(|running| running <= processors)
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -45,9 +58,23 @@ impl HostFacts for ThisHost {
     }
 }
 
+/// How many threads want a processor at this moment: the fourth field, before its slash.
+#[cfg(target_os = "linux")]
+fn running(load: &str) -> Option<usize> {
+    load.split_whitespace().nth(3)?.split_once('/')?.0.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn those_that_run_are_found() {
+        assert_eq!(running("0.52 0.58 0.59 3/467 12345\n"), Some(3));
+        assert_eq!(running(""), None);
+        assert!(running(&std::fs::read_to_string("/proc/loadavg").unwrap()).is_some());
+    }
 
     #[test]
     fn this_host_counts_its_descriptors() {

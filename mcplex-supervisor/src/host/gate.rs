@@ -4,7 +4,7 @@
 //!
 //! | rule | else it waits |
 //! | --- | --- |
-//! | fewer than `max_starts` are under way | until one of them ends, or has taken so long that it waits for something else than a processor |
+//! | fewer than `max_starts` are under way, or a processor has nothing to do | until one of them ends, or has taken so long that it waits for something else than a processor |
 //! | the breaker for lack of resources is closed, or this is its trial | until the breaker's time, or the trial's end |
 //! | the bucket has a token | until there is one |
 //! | enough descriptors are free | a moment |
@@ -31,6 +31,9 @@ const WAVE_SPREAD: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 const LACK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How soon free descriptors are counted again.
 const RECOUNT: Duration = Duration::from_secs(1);
+/// How soon an idle processor is looked for again: a start that waits for something else than a
+/// processor, as most do for some time, is no reason to wait.
+const RELOOK: Duration = Duration::from_millis(10);
 /// How long a start holds its place at most. One that takes longer waits for a network or for ever,
 /// and others must not wait with it; a start that is busy takes less.
 const HOLD: Duration = Duration::from_secs(10);
@@ -150,11 +153,13 @@ impl Gate {
         self.queue.retain(|waiter| waiter.seat != seat);
     }
 
-    /// Whether it may begin now; `free` counts descriptors and is asked last.
+    /// Whether it may begin now; `is_idle` looks for an idle processor, and `free` counts
+    /// descriptors and is asked last.
     pub(crate) fn poll(
         &mut self,
         seat: u64,
         now: Time,
+        is_idle: impl FnOnce() -> bool,
         free: impl FnOnce() -> Option<usize>,
     ) -> Answer {
         let Some(own) = self.queue.iter().find(|waiter| waiter.seat == seat).copied() else {
@@ -167,9 +172,12 @@ impl Gate {
             return Answer::Wait;
         }
         let holds = |since: &&Time| now.since(**since) < HOLD;
-        if self.starting.values().filter(holds).count() >= self.options.max_starts.max(1) {
+        let is_full =
+            self.starting.values().filter(holds).count() >= self.options.max_starts.max(1);
+        if is_full && !is_idle() {
             let oldest = self.starting.values().filter(holds).min();
-            return oldest.map_or(Answer::Wait, |since| Answer::At(*since + HOLD));
+            let given_away = oldest.map_or(now, |since| *since + HOLD);
+            return Answer::At(given_away.min(now + RELOOK));
         }
         if let Lack::Until { until, wait } = self.lack {
             if now < until {

@@ -16,33 +16,48 @@ fn plenty() -> Option<usize> {
     Some(10_000)
 }
 
+/// No processor is idle.
+fn busy() -> bool {
+    false
+}
+
+#[test]
+fn an_idle_processor_is_given_a_start_also_when_many_are_under_way() {
+    let mut gate = gate(6, options());
+    (0..6).for_each(|seat| gate.ask(seat, Time(0)));
+    (0..4).for_each(|seat| assert_eq!(gate.poll(seat, Time(0), busy, plenty), Answer::Go));
+    assert_eq!(gate.poll(4, Time(0), busy, plenty), Answer::At(Time(10)));
+    assert_eq!(gate.poll(4, Time(10), || true, plenty), Answer::Go);
+    assert_eq!(gate.poll(5, Time(10), busy, plenty), Answer::At(Time(20)));
+}
+
 #[test]
 fn so_many_starts_are_under_way_and_the_rest_come_in_order() {
     let mut gate = gate(6, options());
     (0..6).for_each(|seat| gate.ask(seat, Time(0)));
-    assert_eq!(gate.poll(1, Time(0), plenty), Answer::Wait, "not before the first");
+    assert_eq!(gate.poll(1, Time(0), busy, plenty), Answer::Wait, "not before the first");
     for seat in 0..4 {
-        assert_eq!(gate.poll(seat, Time(0), plenty), Answer::Go);
+        assert_eq!(gate.poll(seat, Time(0), busy, plenty), Answer::Go);
     }
-    assert_eq!(gate.poll(4, Time(0), plenty), Answer::At(Time(10_000)));
+    assert_eq!(gate.poll(4, Time(0), busy, plenty), Answer::At(Time(10)));
     gate.over(2, Outcome::Borne, Time(5));
     assert_eq!(gate.first(Time(5)), Some(4));
-    assert_eq!(gate.poll(5, Time(5), plenty), Answer::Wait);
-    assert_eq!(gate.poll(4, Time(5), plenty), Answer::Go);
+    assert_eq!(gate.poll(5, Time(5), busy, plenty), Answer::Wait);
+    assert_eq!(gate.poll(4, Time(5), busy, plenty), Answer::Go);
     // One that has left makes room as well.
     gate.forget(0);
     gate.over(0, Outcome::Unknown, Time(6));
-    assert_eq!(gate.poll(5, Time(6), plenty), Answer::Go);
+    assert_eq!(gate.poll(5, Time(6), busy, plenty), Answer::Go);
 }
 
 #[test]
 fn a_start_that_takes_long_holds_nobody_up() {
     let mut gate = gate(6, options());
     (0..6).for_each(|seat| gate.ask(seat, Time(seat)));
-    (0..4).for_each(|seat| assert_eq!(gate.poll(seat, Time(seat), plenty), Answer::Go));
-    assert_eq!(gate.poll(4, Time(9_999), plenty), Answer::At(Time(10_000)));
-    assert_eq!(gate.poll(4, Time(10_000), plenty), Answer::Go);
-    assert_eq!(gate.poll(5, Time(10_000), plenty), Answer::At(Time(10_001)));
+    (0..4).for_each(|seat| assert_eq!(gate.poll(seat, Time(seat), busy, plenty), Answer::Go));
+    assert_eq!(gate.poll(4, Time(9_999), busy, plenty), Answer::At(Time(10_000)));
+    assert_eq!(gate.poll(4, Time(10_000), busy, plenty), Answer::Go);
+    assert_eq!(gate.poll(5, Time(10_000), busy, plenty), Answer::At(Time(10_001)));
 }
 
 #[test]
@@ -51,7 +66,7 @@ fn the_bucket_gives_a_burst_and_then_so_many_a_second() {
     let mut starts = Vec::new();
     for ms in 0..3000 {
         gate.ask(0, Time(ms));
-        while gate.poll(0, Time(ms), plenty) == Answer::Go {
+        while gate.poll(0, Time(ms), busy, plenty) == Answer::Go {
             starts.push(ms);
             gate.over(0, Outcome::Borne, Time(ms));
             gate.ask(0, Time(ms));
@@ -67,43 +82,43 @@ fn nothing_starts_while_descriptors_are_short() {
     let mut gate = gate(2, options());
     gate.ask(0, Time(0));
     gate.ask(1, Time(0));
-    assert_eq!(gate.poll(0, Time(0), || Some(63)), Answer::At(Time(1000)));
-    assert_eq!(gate.poll(0, Time(1000), || Some(64)), Answer::Go);
+    assert_eq!(gate.poll(0, Time(0), busy, || Some(63)), Answer::At(Time(1000)));
+    assert_eq!(gate.poll(0, Time(1000), busy, || Some(64)), Answer::Go);
     // What the first will open is not there yet and counts already.
-    assert_eq!(gate.poll(1, Time(1000), || Some(71)), Answer::At(Time(2000)));
-    assert_eq!(gate.poll(1, Time(2000), || None), Answer::Go, "unknown is no reason to wait");
+    assert_eq!(gate.poll(1, Time(1000), busy, || Some(71)), Answer::At(Time(2000)));
+    assert_eq!(gate.poll(1, Time(2000), busy, || None), Answer::Go, "unknown is no reason to wait");
 }
 
 #[test]
 fn a_lack_of_resources_holds_back_all_and_one_tries_for_all() {
     let mut gate = gate(3, options());
     (0..3).for_each(|seat| gate.ask(seat, Time(0)));
-    assert_eq!(gate.poll(0, Time(0), plenty), Answer::Go);
-    assert_eq!(gate.poll(1, Time(0), plenty), Answer::Go);
+    assert_eq!(gate.poll(0, Time(0), busy, plenty), Answer::Go);
+    assert_eq!(gate.poll(1, Time(0), busy, plenty), Answer::Go);
     gate.over(0, Outcome::Lacked, Time(0));
     // A second one of the same moment says nothing new.
     gate.over(1, Outcome::Lacked, Time(10));
-    assert_eq!(gate.poll(2, Time(10), plenty), Answer::At(Time(1000)));
-    assert_eq!(gate.poll(2, Time(1000), plenty), Answer::Go);
+    assert_eq!(gate.poll(2, Time(10), busy, plenty), Answer::At(Time(1000)));
+    assert_eq!(gate.poll(2, Time(1000), busy, plenty), Answer::Go);
     gate.ask(0, Time(1000));
-    assert_eq!(gate.poll(0, Time(1000), plenty), Answer::Wait, "one alone tries");
+    assert_eq!(gate.poll(0, Time(1000), busy, plenty), Answer::Wait, "one alone tries");
     let mut at = 1000;
     for wait in [2, 4, 8, 16, 30, 30].map(|secs| secs * 1000) {
         gate.over(2, Outcome::Lacked, Time(at));
         gate.leave(0);
         gate.ask(2, Time(at));
-        assert_eq!(gate.poll(2, Time(at), plenty), Answer::At(Time(at + wait)));
+        assert_eq!(gate.poll(2, Time(at), busy, plenty), Answer::At(Time(at + wait)));
         at += wait;
-        assert_eq!(gate.poll(2, Time(at), plenty), Answer::Go);
+        assert_eq!(gate.poll(2, Time(at), busy, plenty), Answer::Go);
     }
     // A trial that was given up decides nothing; the next one tries.
     gate.over(2, Outcome::Unknown, Time(at));
     gate.ask(0, Time(at));
     gate.ask(1, Time(at));
-    assert_eq!(gate.poll(0, Time(at), plenty), Answer::Go);
-    assert_eq!(gate.poll(1, Time(at), plenty), Answer::Wait);
+    assert_eq!(gate.poll(0, Time(at), busy, plenty), Answer::Go);
+    assert_eq!(gate.poll(1, Time(at), busy, plenty), Answer::Wait);
     gate.over(0, Outcome::Borne, Time(at));
-    assert_eq!(gate.poll(1, Time(at), plenty), Answer::Go);
+    assert_eq!(gate.poll(1, Time(at), busy, plenty), Answer::Go);
 }
 
 #[test]
@@ -115,7 +130,7 @@ fn half_of_the_upstreams_dying_together_come_back_as_one_wave() {
     let mut turns = Vec::new();
     for seat in 0..6 {
         gate.ask(seat, Time(1600));
-        let Answer::At(at) = gate.poll(seat, Time(1600), plenty) else { panic!("{seat}") };
+        let Answer::At(at) = gate.poll(seat, Time(1600), busy, plenty) else { panic!("{seat}") };
         turns.push(at.0);
     }
     assert!(turns.iter().all(|at| (2400..=3400).contains(at)), "{turns:?}");
@@ -125,7 +140,7 @@ fn half_of_the_upstreams_dying_together_come_back_as_one_wave() {
     // After the wave a start is a start.
     gate.ask(9, Time(3500));
     (0..6).for_each(|seat| gate.leave(seat));
-    assert_eq!(gate.poll(9, Time(3500), plenty), Answer::Go);
+    assert_eq!(gate.poll(9, Time(3500), busy, plenty), Answer::Go);
 }
 
 #[test]
@@ -201,7 +216,7 @@ proptest! {
             }
             // As the drivers do it: the first is woken.
             while let Some(seat) = gate.first(now) {
-                if gate.poll(seat, now, plenty) != Answer::Go {
+                if gate.poll(seat, now, busy, plenty) != Answer::Go {
                     break;
                 }
                 waiting.remove(&seat);
@@ -216,7 +231,7 @@ proptest! {
         for _ in 0..40 {
             now = now + Duration::from_secs(31);
             while let Some(seat) = gate.first(now) {
-                prop_assert_eq!(gate.poll(seat, now, plenty), Answer::Go);
+                prop_assert_eq!(gate.poll(seat, now, busy, plenty), Answer::Go);
                 gate.borne(seat);
                 gate.over(seat, Outcome::Unknown, now);
                 waiting.remove(&seat);
