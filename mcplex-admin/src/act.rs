@@ -116,10 +116,11 @@ impl Acts {
         verb: Verb,
         waits: bool,
     ) -> Result<Done, ActError> {
-        let before = find(operator, name, verb)?;
+        let before = all(operator, name)?;
         let _place = self.take(name, verb)?;
-        if let Some(what) = needless(verb, &before)? {
-            return Ok(done(verb, what, before));
+        let farthest = find(operator, name, verb)?;
+        if let Some(what) = needless(verb, &farthest)? {
+            return Ok(done(verb, what, farthest));
         }
         // Before it is told, so that no change is missed.
         let mut changes = operator.changes();
@@ -130,11 +131,12 @@ impl Acts {
         let waited = operator.patience(name);
         let effect = async {
             loop {
-                let now = find(operator, name, verb)?;
-                if let Some(result) = effect(verb, &before, &now) {
+                let now = all(operator, name)?;
+                if let Some(result) = effect_on_all(verb, &before, &now) {
+                    let farthest = find(operator, name, verb)?;
                     return match result {
-                        Ok(what) => Ok(done(verb, what, now)),
-                        Err(why) => Err(failed(verb, why, now)),
+                        Ok(what) => Ok(done(verb, what, farthest)),
+                        Err(why) => Err(failed(verb, why, farthest)),
                     };
                 }
                 if changes.changed().await.is_err() {
@@ -186,19 +188,40 @@ pub(crate) fn find(
     name: &str,
     verb: Verb,
 ) -> Result<UpstreamStatus, ActError> {
-    let all = operator.upstreams();
-    let own = all.iter().filter(|one| one.name == name);
+    let all = all(operator, name)?;
     let farthest = match verb {
-        Verb::Stop => own.min_by_key(|one| one.health),
-        Verb::Start | Verb::Restart | Verb::Reset => own.max_by_key(|one| one.health),
+        Verb::Stop => all.into_iter().min_by_key(|one| one.health),
+        Verb::Start | Verb::Restart | Verb::Reset => all.into_iter().max_by_key(|one| one.health),
     };
-    match farthest {
-        Some(one) => Ok(one.clone()),
-        None => {
-            let meant = nearest(name, all.iter().map(|one| one.name.as_str())).map(str::to_owned);
-            Err(ActError::Unknown { name: name.to_owned(), meant })
+    Ok(farthest.expect("a name that is known has a row"))
+}
+
+/// All rows of a name; at least one.
+fn all(operator: &dyn Operator, name: &str) -> Result<Vec<UpstreamStatus>, ActError> {
+    let (own, others): (Vec<_>, Vec<_>) =
+        operator.upstreams().into_iter().partition(|one| one.name == name);
+    if own.is_empty() {
+        let meant = nearest(name, others.iter().map(|one| one.name.as_str())).map(str::to_owned);
+        return Err(ActError::Unknown { name: name.to_owned(), meant });
+    }
+    Ok(own)
+}
+
+/// Whether a verb has had its effect on every member that was there and still is.
+fn effect_on_all(
+    verb: Verb,
+    before: &[UpstreamStatus],
+    now: &[UpstreamStatus],
+) -> Option<Result<&'static str, String>> {
+    let mut what = None;
+    for old in before {
+        let Some(new) = now.iter().find(|new| new.member == old.member) else { continue };
+        match effect(verb, old, new)? {
+            Ok(word) => what = what.or(Some(word)),
+            Err(why) => return Some(Err(why)),
         }
     }
+    Some(Ok(what.unwrap_or("done")))
 }
 
 fn done(verb: Verb, what: &str, status: UpstreamStatus) -> Done {

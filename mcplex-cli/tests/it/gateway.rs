@@ -124,7 +124,9 @@ impl Setup {
 
     /// Writes the configuration where mcplex looks for it.
     pub(crate) fn write(&self) {
-        if !self.toml.trim().is_empty() {
+        // Not again, or one that starts meanwhile could read half of it.
+        let is_there = fs::read_to_string(self.file("mcplex.toml")).is_ok_and(|it| it == self.toml);
+        if !self.toml.trim().is_empty() && !is_there {
             self.write_to("mcplex.toml");
         }
     }
@@ -308,7 +310,7 @@ fn all_events(lines: &[String], message: &str) -> Vec<Value> {
 
 /// The lines of a pipe, as they come.
 #[derive(Clone, Debug)]
-struct Said(Arc<(Mutex<Lines>, Condvar)>);
+pub(crate) struct Said(Arc<(Mutex<Lines>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Lines {
@@ -317,7 +319,7 @@ struct Lines {
 }
 
 impl Said {
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    pub(crate) fn of(pipe: impl Read + Send + 'static) -> Self {
         let said = Self(Arc::default());
         let writing = said.clone();
         thread::spawn(move || {
@@ -348,7 +350,7 @@ impl Said {
         lines.lines.clone()
     }
 
-    fn wait_for(&self, what: &str, is_it: impl Fn(&String) -> bool) -> String {
+    pub(crate) fn wait_for(&self, what: &str, is_it: impl Fn(&String) -> bool) -> String {
         self.wait(what, |lines| lines.iter().find(|line| is_it(line)).cloned())
     }
 

@@ -64,3 +64,9 @@ mod remembered;
 
 #[cfg(test)]
 mod verbs;
+
+#[cfg(test)]
+mod logs;
+
+#[cfg(test)]
+mod attach;

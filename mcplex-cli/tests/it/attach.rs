@@ -1,0 +1,153 @@
+//! Several `mcplex stdio` of one configuration share one set of servers.
+
+use crate::{
+    census,
+    client::text,
+    gateway::Setup,
+    stdio::StdioClient,
+    verbs::{files, ok, run_folder},
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// The configuration that others are to attach to, with a log of every start.
+fn setup(name: &str) -> Setup {
+    let setup = Setup::new("");
+    let spawns = setup.path("spawns");
+    setup.server(name, &["--spawn-log", &spawns, "--grandchild"])
+}
+
+fn sum(client: &mut StdioClient) {
+    assert_eq!(text(&client.call("add", &json!({ "a": 1, "b": 2 }))), "3");
+}
+
+fn attached(setup: &Setup) -> Value {
+    let all: Value = serde_json::from_str(&ok(setup, &["status", "--json"])).unwrap();
+    all["instance"]["attached"].clone()
+}
+
+#[test]
+fn five_clients_share_one_set_of_servers_until_the_last_has_left() {
+    let setup = setup("files");
+    let mut first = StdioClient::start(&setup, &[]);
+    sum(&mut first);
+    let mut others: Vec<_> = (0..4).map(|_| StdioClient::start(&setup, &[])).collect();
+    for client in &mut others {
+        sum(client);
+        assert_eq!(census::descendants(client.gateway.pid()), []);
+    }
+    assert_eq!(setup.lines("spawns").len(), 1);
+    assert_eq!(attached(&setup), 4);
+    // The one that runs the servers stays for the others.
+    first.leave();
+    first.gateway.wait_for("staying until they have left");
+    for client in &mut others {
+        sum(client);
+    }
+    let family = census::descendants(first.gateway.pid());
+    let watch = census::Watch::of(family.into_iter().map(|one| one.pid));
+    while let Some(mut client) = others.pop() {
+        client.leave();
+        assert_eq!(client.gateway.ended().code(), Some(0));
+        for client in &mut others {
+            sum(client);
+        }
+    }
+    assert_eq!(first.gateway.ended().code(), Some(0));
+    assert_eq!(watch.left_after(crate::gateway::PATIENCE), Vec::<u32>::new());
+    assert_eq!(setup.lines("spawns").len(), 1);
+    assert_eq!(files(&run_folder(&setup)), Vec::<String>::new());
+}
+
+#[test]
+fn those_that_start_together_agree_on_one_set() {
+    let setup = setup("files");
+    setup.write();
+    let mut clients: Vec<_> = std::thread::scope(|scope| {
+        let starting: Vec<_> =
+            (0..5).map(|_| scope.spawn(|| StdioClient::start(&setup, &[]))).collect();
+        starting.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    for client in &mut clients {
+        sum(client);
+    }
+    // They leave in any order, also the one that runs the servers.
+    for client in &mut clients {
+        client.leave();
+    }
+    for client in &mut clients {
+        assert_eq!(client.gateway.ended().code(), Some(0));
+    }
+    assert_eq!(setup.lines("spawns").len(), 1);
+}
+
+#[test]
+fn a_client_attaches_to_what_serve_runs() {
+    let setup = setup("files");
+    let mut serve = setup.serve();
+    serve.wait_event("files", "upstream connected");
+    let mut client = StdioClient::start(&setup, &[]);
+    sum(&mut client);
+    assert_eq!(attached(&setup), 1);
+    assert_eq!(setup.lines("spawns").len(), 1);
+    // A signal closes the connection, and only that.
+    client.gateway.signal(Signal::TERM);
+    assert_eq!(client.gateway.ended().code(), Some(0));
+    serve.wait_for("an attached client has left");
+    assert_eq!(setup.lines("spawns").len(), 1);
+    // The end of what it is attached to is an error that a client can see.
+    let mut client = StdioClient::start(&setup, &[]);
+    sum(&mut client);
+    serve.signal(Signal::TERM);
+    assert_eq!(serve.ended().code(), Some(0));
+    assert_eq!(client.gateway.ended().code(), Some(1));
+    client.gateway.wait_for("has ended, and its session with it");
+}
+
+#[test]
+fn the_death_of_the_other_mcplex_is_an_error_and_the_next_start_runs_its_own() {
+    let setup = setup("files");
+    let mut serve = setup.serve();
+    serve.wait_event("files", "upstream connected");
+    let mut client = StdioClient::start(&setup, &[]);
+    sum(&mut client);
+    serve.signal(Signal::KILL);
+    serve.ended();
+    assert_eq!(client.gateway.ended().code(), Some(1));
+    let mut client = StdioClient::start(&setup, &[]);
+    sum(&mut client);
+    assert_eq!(setup.lines("spawns").len(), 2);
+}
+
+#[test]
+fn other_variables_or_a_wish_give_servers_of_their_own() {
+    let setup = Setup::new("");
+    let spawns = setup.path("spawns");
+    let setup = setup.server("files", &["--spawn-log", &spawns, "--stderr", "${WORD:-none}"]);
+    let mut first = StdioClient::start(&setup, &[]);
+    sum(&mut first);
+    let mut other = StdioClient::start(&setup.clone().env("WORD", "other"), &[]);
+    sum(&mut other);
+    other.gateway.wait_for("because its settings or variables differ");
+    assert_eq!(setup.lines("spawns").len(), 2);
+    let mut alone = StdioClient::start(&setup, &["--no-attach"]);
+    sum(&mut alone);
+    assert_eq!(setup.lines("spawns").len(), 3);
+    assert_eq!(attached(&setup), 0);
+    // Each ends with its own servers.
+    other.leave();
+    assert_eq!(other.gateway.ended().code(), Some(0));
+    sum(&mut first);
+    sum(&mut alone);
+}
+
+#[test]
+fn a_large_answer_comes_through_whole() {
+    let setup = setup("files");
+    let serve = setup.serve();
+    serve.wait_event("files", "upstream connected");
+    let mut client = StdioClient::start(&setup, &[]);
+    let long = "x".repeat(1 << 20);
+    let answer = client.call("echo", &json!({ "text": long }));
+    assert_eq!(text(&answer), json!({ "text": long }).to_string());
+}
