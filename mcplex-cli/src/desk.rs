@@ -273,12 +273,7 @@ impl Operator for Desk {
             match verb {
                 Verb::Start => handle.start().await,
                 Verb::Stop => handle.stop().await,
-                Verb::Restart => {
-                    let mut changes = self.changes();
-                    handle.stop().await;
-                    while handle.status().pid.is_some() && changes.changed().await.is_ok() {}
-                    handle.start().await;
-                }
+                Verb::Restart => handle.restart().await,
                 Verb::Reset => handle.reset().await,
             }
         }

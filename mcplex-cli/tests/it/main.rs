@@ -70,3 +70,6 @@ mod logs;
 
 #[cfg(test)]
 mod attach;
+
+#[cfg(test)]
+mod crashes;

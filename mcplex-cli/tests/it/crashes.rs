@@ -1,0 +1,62 @@
+//! Reports of deaths, while `mcplex` runs and after it.
+
+use crate::{
+    gateway::Setup,
+    verbs::{files, ok},
+};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+fn setup() -> Setup {
+    let flags = ["--die-before-handshake", "0", "--stderr", "no API_ID"];
+    let quick = "max_deaths = 1\nbackoff_first = \"1ms\"\nbackoff_max = \"1ms\"";
+    Setup::new("").server_with("mail", &flags, quick)
+}
+
+#[test]
+fn every_death_has_a_report_that_outlives_mcplex() {
+    let setup = setup();
+    let mut gateway = setup.serve();
+    gateway.wait_event("mail", "upstream tripped");
+    let list: Value = serde_json::from_str(&ok(&setup, &["crashes", "--json"])).unwrap();
+    let list = list.as_array().unwrap();
+    assert_eq!(list.len(), 2, "{list:?}");
+    assert_eq!((&list[0]["number"], &list[0]["incarnation"]), (&1.into(), &2.into()));
+    let shown = ok(&setup, &["crashes", "show", "mail"]);
+    for part in ["mail, life 2", "exited with code 1", "no API_ID", "tripped"] {
+        assert!(shown.contains(part), "{part:?} is not in {shown}");
+    }
+    assert!(ok(&setup, &["crashes", "show", "mail#2"]).contains("mail, life 1"));
+    let why = ok(&setup, &["why", "mail"]);
+    assert!(why.contains("mcplex crashes show mail"), "{why}");
+    assert!(ok(&setup, &["logs", "mail"]).contains("-- mcplex: life 2 ended: "));
+    gateway.signal(Signal::TERM);
+    gateway.ended();
+    // Nobody runs, and the disk knows.
+    let after: Value =
+        serde_json::from_str(&ok(&setup, &["crashes", "show", "mail", "--json"])).unwrap();
+    assert_eq!((&after["upstream"], &after["incarnation"]), (&"mail".into(), &2.into()));
+    assert_eq!(ok(&setup, &["crashes", "mail"]).lines().count(), 2);
+    assert_eq!(setup.run(&["crashes", "show", "mail#9"]).code, 1);
+}
+
+#[test]
+fn reports_are_private_and_bounded_on_disk() {
+    let bounds = Setup::new("[history]\ncrash_reports = 1");
+    let flags = ["--die-before-handshake", "0"];
+    let quick = "max_deaths = 3\nbackoff_first = \"1ms\"\nbackoff_max = \"1ms\"";
+    let setup = bounds.server_with("mail", &flags, quick);
+    let mut gateway = setup.serve();
+    gateway.wait_event("mail", "upstream tripped");
+    gateway.signal(Signal::TERM);
+    gateway.ended();
+    let state = setup.file(".local/state/mcplex");
+    let own = files(&state).into_iter().find(|name| name != "run").unwrap();
+    let folder = state.join(own).join("crashes/mail");
+    let names = files(&folder);
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert!(names[0].ends_with("-4.json"), "{names:?}");
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(folder.join(&names[0])), mode(folder)), (0o600, 0o700));
+}
