@@ -9,7 +9,7 @@ use crate::{
 use mcplex_config::{Config, Difference, Gateway, Server};
 use mcplex_proto::upstream::{BadName, UpstreamName};
 use mcplex_router::{Router, UpstreamKey};
-use mcplex_supervisor::{Handle, Host, supervise};
+use mcplex_supervisor::{Handle, Host, Starts, supervise};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -162,12 +162,14 @@ impl Fleet {
         let seen = Seen::default();
         let events = self.desk.listen_in(&name, &seen, self.router.events(key));
         let log = self.desk.log(&name);
-        let spec = wire::spec(&self.config, server, name, log, &self.host, self.next_seed);
+        let mut spec = wire::spec(&self.config, server, name, log, &self.host, self.next_seed);
         self.next_seed = self.next_seed.wrapping_add(1);
         // The children wait until nothing of before is left, the first like the others.
         let (waiting, gate) = watch::channel(());
         let family = Family::new(spec.clone(), self.config.gateway.drain, gate, self.desk.clone());
-        self.remember(key, server);
+        if !self.remember(key, server) {
+            learn(&mut spec.starts);
+        }
         let (handle, task) = supervise(spec, events);
         self.router.attach(key, Arc::new(handle.clone()));
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());
@@ -192,19 +194,25 @@ impl Fleet {
         self.upstreams.push(Running { name, key, handle, family, seen, task, ended, longest_end });
     }
 
-    /// Has what a server lists remembered; what is not started lists nothing.
-    fn remember(&self, key: UpstreamKey, server: &Server) {
-        if let Some(state) = self.state.as_ref().filter(|_| server.enabled) {
-            self.router.remember(key, Arc::new(remembered::File::of(state, server)));
-        }
+    /// Has what a server lists remembered; `true` when lists of before are shown now. What is not
+    /// started lists nothing.
+    fn remember(&self, key: UpstreamKey, server: &Server) -> bool {
+        let state = self.state.as_ref().filter(|_| server.enabled);
+        state.is_some_and(|state| {
+            self.router.remember(key, Arc::new(remembered::File::of(state, server)))
+        })
     }
 
     /// Puts other processes in the place of those of a server that stays.
     async fn replace(&mut self, server: &Server, name: UpstreamName, drain: Duration) {
         let (key, handle, family) = self.running(server);
-        self.remember(key, server);
         let change = wire::change(server, name.clone(), self.desk.log(&name));
-        handle.replace(change.clone(), drain).await;
+        let mut first = change.clone();
+        // What is shown until then is what it listed before the change.
+        if !self.remember(key, server) {
+            learn(&mut first.starts);
+        }
+        handle.replace(first, drain).await;
         family.replace(change, drain).await;
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());
     }
@@ -271,6 +279,14 @@ impl Fleet {
         if timeout(limit, gone).await.is_err() {
             tracing::error!("not every upstream could be ended in time; what is left is killed");
         }
+    }
+}
+
+/// What nothing is known of is started once, also if it is lazy: no client calls what it does not
+/// see.
+fn learn(starts: &mut Starts) {
+    if *starts == Starts::Lazy {
+        *starts = Starts::Now;
     }
 }
 

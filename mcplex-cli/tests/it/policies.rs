@@ -6,6 +6,7 @@ use crate::{
     gateway::{Gateway, PATIENCE, Setup},
 };
 use mcplex_proto::{error, upstream::UNAVAILABLE_META};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 fn served(flags: &[&str], supervise: &str) -> (Setup, Gateway) {
@@ -26,22 +27,35 @@ fn children(gateway: &Gateway) -> Watch {
     Watch::of(census::descendants(gateway.pid()).into_iter().map(|one| one.pid))
 }
 
+/// A lazy server whose lists are remembered from a run before, and the next run.
+fn remembered() -> (Setup, Gateway) {
+    let (setup, mut gateway) = served(&[], "lazy = true");
+    gateway.client_of(&["one__add"]);
+    assert_eq!(setup.lines("spawns").len(), 1, "what nothing is known of is started to be asked");
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().code(), Some(0));
+    let gateway = setup.serve();
+    (setup, gateway)
+}
+
 #[test]
-fn a_lazy_server_is_started_by_the_first_request_for_it() {
-    let (setup, gateway) = served(&[], "lazy = true");
+fn a_lazy_server_is_listed_at_once_and_started_by_its_first_call() {
+    let (setup, gateway) = remembered();
     let mut client = gateway.client();
-    assert_eq!(client.tools(), [""; 0]);
-    assert_eq!(
-        (setup.lines("spawns").len(), gateway.events("one", "upstream connected").len()),
-        (0, 0)
-    );
-    // With one upstream there is no doubt whom it is for, and this one does not know the method.
-    let answer = client.request("x/any", &json!({}));
-    assert_eq!(answer["error"]["code"], -32601, "{answer}");
-    assert_eq!(setup.lines("spawns").len(), 1);
-    client.wait_for_tools(&["one__add"]);
+    assert!(client.tools().contains(&"one__add".to_owned()));
+    assert_eq!(setup.lines("spawns").len(), 1, "no process was started for the list");
+    assert!(census::descendants(gateway.pid()).is_empty());
     assert_eq!(text(&add(&mut client)), "3");
-    assert_eq!(setup.lines("spawns").len(), 1);
+    assert_eq!(setup.lines("spawns").len(), 2);
+}
+
+#[test]
+fn a_lazy_server_is_started_by_any_request_for_it() {
+    let (setup, gateway) = remembered();
+    // With one upstream there is no doubt whom it is for, and this one does not know the method.
+    let answer = gateway.client().request("x/any", &json!({}));
+    assert_eq!(answer["error"]["code"], -32601, "{answer}");
+    assert_eq!(setup.lines("spawns").len(), 2);
 }
 
 #[test]
