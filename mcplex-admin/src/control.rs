@@ -5,6 +5,7 @@
 //! | `GET /v1/status` | a [`Snapshot`] |
 //! | `POST /v1/upstreams/NAME/VERB[?wait=0]` | a [`Done`](crate::act::Done) |
 //! | `POST /v1/VERB[?wait=0]` | one outcome per upstream the verb makes sense for |
+//! | `POST /v1/reload` | a [`Reloaded`](crate::operator::Reloaded) |
 //! | `GET /v1/upstreams/NAME/why` | one paragraph, as `text` |
 //! | `GET /v1/upstreams/NAME/logs[?lines=N&follow=1]` | lines, as plain text |
 //! | `GET /v1/crashes[?upstream=NAME]` | a list of [`Summary`](crate::crashes::Summary) |
@@ -16,7 +17,7 @@ use crate::{
     act::{ActError, Acts},
     crashes::Crashes,
     logs::Logs,
-    operator::{Operator, Verb},
+    operator::{Operator, Refused, Verb},
     socket::Listener,
     status::Snapshot,
 };
@@ -78,6 +79,9 @@ pub const UNKNOWN_UPSTREAM: &str = "unknown-upstream";
 
 /// The kind of [`Problem`] of a verb that another one is in the way of.
 pub const BUSY: &str = "busy";
+
+/// The kind of [`Problem`] of a reload that changed nothing.
+pub const BAD_CONFIGURATION: &str = "bad-configuration";
 
 impl Problem {
     fn new(kind: &str, message: impl Into<String>) -> Self {
@@ -166,6 +170,13 @@ impl Control {
                 to_value(&acted.map_err(|error| Problem::of(&error))?)
             }
             Route::ActOnAll { verb, waits } => self.act_on_all(verb, waits).await,
+            Route::Reload => match self.operator.reload().await {
+                Ok(reloaded) => to_value(&reloaded),
+                Err(Refused { message, hint }) => {
+                    let problem = Problem { hint, ..Problem::new(BAD_CONFIGURATION, message) };
+                    return Err((StatusCode::UNPROCESSABLE_ENTITY, problem));
+                }
+            },
             Route::Why { upstream } => {
                 let upstream = self.known(&upstream)?;
                 let last = self.crashes.newest(&upstream.name).await;

@@ -3,6 +3,7 @@
 
 use crate::status::{Instance, UpstreamStatus};
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 use tokio::sync::watch;
 
@@ -41,6 +42,37 @@ impl fmt::Display for Verb {
     }
 }
 
+/// What a reload of the configuration did; names of upstreams, and of settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reloaded {
+    /// All of it in one line.
+    pub text: String,
+    /// Upstreams that are new.
+    pub added: Vec<String>,
+    /// Upstreams that are gone.
+    pub removed: Vec<String>,
+    /// Upstreams that get another process.
+    pub changed: Vec<String>,
+    /// Upstreams with new limits, whose processes stay.
+    pub limits: Vec<String>,
+    /// Upstreams that are the same.
+    pub untouched: Vec<String>,
+    /// Other settings that were applied.
+    pub settings: Vec<String>,
+    /// Settings that only the next start can apply.
+    pub needs_restart: Vec<String>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What is wrong, and where.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
 /// Knows the upstreams of this process.
 #[async_trait]
 pub trait Operator: fmt::Debug + Send + Sync + 'static {
@@ -56,6 +88,12 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
     /// Passes a verb on to an upstream, without waiting for its effect; an upstream that is not
     /// there hears nothing.
     async fn tell(&self, upstream: &str, verb: Verb);
+
+    /// Reads the configuration again and applies what differs.
+    ///
+    /// # Errors
+    /// When it cannot be used; then nothing has changed.
+    async fn reload(&self) -> Result<Reloaded, Refused>;
 
     /// How long a verb may take at this upstream before nobody should wait any longer.
     fn patience(&self, upstream: &str) -> Duration;

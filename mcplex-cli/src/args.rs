@@ -21,7 +21,7 @@ Examples:
   mcplex serve -c mcplex.toml         serve what the file lists
   mcplex check -c mcplex.toml         say what would run, without running it
   mcplex stdio -c mcplex.toml         what a desktop client starts by itself
-  kill -HUP PID                       apply a changed configuration, now
+  mcplex reload                       apply a changed configuration, now; or kill -HUP PID
   mcplex status                       how every server of the running mcplex is
   mcplex why telegram                 why one is down, and what to do
   mcplex reset telegram               forget its deaths and start it, now
@@ -83,6 +83,12 @@ pub(crate) enum Command {
     /// With --all: every one that is not stopped.
     #[command(after_help = "Examples:\n  mcplex reset telegram\n  mcplex reset --all")]
     Reset(ActOptions),
+    /// Has the running mcplex read its configuration again, and says what it applied.
+    ///
+    /// Without it a change is applied as well, once the file was left alone for a moment. A bad file
+    /// changes nothing.
+    #[command(after_help = "Example:\n  mcplex reload -c mcplex.toml")]
+    Reload(ReloadOptions),
     /// Says in one paragraph why an upstream is down, what happens next, and what to do.
     #[command(after_help = "Example:\n  mcplex why telegram")]
     Why(WhyOptions),
@@ -195,6 +201,15 @@ pub(crate) struct ActOptions {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) config: ConfigOptions,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ReloadOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+    /// Writes JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

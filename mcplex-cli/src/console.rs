@@ -9,7 +9,7 @@ use crate::{
 };
 use mcplex_admin::{
     client::{Client, ClientError},
-    control::{BUSY, Problem, UNKNOWN_UPSTREAM},
+    control::{BAD_CONFIGURATION, BUSY, Problem, UNKNOWN_UPSTREAM},
     socket,
     status::Snapshot,
 };
@@ -111,6 +111,7 @@ pub(crate) fn refused(problem: &Problem) -> Failure {
     let code = match problem.kind.as_str() {
         UNKNOWN_UPSTREAM => Code::Unknown,
         BUSY => Code::Busy,
+        BAD_CONFIGURATION => Code::Configuration,
         _ => Code::Failed,
     };
     let failure = Failure::new(code, problem.message.clone());

@@ -4,13 +4,13 @@
 //! It listens in on what an upstream reports on its way to the router, so that it knows since when
 //! something is so. Nothing here is on the way of a message.
 
-use crate::family::Family;
+use crate::{family::Family, reload::Reloader};
 use async_trait::async_trait;
 use mcplex_admin::{
     Operator,
     crashes::Crashes,
     logs::{Log, Logs},
-    operator::Verb,
+    operator::{Refused, Reloaded, Verb},
     status::{Breaker, Instance, UpstreamStatus},
     store::Store,
 };
@@ -46,6 +46,7 @@ struct Shared {
     attached: watch::Sender<usize>,
     /// Of the configuration that runs.
     fingerprint: Mutex<String>,
+    reloader: Reloader,
     /// Holds the folder for logs and reports, if they are on disk.
     _store: Option<Store>,
 }
@@ -88,6 +89,7 @@ impl Desk {
         crashes: Crashes,
         logs: Logs,
         store: Option<Store>,
+        reloader: Reloader,
     ) -> Self {
         let started_ms = unix_ms(wall_clock());
         let (changes, _) = watch::channel(0);
@@ -100,6 +102,7 @@ impl Desk {
             logs,
             attached,
             fingerprint: Mutex::default(),
+            reloader,
             _store: store,
         }))
     }
@@ -276,6 +279,25 @@ impl Operator for Desk {
                 Verb::Restart => handle.restart().await,
                 Verb::Reset => handle.reset().await,
             }
+        }
+    }
+
+    async fn reload(&self) -> Result<Reloaded, Refused> {
+        match self.0.reloader.reload().await {
+            Ok(difference) => Ok(Reloaded {
+                text: difference.to_string(),
+                added: difference.added,
+                removed: difference.removed,
+                changed: difference.changed,
+                limits: difference.limits,
+                untouched: difference.untouched,
+                settings: difference.settings,
+                needs_restart: difference.needs_restart,
+            }),
+            Err(failure) => Err(Refused {
+                message: failure.sentence(),
+                hint: failure.hint().map(str::to_owned),
+            }),
         }
     }
 

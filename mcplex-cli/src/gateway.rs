@@ -47,7 +47,8 @@ pub(crate) async fn run(
     mut signals: Signals,
 ) -> Result<(), Failure> {
     let _upkeep = host::prepare();
-    let desk = desk(settings, &front)?;
+    let (reloader, asks) = Reloader::new();
+    let desk = desk(settings, &front, reloader.clone())?;
     let state = Places::of(settings.file.as_deref()).state(settings.config());
     let fleet = Fleet::start(settings.config().clone(), state, seed(), desk.clone());
     let fleet = fleet.map_err(|error| {
@@ -56,7 +57,6 @@ pub(crate) async fn run(
     let (stop, stopping) = watch::channel(false);
     let mut listeners = listen(settings, front, &fleet.router(), &desk, &stopping)?;
     let roster = fleet.roster();
-    let (reloader, asks) = Reloader::new();
     let (end, ending) = oneshot::channel();
     let mut keeping = JoinSet::new();
     keeping.spawn(Keeper::new(fleet, settings.clone(), asks).run(ending));
@@ -160,7 +160,7 @@ fn listen(
 }
 
 /// The operators' view of what is about to start.
-fn desk(settings: &Settings, front: &Front) -> Result<Desk, Failure> {
+fn desk(settings: &Settings, front: &Front, reloader: Reloader) -> Result<Desk, Failure> {
     let config = settings.config();
     let state = settings.places().state(config);
     let store = state.and_then(|path| match Store::open(&path) {
@@ -185,7 +185,7 @@ fn desk(settings: &Settings, front: &Front) -> Result<Desk, Failure> {
         state: store.as_ref().map(|store| store.path().display().to_string()),
         ..Instance::default()
     };
-    Ok(Desk::new(instance, crashes, logs, store))
+    Ok(Desk::new(instance, crashes, logs, store, reloader))
 }
 
 fn absolute(file: &Path) -> String {

@@ -51,6 +51,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Stop(options) => commands::act::run(Verb::Stop, &options),
         Command::Restart(options) => commands::act::run(Verb::Restart, &options),
         Command::Reset(options) => commands::act::run(Verb::Reset, &options),
+        Command::Reload(options) => commands::reload::run(&options),
         Command::Why(options) => commands::why::run(&options),
         Command::Logs(options) => commands::logs::run(&options),
         Command::Crashes(options) => commands::crashes::run(options),

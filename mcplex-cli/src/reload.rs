@@ -40,6 +40,14 @@ impl Reloader {
         // A full queue has reloads that will read what this one would.
         let _is_queued: Result<(), _> = self.0.try_send(None);
     }
+
+    /// Has the configuration read again, and waits for what becomes of it.
+    pub(crate) async fn reload(&self) -> Answer {
+        let ending = || Failure::new(Code::Failed, "this mcplex is ending");
+        let (answer, waits) = oneshot::channel();
+        self.0.send(Some(answer)).await.map_err(|_| ending())?;
+        waits.await.unwrap_or_else(|_| Err(ending()))
+    }
 }
 
 /// Owns the fleet, and keeps it as the file says.

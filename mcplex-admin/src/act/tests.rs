@@ -1,5 +1,8 @@
 use super::*;
-use crate::status::Instance;
+use crate::{
+    operator::{Refused, Reloaded},
+    status::Instance,
+};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
@@ -40,6 +43,10 @@ impl Operator for World {
 
     async fn tell(&self, _: &str, verb: Verb) {
         lock(&self.told).push(verb);
+    }
+
+    async fn reload(&self) -> Result<Reloaded, Refused> {
+        Ok(Reloaded::default())
     }
 
     fn patience(&self, _: &str) -> Duration {

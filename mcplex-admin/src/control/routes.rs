@@ -14,6 +14,7 @@ pub(super) enum Route {
     Status,
     Act { upstream: String, verb: Verb, waits: bool },
     ActOnAll { verb: Verb, waits: bool },
+    Reload,
     Why { upstream: String },
     Logs { upstream: String, lines: usize, follow: bool },
     Crashes { upstream: Option<String> },
@@ -38,6 +39,7 @@ impl Route {
         let is_get = method == Method::GET;
         let (route, needs_get) = match path[..] {
             ["v1", "status"] => (Self::Status, true),
+            ["v1", "reload"] => (Self::Reload, false),
             ["v1", "crashes"] => {
                 let upstream = query("upstream").map(|(_, name)| name.to_owned());
                 (Self::Crashes { upstream }, true)
@@ -112,6 +114,7 @@ mod tests {
             post("/v1/upstreams/a-b/stop?wait=0"),
             Ok(Route::Act { upstream: name(), verb: Verb::Stop, waits: false })
         );
+        assert_eq!(post("/v1/reload"), Ok(Route::Reload));
         assert_eq!(post("/v1/reset"), Ok(Route::ActOnAll { verb: Verb::Reset, waits: true }));
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod crashes;
 pub(crate) mod demo_server;
 pub(crate) mod logs;
 pub(crate) mod pages;
+pub(crate) mod reload;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod stdio;

@@ -345,3 +345,36 @@ fn the_demo_has_no_file_to_read_again() {
     assert!(event["error"].as_str().unwrap().contains("demo"), "{event}");
     assert!(event["hint"].as_str().unwrap().contains("--config"), "{event}");
 }
+
+#[test]
+fn the_command_says_what_was_applied_or_why_nothing_was() {
+    let setup = setup("gateway.watch = false");
+    let gateway = setup.serve();
+    let mut client = gateway.client_of(&["good__add"]);
+    // The command leaves the file as it is.
+    let reload = |args: &[&str]| {
+        let ran = setup.command(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (ran.status.code(), text(ran.stdout), text(ran.stderr))
+    };
+    let same = reload(&["reload"]);
+    assert_eq!(same, (Some(0), "nothing differs\n".to_owned(), String::new()));
+
+    with(&setup.clone(), "more", &[], "").write();
+    let toml = fs::read_to_string(setup.file("mcplex.toml")).unwrap();
+    fs::write(setup.file("mcplex.toml"), format!("gateway.path = \"/other\"\n{toml}")).unwrap();
+    let ran = reload(&["reload", "--json"]);
+    let said: Value = serde_json::from_str(&ran.1).unwrap();
+    assert_eq!(said["added"], json!(["more"]), "{said}");
+    assert_eq!(said["untouched"], json!(["good"]), "{said}");
+    assert_eq!(said["needs_restart"], json!(["gateway.path"]), "{said}");
+    client.wait_for_tools(&["more__add"]);
+
+    fs::write(setup.file("mcplex.toml"), "[router]\nnamign = \"none\"").unwrap();
+    let ran = reload(&["reload"]);
+    assert_eq!(ran.0, Some(3), "{ran:?}");
+    for part in ["mcplex.toml:2", "namign", "hint: ", "naming"] {
+        assert!(ran.2.contains(part), "{part:?} is not in {ran:?}");
+    }
+    assert_eq!((setup.lines("good-spawns").len(), setup.lines("more-spawns").len()), (1, 1));
+}
