@@ -4,7 +4,7 @@
 //! the calls in flight are done or their drain is over; calls that come meanwhile wait as for any
 //! next life. Of several changes the last counts, so each costs one start at most.
 
-use super::{Driver, Phase};
+use super::{Driver, Phase, Starts};
 use crate::{
     event::{Event, Note},
     handle::Change,
@@ -36,6 +36,7 @@ impl Driver {
         {
             open.probe = change.options.probe.map(|options| Probe::new(options, self.now));
         }
+        let is_wanted_now = self.spec.starts == Starts::Lazy && change.starts == Starts::Now;
         match &mut self.draining {
             // What it waits for is this one now.
             Some(Draining { then: Then::Replace(pending), .. }) => {
@@ -43,6 +44,9 @@ impl Driver {
                 *pending = change;
             }
             Some(Draining { then: Then::Shutdown, .. }) | None => self.take(*change),
+        }
+        if is_wanted_now && self.life.health() == Health::Idle {
+            self.life.handle_event(Event::Start, self.now);
         }
     }
 

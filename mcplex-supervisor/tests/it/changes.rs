@@ -199,3 +199,23 @@ async fn a_stop_during_a_drain_wins_and_the_change_is_kept() {
     world.until(Health::Ready).await;
     assert_eq!((next.connects(), world.transport.connects()), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lazy_no_longer_starts_once_and_what_has_become_lazy_goes_on() {
+    let world = World::ready().await;
+    let lazy = Change { starts: Starts::Lazy, ..change(&world.transport, Options::default()) };
+    world.handle.adjust(lazy.clone()).await;
+    pass(Duration::from_secs(3600)).await;
+    assert_eq!((world.transport.connects(), world.transport.running()), (1, 1));
+
+    world.handle.replace(lazy, DRAIN).await;
+    world.until(Health::Idle).await;
+    pass(Duration::from_secs(3600)).await;
+    assert_eq!((world.transport.connects(), world.transport.running()), (1, 0));
+    for _ in 0..2 {
+        world.handle.adjust(change(&world.transport, Options::default())).await;
+        world.until(Health::Ready).await;
+        pass(Duration::from_secs(3600)).await;
+        assert_eq!((world.transport.connects(), world.transport.running()), (2, 1));
+    }
+}
