@@ -10,9 +10,9 @@ use crate::{
     settings::Settings,
 };
 use mcplex_config::Difference;
-use std::thread;
 use tokio::{
     sync::{mpsc, oneshot},
+    task::spawn_blocking,
     time::timeout,
 };
 
@@ -120,15 +120,9 @@ impl Keeper {
 
     async fn reload(&mut self) -> Answer {
         let settings = self.settings.clone();
-        let (tell, read) = oneshot::channel();
-        // A file may be on a disk that does not answer; calls go on meanwhile. A thread of its own,
-        // because the runtime panics where the host has none left.
-        let thread = thread::Builder::new().name("reload".to_owned());
-        let started = thread.spawn(move || drop(tell.send(settings.read_again())));
-        started.map_err(|error| {
-            Failure::from_error(Code::Failed, "the host lacks a thread for a reload", &error)
-        })?;
-        let again = read.await.map_err(|error| {
+        // A file may be on a disk that does not answer; calls go on meanwhile.
+        let read = spawn_blocking(move || settings.read_again()).await;
+        let again = read.map_err(|error| {
             Failure::from_error(Code::Failed, "the configuration was not read by a bug", &error)
         })??;
         let difference = self.fleet.apply(again.loaded.config).await.map_err(|error| {

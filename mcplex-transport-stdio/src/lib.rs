@@ -78,6 +78,8 @@ mod windows;
 #[cfg(target_os = "linux")]
 mod linux;
 
+mod rate;
+
 mod words;
 
 mod serve;

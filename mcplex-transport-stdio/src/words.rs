@@ -1,5 +1,9 @@
 //! What a child writes on its stderr: always read, logged, and the last of it kept.
+//!
+//! A flood of it is read as fast as it comes, but no more of it is logged than somebody could
+//! read; the last lines are kept in any case.
 
+use crate::rate::Rate;
 use mcplex_proto::{
     transport::{LastWords, LogSink, Word},
     upstream::UpstreamName,
@@ -12,6 +16,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     task::JoinSet,
+    time::Instant,
 };
 
 /// The target of a child's own log lines.
@@ -24,8 +29,11 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_millis(250);
 /// The longest line kept and logged: 4 KiB; the rest of a longer one is dropped.
 const MAX_LINE: usize = 4 * 1024;
 
-/// What is read at once; a writer that is faster than its log is slowed by the pipe.
+/// What is read at once.
 const READ: usize = 4 * 1024;
+
+/// What is read at once in a flood: what a pipe holds.
+const READ_FLOOD: usize = 64 * 1024;
 
 /// The reader of a child's stderr and the lines it kept.
 #[derive(Debug)]
@@ -80,40 +88,100 @@ async fn read<R: AsyncRead + Unpin>(
     log: Option<Arc<dyn LogSink>>,
     kept: Arc<Mutex<VecDeque<Word>>>,
 ) {
-    let keep = |line: &mut Vec<u8>| {
-        let text = plain(&String::from_utf8_lossy(line));
-        line.clear();
+    let mut lines = Lines { name, bound: bound.max(1), log, kept, line: Vec::new() };
+    let mut rate = Rate::new(clock());
+    let mut chunk = vec![0; READ];
+    while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
+        let ends = memchr::memchr_iter(b'\n', &chunk[..count]).count();
+        let passed = rate.take(u32::try_from(ends).unwrap_or(u32::MAX), clock());
+        if passed > 0 {
+            lines.tell(rate.held_back());
+        }
+        lines.take(&chunk[..count], ends, usize::try_from(passed).unwrap_or(usize::MAX));
+        // A flood is read in large parts, for little of it is looked at.
+        let size = if count == chunk.len() { READ_FLOOD } else { READ };
+        chunk.resize(size, 0);
+        chunk.shrink_to(size);
+    }
+    lines.end(true);
+    lines.tell(rate.held_back());
+}
+
+/// Lines as they come, logged and kept.
+struct Lines {
+    name: UpstreamName,
+    bound: usize,
+    log: Option<Arc<dyn LogSink>>,
+    kept: Arc<Mutex<VecDeque<Word>>>,
+    /// The line that has not ended yet.
+    line: Vec<u8>,
+}
+
+impl Lines {
+    /// Takes what was read, in which so many lines end, the first of which are logged; of the
+    /// others only those are looked at that will be kept.
+    fn take(&mut self, chunk: &[u8], ends: usize, logged: usize) {
+        let mut start = 0;
+        for (n, end) in memchr::memchr_iter(b'\n', chunk).enumerate() {
+            if n < logged || n + self.bound >= ends {
+                self.extend(&chunk[start..end]);
+                self.end(n < logged);
+            }
+            self.line.clear();
+            start = end + 1;
+        }
+        self.extend(&chunk[start..]);
+    }
+
+    fn extend(&mut self, part: &[u8]) {
+        let room = MAX_LINE - self.line.len();
+        self.line.extend_from_slice(&part[..part.len().min(room)]);
+    }
+
+    /// Ends the line.
+    fn end(&mut self, is_logged: bool) {
+        let text = plain(&String::from_utf8_lossy(&self.line));
+        self.line.clear();
         if text.trim().is_empty() {
             return;
         }
-        tracing::info!(
-            target: TARGET_STDERR,
-            line = text,
-            upstream = name.as_str(),
-            "upstream wrote to its stderr",
-        );
         let word = Word { at: wall_clock(), text };
-        if let Some(log) = &log {
-            log.word(&word);
+        if is_logged {
+            tracing::info!(
+                target: TARGET_STDERR,
+                line = word.text,
+                upstream = self.name.as_str(),
+                "upstream wrote to its stderr",
+            );
+            if let Some(log) = &self.log {
+                log.word(&word);
+            }
         }
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        while kept.len() >= bound.max(1) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        while kept.len() >= self.bound {
             kept.pop_front();
         }
         kept.push_back(word);
-    };
-    let mut line = Vec::new();
-    let mut chunk = vec![0; READ];
-    while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
-        for part in chunk[..count].split_inclusive(|byte| *byte == b'\n') {
-            let room = MAX_LINE - line.len();
-            line.extend_from_slice(&part[..part.len().min(room)]);
-            if part.ends_with(b"\n") {
-                keep(&mut line);
-            }
+    }
+
+    /// Tells that lines were left out of the log.
+    fn tell(&self, held_back: Option<u64>) {
+        let Some(lines) = held_back else { return };
+        tracing::warn!(
+            upstream = self.name.as_str(),
+            lines,
+            "upstream writes faster to its stderr than is logged; lines were left out"
+        );
+        if let Some(log) = &self.log {
+            let text = format!("[mcplex left out {lines} lines that came too fast]");
+            log.word(&Word { at: wall_clock(), text });
         }
     }
-    keep(&mut line);
+}
+
+#[expect(clippy::disallowed_methods, reason = "it limits a log; nothing else is decided by it")]
+pub(crate) fn clock() -> Instant {
+    Instant::now()
 }
 
 /// What people call the time.
@@ -168,6 +236,29 @@ mod tests {
     #[tokio::test]
     async fn the_last_lines_are_kept_also_without_a_line_break_at_the_end() {
         assert_eq!(heard(b"one\r\ntwo\n\n\xffthree", 2).await, ["two", "\u{fffd}three"]);
+    }
+
+    #[tokio::test]
+    async fn of_a_flood_the_last_lines_are_kept_and_few_are_logged() {
+        #[derive(Debug, Default)]
+        struct Count(Mutex<Vec<String>>);
+        impl LogSink for Count {
+            fn word(&self, word: &Word) {
+                self.0.lock().unwrap().push(word.text.clone());
+            }
+        }
+        let flood: String = (1..=50_000).map(|n| format!("line {n}\n")).collect();
+        let log = Arc::new(Count::default());
+        let name = UpstreamName::new("test").expect("a good name");
+        let bytes: &'static [u8] = flood.into_bytes().leak();
+        let mut words = Words::of(name, bytes, 3, Some(log.clone()));
+        tokio::time::timeout(Duration::from_secs(10), words.finished()).await.unwrap();
+        let last: Vec<_> = words.last().into_iter().map(|word| word.text).collect();
+        assert_eq!(last, ["line 49998", "line 49999", "line 50000"]);
+        let logged = log.0.lock().unwrap();
+        assert!((1_000..10_000).contains(&logged.len()), "{}", logged.len());
+        assert_eq!(logged[0], "line 1");
+        assert!(logged.last().unwrap().starts_with("[mcplex left out "), "{:?}", logged.last());
     }
 
     #[tokio::test]

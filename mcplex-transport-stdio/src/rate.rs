@@ -1,0 +1,64 @@
+//! How many lines of an upstream's own log go into ours.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Lines at once: a stack trace, or the greeting of a program that says much.
+const BURST: u32 = 1000;
+
+/// Lines a second after that: more than a person reads, and a thousandth of what a program in a
+/// loop writes. A gigabyte of them took two minutes to log, and filled the disk of whoever kept it.
+const PER_SECOND: u32 = 100;
+
+/// Lets a burst through and then so many a second, and counts what it did not.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    left: u32,
+    since: Instant,
+    /// Lines that were not let through since the last one that was.
+    held_back: u64,
+}
+
+impl Rate {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { left: BURST, since: now, held_back: 0 }
+    }
+
+    /// How many of these lines may pass now; the others are counted.
+    pub(crate) fn take(&mut self, lines: u32, now: Instant) -> u32 {
+        let gone = now.saturating_duration_since(self.since);
+        let earned = u32::try_from(gone.as_millis() / 1000 * u128::from(PER_SECOND));
+        let earned = earned.unwrap_or(BURST);
+        if earned > 0 {
+            self.left = self.left.saturating_add(earned).min(BURST);
+            self.since += Duration::from_secs(gone.as_secs());
+        }
+        let taken = lines.min(self.left);
+        self.left -= taken;
+        self.held_back += u64::from(lines - taken);
+        taken
+    }
+
+    /// How many were held back, once some may pass again or nothing more will come.
+    pub(crate) fn held_back(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.held_back)).filter(|count| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_so_many_a_second() {
+        let begin = crate::words::clock();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut rate = Rate::new(begin);
+        assert_eq!(rate.take(BURST + 5, begin), BURST);
+        assert_eq!(rate.take(5, begin), 0);
+        assert_eq!((rate.held_back(), rate.held_back()), (Some(10), None));
+        assert_eq!(rate.take(1000, at(2_500)), 2 * PER_SECOND);
+        assert_eq!(rate.take(1000, at(3_000)), PER_SECOND);
+        assert_eq!(rate.take(u32::MAX, at(3_600_000)), BURST);
+    }
+}
