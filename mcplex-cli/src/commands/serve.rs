@@ -15,6 +15,12 @@ use tokio::runtime::Runtime;
 /// How long the last spans may take to leave.
 const FLUSH: Duration = Duration::from_secs(3);
 
+/// Threads for files, which a disk that does not answer may hold for long.
+const FILE_THREADS: usize = 8;
+
+/// Longer than mcplex runs.
+const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
 pub(crate) fn run(options: GatewayOptions) -> Result<(), Failure> {
     let settings = settings::load(&options.config, options.listen, &options.log)?;
     run_gateway(&settings, runtime()?, async {
@@ -34,10 +40,18 @@ pub(crate) fn run(options: GatewayOptions) -> Result<(), Failure> {
 /// Everything of mcplex runs on one thread: it waits for pipes and sockets, and hands almost every
 /// message from one to the other; a second thread would only add the cost of waking it.
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(FOREVER)
+        .max_blocking_threads(FILE_THREADS)
         .build()
-        .map_err(|error| Failure::from_error(Code::Failed, "the runtime cannot be started", &error))
+        .map_err(|error| {
+            Failure::from_error(Code::Failed, "the runtime cannot be started", &error)
+        })?;
+    // The first thread for files starts now and stays: where the host allows no more threads, the
+    // runtime would panic at the first file it reads, and end every upstream with it.
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(runtime)
 }
 
 /// Runs a gateway with logs and traces.
