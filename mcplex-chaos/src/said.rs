@@ -136,7 +136,7 @@ impl Said {
             if log.ended || left.is_zero() {
                 let how = if log.ended { "ended" } else { "waited" };
                 drop(log);
-                bail!("it {how} and did not say «{what}»; its last words: {}", self.tail(2, " / "));
+                bail!("it {how} and did not say «{what}»; its last words: {}", self.tail(4, " / "));
             }
             let waited = self.0.1.wait_timeout(log, left);
             (log, _) = waited.unwrap_or_else(PoisonError::into_inner);

@@ -143,7 +143,14 @@ impl Setup {
             "{}\n[router]\nnaming = \"prefix\"\nlist_changed_interval = \"100ms\"\n{}",
             self.head, self.servers
         );
-        Ok(fs::write(self.file("mcplex.toml"), text)?)
+        self.replace(&text)
+    }
+
+    /// Puts another text where the configuration is; a reader sees the old one or the new one.
+    pub(crate) fn replace(&self, text: &str) -> anyhow::Result<()> {
+        let new = self.file("mcplex.toml.new");
+        fs::write(&new, text)?;
+        Ok(fs::rename(&new, self.file("mcplex.toml"))?)
     }
 
     /// Starts mcplex, and waits until the twin answers.

@@ -90,7 +90,7 @@ pub(crate) fn run(
     Ok(outcome.is_ok())
 }
 
-fn soak(gateway: Gateway, time: Duration, mut random: Random) -> anyhow::Result<String> {
+fn soak(mut gateway: Gateway, time: Duration, mut random: Random) -> anyhow::Result<String> {
     let more = SERVERS.iter().map(|(_, _, more)| more).sum();
     let live = SERVERS.len() + 1;
     gateway.settles_with(live, more)?;
@@ -118,6 +118,8 @@ fn soak(gateway: Gateway, time: Duration, mut random: Random) -> anyhow::Result<
     }
     println!("{}", line(&gateway, began)?);
     println!("over; {}", harm.told());
+    // Its last call would be open while the others are counted.
+    let twin = gateway.twin_was_fine()?;
     let seen = gateway.settles_with(live, more)?;
     let sum = gateway.check_calls()?;
     let memory = census::resident(gateway.pid()?)?;
@@ -131,7 +133,7 @@ fn soak(gateway: Gateway, time: Duration, mut random: Random) -> anyhow::Result<
     let end = gateway.end()?;
     let (calls, good) = (sum.calls, sum.good);
     Ok(format!(
-        "{calls} calls, {good} good, 0 lost, 0 doubled; {seen}; {least}; {} MiB after {} MiB; {end}",
+        "{calls} calls, {good} good, 0 lost, 0 doubled; {seen}; {least}; {} MiB after {} MiB; {twin}; {end}",
         memory >> 20,
         warm >> 20
     ))

@@ -199,7 +199,7 @@ fn reload(case: &Case) -> anyhow::Result<String> {
     let changed = original.replace("in.bad\"", "in.bad\",\"--tools\",\"1\"");
     ensure!(changed != original, "the configuration holds no flag to change");
     for n in 1..=100 {
-        fs::write(&file, if n % 2 == 0 { &changed } else { &original })?;
+        gateway.setup.replace(if n % 2 == 0 { &changed } else { &original })?;
         gateway.signal(Signal::HUP)?;
     }
     client.wait_for_tools(&["bad__extra_1"])?;

@@ -8,7 +8,6 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -26,16 +25,14 @@ pub(crate) struct Harm<'a> {
     random: Random,
     done: BTreeMap<&'static str, u64>,
     /// The configuration, and the same with one server changed.
-    file: PathBuf,
     texts: [String; 2],
 }
 
 impl<'a> Harm<'a> {
     pub(crate) fn new(gateway: &'a Gateway, random: Random) -> anyhow::Result<Self> {
-        let file = gateway.setup.file("mcplex.toml");
-        let original = fs::read_to_string(&file)?;
+        let original = fs::read_to_string(gateway.setup.file("mcplex.toml"))?;
         let changed = original.replace("\"--tools\",\"50\"", "\"--tools\",\"51\"");
-        Ok(Self { gateway, random, done: BTreeMap::new(), file, texts: [original, changed] })
+        Ok(Self { gateway, random, done: BTreeMap::new(), texts: [original, changed] })
     }
 
     /// What was done how often.
@@ -54,7 +51,7 @@ impl<'a> Harm<'a> {
             let pause = Duration::from_millis(self.random.below(PAUSE_MS));
             patience::nothing_happens_for(pause);
         }
-        fs::write(&self.file, &self.texts[0])?;
+        self.gateway.setup.replace(&self.texts[0])?;
         self.gateway.signal(Signal::HUP)
     }
 
@@ -86,7 +83,7 @@ impl<'a> Harm<'a> {
             }
             18 => {
                 let text = usize::try_from(self.random.below(2)).unwrap_or_default();
-                fs::write(&self.file, &self.texts[text])?;
+                self.gateway.setup.replace(&self.texts[text])?;
                 self.gateway.signal(Signal::HUP)?;
                 "reload"
             }

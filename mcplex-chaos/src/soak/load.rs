@@ -57,7 +57,7 @@ impl<'a> Load<'a> {
                 }
             }
             // It opens the stream for the rest, and does not read it.
-            3 => drop(self.client.listen()?),
+            3 => self.client.listen()?.vanish(),
             _ => drop(self.client.call(&tool, &arguments)?),
         }
         Ok(())
