@@ -45,6 +45,8 @@ mod driver;
 
 mod open;
 
+mod garbage;
+
 mod warden;
 
 mod parked;

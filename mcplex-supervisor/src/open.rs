@@ -1,6 +1,9 @@
 //! One open connection: messages both ways, and whatever shows that it is broken.
 
-use crate::{cause::Cause, life::SETTLE as SETTLE_GAP, probe::Probe, time::Time, warden::End};
+use crate::{
+    cause::Cause, garbage::Garbage, life::SETTLE as SETTLE_GAP, probe::Probe, time::Time,
+    warden::End,
+};
 use mcplex_proto::{
     handshake::Handshake,
     message::{BadMessage, Message},
@@ -43,7 +46,7 @@ pub(crate) struct Open {
     /// What it asked before its session was open.
     pub(crate) asked: u32,
     /// Lines that were no messages.
-    pub(crate) garbage: u64,
+    pub(crate) garbage: Garbage,
     /// Whether it was asked for a sign of life and nothing was heard since.
     pub(crate) is_asked: bool,
     /// Tells its last words while it lives.
@@ -88,7 +91,7 @@ impl Open {
             probe: None,
             order,
             asked: 0,
-            garbage: 0,
+            garbage: Garbage::default(),
             is_asked: false,
             listener: None,
             evidence: None,

@@ -183,6 +183,7 @@ fn garbage(case: &Case) -> anyhow::Result<String> {
         Setup::new(case)?.server("bad", &["--garbage-flood", "2000000000"], rules).start()?;
     let ready = gateway.wait_event("bad", "upstream connected")?;
     let death = gateway.wait_event("bad", "upstream died")?;
+    says(&death, &["lines that are no messages"])?;
     let after = death.at.duration_since(ready.at);
     ensure!(after > Duration::from_secs(4), "it died after {after:?}");
     let settled = gateway.settles(1)?;

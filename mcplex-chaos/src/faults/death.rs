@@ -9,7 +9,7 @@ use crate::{
     patience::{self, LONG},
     setup::Setup,
 };
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use mcplex_proto::{attr, error};
 use mcplex_testkit::{census, otlp};
 use rustix::process::Signal;
@@ -31,6 +31,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "die-in-flight",
         "10 calls fail with -31003, none ran twice, none is sent again",
         in_flight,
+    )
+    .quick(),
+    Fault::new(
+        "F24",
+        "poison-call",
+        "each such call runs once and is never sent again; after 2 deaths it is the suspect",
+        poison,
     )
     .quick(),
     Fault::new(
@@ -133,6 +140,35 @@ fn in_flight(case: &Case) -> anyhow::Result<String> {
     ensure!(ran == 10, "10 calls were run {ran} times");
     drop(client);
     Ok(format!("10 x -31003, 10 runs; {outcome}; {}", gateway.end()?))
+}
+
+fn poison(case: &Case) -> anyhow::Result<String> {
+    let collector = otlp::Receiver::start()?;
+    let gateway = Setup::new(case)?
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
+        .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+        .server("bad", &["--poison", "arsenic"], FAST)
+        .start()?;
+    let mut client = gateway.client_of(&["bad__echo"])?;
+    for life in 1..=3 {
+        gateway.wait_nth("bad", "upstream connected", life)?;
+        let answer = client.call("bad__echo", &json!({ "drink": "arsenic" }))?;
+        ensure!(answer.code() == error::UPSTREAM_DIED, "the poison got {answer:?}");
+        gateway.wait_nth("bad", "upstream connected", life + 1)?;
+        client.call("bad__echo", &json!({ "drink": "water" }))?.good()?;
+    }
+    let ran = gateway.lines("calls.bad").iter().filter(|line| line.contains("arsenic")).count();
+    ensure!(ran == 3, "3 calls were run {ran} times");
+    let suspects = patience::until(LONG, || {
+        let spans = collector.spans();
+        let named = spans.iter().filter_map(|span| span.attribute(attr::SUSPECT_NAME));
+        let named: Vec<_> = named.map(str::to_owned).collect();
+        Ok((!named.is_empty()).then_some(named))
+    })?;
+    let suspects = suspects.context("no span names a suspect")?;
+    ensure!(suspects.iter().all(|name| name == "echo"), "the suspects are {suspects:?}");
+    drop(client);
+    Ok(format!("3 calls, 3 deaths, 3 runs; suspects {suspects:?}; {}", gateway.end()?))
 }
 
 /// One death is borne, then trials follow soon.

@@ -136,7 +136,7 @@ fn hang(case: &Case) -> anyhow::Result<String> {
     let rules = format!("{FAST}\n{PROBES}\nmax_deaths = 0");
     let gateway = Setup::new(case)?.server("bad", &["--deadlock-after", "300"], &rules).start()?;
     let ready = gateway.wait_event("bad", "upstream connected")?;
-    let degraded = gateway.wait_event("bad", "upstream is degraded")?;
+    let degraded = gateway.wait_event("bad", "upstream is idle and did not answer")?;
     let death = gateway.wait_event("bad", "upstream died")?;
     says(&death, &["answered no"])?;
     let (first, last) = (degraded.at.duration_since(ready.at), death.at.duration_since(ready.at));

@@ -4,6 +4,7 @@ use super::{Driver, Phase};
 use crate::{
     cause::Cause,
     event::Event,
+    garbage,
     host::Permit,
     open::{Incident, Open},
     warden::{End, Report, Warden},
@@ -79,10 +80,18 @@ impl Driver {
         match incident {
             Incident::Heard(message) => self.hear(message),
             Incident::Garbage(bad) => {
-                open.garbage += 1;
-                if open.garbage.is_power_of_two() {
-                    tracing::warn!(upstream = %self.spec.name, lines = open.garbage, %bad,
+                let is_too_much = open.garbage.take(self.now);
+                let lines = open.garbage.lines;
+                if lines.is_power_of_two() {
+                    tracing::warn!(upstream = %self.spec.name, lines, %bad,
                         "upstream writes lines to its output that are no messages; they are skipped");
+                }
+                if is_too_much {
+                    let why = format!(
+                        "for {} s it wrote little but lines that are no messages, {lines} so far",
+                        garbage::SECONDS
+                    );
+                    self.die(&Cause::Broken(why.into()));
                 }
             }
             Incident::Fault(cause) => {
