@@ -1,5 +1,6 @@
 //! The fake server does as its flags say.
 
+use mcplex_testkit::census;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -16,9 +17,14 @@ struct Client {
 
 impl Client {
     fn new(flags: &[&str]) -> Self {
+        Self::start(flags, None)
+    }
+
+    fn start(flags: &[&str], mark: Option<&str>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "mcplex is not what starts it")]
         let mut server = Command::new(env!("CARGO_BIN_EXE_fake-server"))
             .args(flags)
+            .envs(mark.map(|mark| ("FAKE_FAMILY", mark)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -29,7 +35,12 @@ impl Client {
     }
 
     fn open(flags: &[&str]) -> Self {
-        let mut it = Self::new(flags);
+        Self::open_in(flags, None)
+    }
+
+    /// The same with a variable that marks its family.
+    fn open_in(flags: &[&str], mark: Option<&str>) -> Self {
+        let mut it = Self::start(flags, mark);
         it.ask("initialize", &json!({ "protocolVersion": "2025-11-25" }));
         assert_eq!(it.hear()["result"]["serverInfo"]["name"], "fake-server");
         it.say(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
@@ -193,4 +204,65 @@ fn it_closes_its_stdout_and_lives_or_floods_it() {
 #[test]
 fn the_library_finds_it() {
     assert!(mcplex_testkit::fake_server().ends_with("fake-server"));
+}
+
+/// Everything that carries the variable, but the server itself.
+fn family(mark: &str) -> Vec<u32> {
+    let all = census::with_variable("FAKE_FAMILY", mark).expect("there is a /proc");
+    all.into_iter().map(|one| one.pid).collect()
+}
+
+#[test]
+fn its_family_leaves_group_session_and_parent_and_is_found_all_the_same() {
+    let mark = std::process::id().to_string();
+    let mut client = Client::open_in(&["--daemon", "--setsid-child", "--grandchild"], Some(&mark));
+    // The daemon's first process has ended by now, for the server waited for it.
+    let all = family(&mark);
+    assert_eq!(all.len(), 4, "{all:?}");
+    let server = client.server.id();
+    let found: Vec<_> = all.iter().filter_map(|pid| census::one(*pid)).collect();
+    let sessions: std::collections::BTreeSet<_> = found.iter().map(|one| one.session).collect();
+    assert_eq!(sessions.len(), 3, "{found:?}");
+    let orphans = found.iter().filter(|one| one.pid != server && one.parent != server).count();
+    assert_eq!(orphans, 1, "{found:?}");
+    let watch = census::Watch::of(all).expect("they can be watched");
+    client.server.kill().expect("it lives");
+    watch.kill();
+    assert!(watch.left_after(std::time::Duration::from_secs(10)).expect("it waits").is_empty());
+}
+
+#[test]
+fn it_writes_what_nobody_should() {
+    let mut client = Client::open(&["--bad-utf8", "--deep", "50"]);
+    let mut line = Vec::new();
+    client.read.read_until(b'\n', &mut line).expect("it writes");
+    assert!(String::from_utf8(line).is_err());
+    assert_eq!(client.hear()["method"], "deep");
+    let mut client = Client::new(&["--answer-twice"]);
+    client.ask("ping", &json!({}));
+    let ids: Vec<_> = (0..3).map(|_| client.hear()["id"].clone()).collect();
+    assert_eq!(ids, [json!(4_000_000_000_u64), json!(7), json!(7)]);
+
+    let mut client = Client::new(&["--windows-lines", "--banner", "hello"]);
+    client.ask("initialize", &json!({ "protocolVersion": "2025-11-25" }));
+    let mut line = String::new();
+    client.read.read_line(&mut line).expect("it writes");
+    assert_eq!(line, "hello\n");
+    line.clear();
+    client.read.read_line(&mut line).expect("it writes");
+    assert!(line.starts_with('\u{feff}') && line.ends_with("\r\n"), "{line:?}");
+}
+
+#[test]
+fn what_is_said_to_kill_it_does() {
+    let mut client = Client::open(&["--poison", "arsenic", "--exit", "7"]);
+    client.call("echo", &json!({ "drink": "water" }));
+    assert_eq!(client.text(), r#"{"drink":"water"}"#);
+    client.call("echo", &json!({ "drink": "arsenic" }));
+    assert_eq!((client.hear(), client.code()), (Value::Null, Some(7)));
+    let home = tempfile::tempdir().expect("a directory");
+    let log = home.path().join("spawns").to_str().expect("UTF-8").to_owned();
+    let flags = ["--sick-for", "2", "--spawn-log", &log];
+    assert_eq!([1, 2].map(|_| Client::new(&flags).code()), [Some(1); 2]);
+    assert_eq!(Client::open(&flags).code(), Some(0));
 }

@@ -74,6 +74,13 @@ pub(super) const FAULTS: &[Fault] = &[
         pid_1,
     )
     .within(90),
+    Fault::new(
+        "F45",
+        "pid-recycle",
+        "a group that got the number of a dead server is left alone",
+        recycled,
+    )
+    .within(90),
 ];
 
 /// A gateway with a tree of processes as `bad`, and a client that sees it.
@@ -337,6 +344,62 @@ fn pid_1(case: &Case) -> anyhow::Result<String> {
     ensure!(most_left <= 2 * 5, "{most_left} processes of one server");
     let deaths = gateway.count("bad", "upstream died");
     Ok(format!("{deaths} deaths as pid 1, 0 zombies; {}", gateway.end()?))
+}
+
+/// Gives the number of every dead server to a group that has nothing to do with it, at once.
+///
+/// It stands in the namespace of mcplex, where it may say which number comes next; it forks for
+/// nothing else, so the next number is the one it asked for.
+const RECYCLER: &str = r#"
+looks=0
+done=
+while [ $looks -lt 200000 ] && ! [ -e stop ]; do
+  looks=$((looks + 1))
+  while read -r line; do pid=$line; done < spawns.bad
+  [ "$pid" = "$done" ] && continue
+  kill -0 "$pid" 2>/dev/null && continue
+  echo $((pid - 1)) 2>/dev/null > /proc/sys/kernel/ns_last_pid || exit 1
+  setsid sh -c 'sleep 1; echo $$ >> survived' &
+  [ $! = "$pid" ] && echo "$pid" >> recycled
+  done=$pid
+done
+wait
+"#;
+
+fn recycled(case: &Case) -> anyhow::Result<String> {
+    let Some(unshare) = namespaces() else {
+        return Ok("not shown here: no pid namespace can be made".to_owned());
+    };
+    let rules = "backoff_first = \"100ms\"\nbackoff_factor = 1\nmax_deaths = 100\nmax_run = 100";
+    let gateway =
+        Setup::new(case)?.through(unshare).server("bad", &["--die-after", "30"], rules).start()?;
+    gateway.wait_event("bad", "upstream died")?;
+    let mut recycler = std::process::Command::new("nsenter");
+    recycler.args(["--pid", "--target", &gateway.pid()?.to_string()]);
+    recycler.args(["sh", "-c", RECYCLER]).current_dir(gateway.setup.dir.path());
+    // It ends with the namespace, if not before.
+    let mut recycler = recycler.stdin(std::process::Stdio::null()).spawn()?;
+    let died = gateway.wait_events("bad", "upstream died", 25, 2 * LONG).map(|all| all.len());
+    fs::write(gateway.setup.file("stop"), "")?;
+    let ended = patience::until(LONG, || Ok(recycler.try_wait()?))?;
+    drop(recycler.kill());
+    drop(recycler.wait());
+    let (died, recycled) = (died?, gateway.lines("recycled"));
+    ensure!(ended.is_some(), "the recycler does not end");
+    if recycled.is_empty() {
+        gateway.end()?;
+        return Ok("not shown here: nobody may say which pid comes next".to_owned());
+    }
+    let survived = gateway.lines("survived");
+    let killed: Vec<_> = recycled.iter().filter(|pid| !survived.contains(pid)).collect();
+    ensure!(
+        killed.is_empty(),
+        "{} innocent groups of {} were killed",
+        killed.len(),
+        recycled.len()
+    );
+    let count = recycled.len();
+    Ok(format!("{died} deaths, {count} numbers used again, all survived; {}", gateway.end()?))
 }
 
 /// What starts a program as pid 1 of a namespace of its own, where that is allowed.
