@@ -47,6 +47,8 @@ mod open;
 
 mod garbage;
 
+mod pace;
+
 mod warden;
 
 mod parked;

@@ -1,8 +1,8 @@
 //! One open connection: messages both ways, and whatever shows that it is broken.
 
 use crate::{
-    cause::Cause, garbage::Garbage, life::SETTLE as SETTLE_GAP, probe::Probe, time::Time,
-    warden::End,
+    cause::Cause, garbage::Garbage, life::SETTLE as SETTLE_GAP, pace::Pace, probe::Probe,
+    time::Time, warden::End,
 };
 use mcplex_proto::{
     handshake::Handshake,
@@ -62,6 +62,9 @@ pub(crate) struct Open {
     has_heard: bool,
     /// Messages read since the last try to write.
     heard_in_a_row: u32,
+    pace: Pace,
+    /// Until when nothing is read, because it talks too fast.
+    paused: Option<Time>,
     is_silent: bool,
     /// The first sign of a death, and until when a better one is waited for.
     fault: Option<(Cause, Time)>,
@@ -102,6 +105,8 @@ impl Open {
             stuck: None,
             has_heard: false,
             heard_in_a_row: 0,
+            pace: Pace::default(),
+            paused: None,
             is_silent: false,
             fault: None,
         }
@@ -134,6 +139,7 @@ impl Open {
     /// share one write, but not never when it talks without a pause.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Incident> {
         if !self.is_silent
+            && self.paused.is_none()
             && self.heard_in_a_row < MAX_IN_A_ROW
             && let Poll::Ready(received) = self.incoming.as_mut().poll_next(cx)
         {
@@ -195,11 +201,17 @@ impl Open {
         None
     }
 
+    /// It said something that nobody asked for.
+    pub(crate) fn is_unasked(&mut self, now: Time) {
+        self.paused = self.pace.spend(now);
+    }
+
     /// Notes how the time passes: what is stuck, and what was heard.
     ///
     /// Only bytes that leave prove that it reads: one that talks and never reads is stuck. Says
     /// whether anything was heard since the last time.
     pub(crate) fn tick(&mut self, write_stall: Duration, now: Time) -> bool {
+        self.paused = self.paused.filter(|until| now < *until);
         let has_heard = std::mem::take(&mut self.has_heard);
         if has_heard {
             self.is_asked = false;
@@ -240,7 +252,7 @@ impl Open {
         let fault = self.fault.as_ref().map(|&(_, until)| until);
         let stuck = self.stuck.map(|(due, _)| due);
         let probe = self.probe.as_ref().map(Probe::poll_timeout);
-        [fault, stuck, probe].into_iter().flatten().min()
+        [fault, stuck, probe, self.paused].into_iter().flatten().min()
     }
 
     /// The cause of a death that is due now.

@@ -16,6 +16,10 @@ const READ: usize = 16 * 1024;
 /// What is read at once at most, while a long line comes in.
 const READ_LONG: usize = 1024 * 1024;
 
+/// How often is read for one line before others on the same thread get their turn: what a few pipes
+/// hold.
+const READS: usize = 4;
+
 /// Reads lines, with a bound on a line.
 #[derive(Debug)]
 pub(crate) struct Inbox<R> {
@@ -39,7 +43,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Broken>>> {
-        loop {
+        for _ in 0..READS {
             match self.lines.next_line() {
                 Ok(Some(line)) => return Poll::Ready(Some(Ok(line))),
                 Ok(None) if self.is_at_end => return Poll::Ready(self.lines.rest().map(Ok)),
@@ -51,6 +55,8 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 Err(error) => return Poll::Ready(Some(Err(error.to_string().into()))),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads ahead without taking lines, up to `limit` bytes; whether the input has ended.

@@ -80,6 +80,7 @@ impl Driver {
         match incident {
             Incident::Heard(message) => self.hear(message),
             Incident::Garbage(bad) => {
+                open.is_unasked(self.now);
                 let is_too_much = open.garbage.take(self.now);
                 let lines = open.garbage.lines;
                 if lines.is_power_of_two() {

@@ -45,9 +45,12 @@ impl Driver {
                     }
                     let reply = Reply { outcome: response.outcome, extra: response.extra, from };
                     drop(sent.reply.send(Ok(reply)));
+                } else {
+                    open.is_unasked(self.now);
                 }
             }
             other @ (Message::Request(_) | Message::Notification(_)) => {
+                open.is_unasked(self.now);
                 self.events.message(from, other);
             }
         }
