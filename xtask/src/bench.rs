@@ -2,6 +2,7 @@
 
 mod client;
 mod gateway;
+mod guard;
 mod http;
 mod independence;
 mod pipe;

@@ -52,6 +52,21 @@ pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
     status(pid, "VmRSS")
 }
 
+/// The children of a process, its main thread's.
+pub(crate) fn children(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let list = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+    Ok(list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
+/// Memory that a process shares with nobody, in KiB.
+pub(crate) fn private_kib(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+    let part = |key| kibibytes(&text, key).with_context(|| format!("{path} has no {key}"));
+    Ok(part("Private_Clean")? + part("Private_Dirty")?)
+}
+
 /// The most resident memory since the start or the last [`forget_peak`], in bytes.
 pub(crate) fn peak(pid: u32) -> anyhow::Result<u64> {
     status(pid, "VmHWM")

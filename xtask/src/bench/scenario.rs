@@ -6,7 +6,7 @@
 use super::{
     client::{self, Ask, Ids, Run, Until},
     gateway::{Config, Gateway, Programs},
-    independence, process,
+    guard, independence, process,
     report::{Question, Target},
     stats,
 };
@@ -39,6 +39,8 @@ pub(crate) enum Scenario {
     Fleet,
     /// Peak memory with 16 calls of 1 MiB in flight.
     Payload,
+    /// What a guard adds to a start, and how much memory it holds.
+    Guard,
     /// What the faults of one upstream do to the calls of another.
     Independence,
 }
@@ -132,6 +134,7 @@ impl Scenario {
             Self::Latency => &LATENCY,
             Self::Fleet => &FLEET_QUESTIONS,
             Self::Payload => &PAYLOAD,
+            Self::Guard => &guard::QUESTIONS,
             Self::Independence => &independence::QUESTIONS,
         }
     }
@@ -147,6 +150,7 @@ impl Scenario {
             Self::Latency => latency(programs, effort),
             Self::Fleet => fleet(programs, effort),
             Self::Payload => payload(programs, effort),
+            Self::Guard => guard::measure(programs, effort),
             Self::Independence => independence::measure(programs, effort),
         }
     }
