@@ -60,3 +60,16 @@ fn reports_are_private_and_bounded_on_disk() {
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(folder.join(&names[0])), mode(folder)), (0o600, 0o700));
 }
+
+#[test]
+fn what_a_server_has_used_that_mcplex_ends_is_known_too() {
+    let quick = "max_deaths = 0\nhandshake_timeout = \"300ms\"";
+    let setup = Setup::new("").server_with("mute", &["--never-answer-initialize"], quick);
+    let gateway = setup.serve();
+    gateway.wait_event("mute", "upstream tripped");
+    let report: Value =
+        serde_json::from_str(&ok(&setup, &["crashes", "show", "mute", "--json"])).unwrap();
+    let peak = report["peak_memory"].as_u64().unwrap();
+    assert!((100_000..1 << 30).contains(&peak), "{report:#}");
+    assert!(report["cpu_ms"].is_u64(), "{report:#}");
+}

@@ -82,7 +82,9 @@ impl Driver {
         let (pid, since, words, usage) = match &mut self.phase {
             Phase::Open(open) => {
                 let listen = || open.listener.as_ref().map(|listen| listen()).unwrap_or_default();
-                let (words, usage) = open.evidence.take().unwrap_or_else(|| (listen(), None));
+                // Without evidence it is mcplex that brings about the end, and it still runs.
+                let so_far = || open.pid.and_then(|pid| self.spec.host.facts().usage_of(pid));
+                let (words, usage) = open.evidence.take().unwrap_or_else(|| (listen(), so_far()));
                 (open.pid, open.since, words, usage)
             }
             Phase::Idle | Phase::Waiting(_) | Phase::Connecting(_) | Phase::Closing { .. } => {

@@ -1,6 +1,10 @@
 //! What the system says of itself.
 
+use mcplex_proto::transport::Usage;
 use std::{fmt, time::Duration};
+
+#[cfg(target_os = "linux")]
+mod living;
 
 /// What a [`Host`](super::Host) asks the system; another implementation tells stories in tests.
 pub trait HostFacts: fmt::Debug + Send + Sync + 'static {
@@ -10,6 +14,13 @@ pub trait HostFacts: fmt::Debug + Send + Sync + 'static {
     /// Whether a processor has nothing to do; nobody can say is no.
     fn has_idle_processor(&self) -> bool {
         false
+    }
+
+    /// What a process that still runs, and what it has started, have used until now; nobody can say
+    /// is `None`.
+    fn usage_of(&self, pid: u32) -> Option<Usage> {
+        let _nobody_can_say = pid;
+        None
     }
 
     /// How long the host has slept since it was started, as a sum that only ever grows.
@@ -36,6 +47,11 @@ impl HostFacts for ThisHost {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         // We are one of those that run, and about to wait.
         running(&load).is_some_and(|running| running <= processors)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn usage_of(&self, pid: u32) -> Option<Usage> {
+        living::usage(pid)
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -2,7 +2,7 @@
 
 use crate::server::{FakeLifeline, FromServer, Server, ToServer};
 use async_trait::async_trait;
-use mcplex_proto::transport::{ConnectError, Connection, Transport};
+use mcplex_proto::transport::{ConnectError, Connection, Transport, Usage};
 use mcplex_supervisor::HostFacts;
 use std::{
     collections::VecDeque,
@@ -104,11 +104,18 @@ impl FakeTransport {
 pub(crate) struct FakeHost {
     pub(crate) free: Mutex<Option<usize>>,
     pub(crate) asleep: Mutex<Duration>,
+    /// What every process that still runs has used.
+    pub(crate) used: Mutex<Option<Usage>>,
 }
 
 impl HostFacts for FakeHost {
     fn free_descriptors(&self) -> Option<usize> {
         *self.free.lock().unwrap()
+    }
+
+    fn usage_of(&self, pid: u32) -> Option<Usage> {
+        assert_ne!(pid, 0);
+        *self.used.lock().unwrap()
     }
 
     fn time_asleep(&self) -> Duration {

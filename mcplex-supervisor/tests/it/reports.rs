@@ -1,14 +1,15 @@
 //! The black box: what is known of every death.
 
 use crate::{
-    fake::Script,
+    fake::{FakeHost, Script},
     world::{World, end, pass},
 };
 use mcplex_proto::{
     transport::Usage,
     upstream::{Health, UpstreamError},
 };
-use std::time::Duration;
+use mcplex_supervisor::{Host, HostOptions, Options, Starts};
+use std::{sync::Arc, time::Duration};
 
 #[tokio::test(start_paused = true)]
 async fn a_death_leaves_all_that_is_known_and_no_secret() {
@@ -64,6 +65,22 @@ async fn a_death_leaves_all_that_is_known_and_no_secret() {
     for secret in ["hunter2", "s3cr3t", "abc123secret"] {
         assert!(!all.contains(secret), "{secret}: {all}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hung_one_has_used_is_read_before_its_end() {
+    let facts = Arc::new(FakeHost::default());
+    let host = Host::new(HostOptions::default(), facts.clone(), 1);
+    let world = World::of(host, Options::default(), Starts::Now, 7, &[Script::Works]);
+    world.until(Health::Ready).await;
+    let used = Usage { peak_memory: 7 << 20, cpu: Duration::from_secs(9), out_of_memory: false };
+    *facts.used.lock().unwrap() = Some(used);
+    world.server().answers_pings(false);
+    world.until(Health::Recovering).await;
+    let reports = world.events.reports();
+    let [report] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!(report.reason, "health_timeout");
+    assert_eq!((report.peak_memory, report.cpu_ms), (Some(7 << 20), Some(9_000)));
 }
 
 #[tokio::test(start_paused = true)]
