@@ -1,9 +1,9 @@
 //! A small MCP client over HTTP that blocks, and keeps the bytes it got.
 
 use crate::gateway::PATIENCE;
+use mcplex_testkit::wire::{Head, Wire};
 use serde_json::{Value, json};
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Shutdown, TcpStream},
     sync::mpsc,
     thread,
@@ -168,7 +168,7 @@ impl Place {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Wire(BufReader::new(stream))
+        Wire::new(stream)
     }
 
     fn request(&self, method: &str, body: &str) -> String {
@@ -192,7 +192,7 @@ impl Place {
 
     fn begin(&self, id: u64, request: String) -> Pending {
         let mut wire = self.open();
-        let socket = wire.0.get_ref().try_clone().unwrap();
+        let socket = wire.socket().try_clone().unwrap();
         let (on_head, heads) = mpsc::channel();
         let (sender, messages) = mpsc::channel();
         thread::spawn(move || {
@@ -260,120 +260,5 @@ impl Pending {
     /// Vanishes without a word.
     pub(crate) fn vanish(self) {
         drop(self.socket.shutdown(Shutdown::Both));
-    }
-}
-
-/// What an HTTP answer begins with, as far as it matters here.
-#[derive(Clone, Debug, Default)]
-struct Head {
-    status: u16,
-    session: Option<String>,
-    length: Option<usize>,
-    is_chunked: bool,
-    is_stream: bool,
-}
-
-#[derive(Debug)]
-struct Wire(BufReader<TcpStream>);
-
-impl Wire {
-    /// Sends a request and hands over each message of the answer as it comes.
-    fn exchange(
-        &mut self,
-        request: &[u8],
-        on_head: impl FnOnce(&Head),
-        mut on_message: impl FnMut(String),
-    ) -> io::Result<Head> {
-        self.0.get_mut().write_all(request)?;
-        let head = self.head()?;
-        on_head(&head);
-        let mut body = Vec::new();
-        let mut events = Events::default();
-        loop {
-            let part = self.part(&head)?;
-            let is_last = part.is_empty() || !head.is_chunked;
-            if head.is_stream {
-                events.take(&part, &mut on_message);
-            } else {
-                body.extend_from_slice(&part);
-            }
-            if is_last {
-                break;
-            }
-        }
-        if !body.is_empty() {
-            on_message(String::from_utf8(body).map_err(io::Error::other)?);
-        }
-        Ok(head)
-    }
-
-    fn head(&mut self) -> io::Result<Head> {
-        let mut head = Head::default();
-        let status = self.line()?;
-        head.status = status.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        loop {
-            let line = self.line()?;
-            let Some((name, value)) = line.split_once(':') else { return Ok(head) };
-            let value = value.trim();
-            match &*name.to_ascii_lowercase() {
-                "mcp-session-id" => head.session = Some(value.to_owned()),
-                "content-length" => head.length = value.parse().ok(),
-                "transfer-encoding" => head.is_chunked = value == "chunked",
-                "content-type" => head.is_stream = value.starts_with("text/event-stream"),
-                _ => {}
-            }
-        }
-    }
-
-    /// The next chunk, the whole body, or nothing at the end.
-    fn part(&mut self, head: &Head) -> io::Result<Vec<u8>> {
-        let length = if head.is_chunked {
-            usize::from_str_radix(&self.line()?, 16).map_err(io::Error::other)?
-        } else {
-            head.length.unwrap_or(0)
-        };
-        let mut part = vec![0; length];
-        self.0.read_exact(&mut part)?;
-        if head.is_chunked {
-            self.line()?;
-        }
-        Ok(part)
-    }
-
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        match self.0.read_line(&mut line)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(line.trim_end().to_owned()),
-        }
-    }
-}
-
-/// Cuts server-sent events into messages.
-#[derive(Debug, Default)]
-struct Events {
-    line: Vec<u8>,
-    data: String,
-}
-
-impl Events {
-    fn take(&mut self, part: &[u8], on_message: &mut impl FnMut(String)) {
-        for byte in part {
-            if *byte != b'\n' {
-                self.line.push(*byte);
-                continue;
-            }
-            let line = String::from_utf8(std::mem::take(&mut self.line)).unwrap();
-            let line = line.trim_end_matches('\r');
-            if let Some(data) = line.strip_prefix("data:") {
-                self.data.push_str(data.strip_prefix(' ').unwrap_or(data));
-            } else if line.is_empty() {
-                let data = std::mem::take(&mut self.data);
-                // The first event of a resumable stream carries an id alone.
-                if !data.is_empty() {
-                    on_message(data);
-                }
-            }
-        }
     }
 }
