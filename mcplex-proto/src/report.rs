@@ -43,7 +43,7 @@ pub struct CrashReport {
     pub window_ms: u64,
     /// Lives in a row that ended before they were stable.
     pub run: u32,
-    /// Why the breaker opened, if it did by this death, in one sentence without a final stop.
+    /// Which rule opened the breaker, if this death did, in a few words: `6 deaths in 60 s`.
     pub trip: Option<String>,
     /// When it will be tried again, in milliseconds after `at_ms`; `None` without a known moment.
     pub retry_after_ms: Option<u64>,

@@ -176,15 +176,26 @@ fn is_frame(c: char) -> bool {
     matches!(c, '\u{2500}'..='\u{257f}' | '|')
 }
 
+/// Which rule opened the breaker, without what ended the last life.
+pub(crate) fn trip_rule(cause: TripCause) -> String {
+    match cause {
+        TripCause::TooManyDeaths { deaths, window } => {
+            format!("{deaths} deaths in {} s", window.as_secs())
+        }
+        TripCause::NeverStable { run } => {
+            format!("{run} lives in a row ended before they were stable")
+        }
+        TripCause::TrialFailed => "it was tried again and died".to_owned(),
+        TripCause::Permanent => "no second try would help".to_owned(),
+    }
+}
+
 /// Why the breaker opened, what probably caused it and what to do, in one plain sentence without a
 /// final stop.
 pub(crate) fn trip_sentence(cause: TripCause, death: &str, diagnosis: &Diagnosis) -> String {
     let mut sentence = match cause {
-        TripCause::TooManyDeaths { deaths, window } => {
-            format!("{deaths} deaths in {} s; the last time {death}", window.as_secs())
-        }
-        TripCause::NeverStable { run } => {
-            format!("{run} lives in a row ended before they were stable; the last time {death}")
+        TripCause::TooManyDeaths { .. } | TripCause::NeverStable { .. } => {
+            format!("{}; the last time {death}", trip_rule(cause))
         }
         TripCause::TrialFailed => format!("it was tried again and {death}"),
         TripCause::Permanent => death.to_owned(),

@@ -3,7 +3,7 @@
 use super::{Driver, Phase};
 use crate::{
     blackbox,
-    cause::{Cause, trip_sentence},
+    cause::{Cause, trip_rule, trip_sentence},
     diagnosis::{Diagnosis, diagnose},
     event::{Event, Failure, Note},
     handle::Sent,
@@ -32,7 +32,7 @@ pub(super) struct Death<'a> {
     pub(super) deaths: u32,
     pub(super) run: u32,
     pub(super) is_counted: bool,
-    pub(super) trip: Option<Arc<str>>,
+    pub(super) trip: Option<String>,
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -131,7 +131,7 @@ impl Driver {
             Note::Tripped { incarnation, cause, cooldown, .. } => {
                 let sentence = trip_sentence(cause, &death.sentence, &death.diagnosis);
                 self.trip(incarnation, &sentence, was_trial, cooldown);
-                (death.trip, death.retry_after) = (self.reason.clone(), cooldown);
+                (death.trip, death.retry_after) = (Some(trip_rule(cause)), cooldown);
             }
             Note::Waiting { delay, .. } => {
                 death.retry_after = Some(delay);

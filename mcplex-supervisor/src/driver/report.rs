@@ -39,7 +39,7 @@ impl Driver {
             max_deaths: options.max_deaths,
             window_ms: ms(options.window),
             run: death.run,
-            trip: death.trip.as_deref().map(str::to_owned),
+            trip: death.trip.clone(),
             retry_after_ms: death.retry_after.map(ms),
             probable_cause: death.diagnosis.cause.clone(),
             advice: death.diagnosis.advice.clone(),

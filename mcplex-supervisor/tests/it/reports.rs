@@ -135,7 +135,7 @@ async fn a_trip_says_in_plain_words_what_happened_why_and_what_to_do() {
     let reports = world.events.reports();
     let trips: Vec<_> = reports.iter().map(|report| report.trip.is_some()).collect();
     assert_eq!(trips, [false, false, false, false, false, true]);
-    assert_eq!(reports[5].trip.as_deref(), Some(sentence));
+    assert_eq!(reports[5].trip.as_deref(), Some("6 deaths in 60 s"));
     assert!(reports[5].retry_after_ms.unwrap() >= 60_000);
 }
 
