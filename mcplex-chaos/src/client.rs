@@ -135,6 +135,12 @@ impl Client {
         answers.pop().with_context(|| format!("{tool} was not answered"))
     }
 
+    /// Calls a tool with these arguments and no mark, so that two calls can be the same.
+    pub(crate) fn call_as_is(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<Answer> {
+        let params = json!({ "name": tool, "arguments": arguments });
+        Ok(Answer::of(&self.request("tools/call", &params)?))
+    }
+
     /// The names of the tools.
     pub(crate) fn tools(&mut self) -> anyhow::Result<Vec<String>> {
         let answer = self.request("tools/list", &json!({}))?;

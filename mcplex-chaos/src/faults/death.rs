@@ -152,7 +152,7 @@ fn poison(case: &Case) -> anyhow::Result<String> {
     let mut client = gateway.client_of(&["bad__echo"])?;
     for life in 1..=3 {
         gateway.wait_nth("bad", "upstream connected", life)?;
-        let answer = client.call("bad__echo", &json!({ "drink": "arsenic" }))?;
+        let answer = client.call_as_is("bad__echo", &json!({ "drink": "arsenic" }))?;
         ensure!(answer.code() == error::UPSTREAM_DIED, "the poison got {answer:?}");
         gateway.wait_nth("bad", "upstream connected", life + 1)?;
         client.call("bad__echo", &json!({ "drink": "water" }))?.good()?;
