@@ -46,6 +46,8 @@ pub struct Limits {
 pub struct Summary {
     /// Whose death it was.
     pub upstream: String,
+    /// Which of its children, where it has several.
+    pub member: Option<String>,
     /// Its number: 1 is the newest of that upstream.
     pub number: usize,
     /// When, in milliseconds of Unix time.
@@ -182,8 +184,8 @@ impl Crashes {
 
 /// Each report once, the newest first.
 fn newest_first(mut all: Vec<Arc<CrashReport>>) -> Vec<Arc<CrashReport>> {
-    fn key(report: &CrashReport) -> (u64, &str, u64) {
-        (report.at_ms, &report.upstream, report.incarnation)
+    fn key(report: &CrashReport) -> (u64, &str, u64, Option<&str>) {
+        (report.at_ms, &report.upstream, report.incarnation, report.member.as_deref())
     }
     all.sort_by(|one, other| key(other).cmp(&key(one)));
     all.dedup_by(|one, other| key(one) == key(other));
@@ -201,6 +203,7 @@ pub fn summaries(reports: &[Arc<CrashReport>]) -> Vec<Summary> {
             *number += 1;
             Summary {
                 upstream: report.upstream.clone(),
+                member: report.member.clone(),
                 number: *number,
                 at_ms: report.at_ms,
                 incarnation: report.incarnation,
@@ -292,6 +295,24 @@ mod tests {
         assert_eq!(second.get("a", 2).await.unwrap().what, "end 5");
         assert_eq!(second.newest("b").await.unwrap().what, "end 9");
         assert!(second.get("a", 0).await.is_none() && second.get("c", 1).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn members_that_die_in_the_same_moment_have_a_report_each() {
+        let dir = tempfile::tempdir().unwrap();
+        let crashes = Crashes::open(Some(dir.path().to_owned()), limits(9, 1 << 20)).unwrap();
+        let members = [None, Some("a/2".to_owned()), Some("a/s17".to_owned())];
+        for member in members.clone() {
+            crashes.take(Arc::new(CrashReport { member, ..CrashReport::clone(&report("a", 1)) }));
+        }
+        crashes.flush();
+        let mut on_disk: Vec<_> =
+            read_all(dir.path(), None).iter().map(|report| report.member.clone()).collect();
+        on_disk.sort();
+        assert_eq!(on_disk, members);
+        let names = files(&dir.path().join("a"));
+        assert!(names[0].ends_with("-1-2.json") && names[2].ends_with("-1.json"), "{names:?}");
+        assert_eq!(crashes.list(None).await.len(), 3);
     }
 
     #[test]

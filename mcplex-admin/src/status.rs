@@ -43,7 +43,7 @@ pub struct Instance {
 pub struct UpstreamStatus {
     /// Its name.
     pub name: String,
-    /// Which of its children, where it has several.
+    /// Which of its children, where it has several, as `mail/2`; nothing for the first.
     pub member: Option<String>,
     /// Whether the configuration wants it.
     pub is_enabled: bool,

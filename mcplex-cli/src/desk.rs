@@ -4,7 +4,7 @@
 //! It listens in on what an upstream reports on its way to the router, so that it knows since when
 //! something is so. Nothing here is on the way of a message.
 
-use crate::{family::Family, reload::Reloader};
+use crate::{family::View, reload::Reloader};
 use async_trait::async_trait;
 use mcplex_admin::{
     Operator,
@@ -64,7 +64,7 @@ pub(crate) struct Row {
     patience: Duration,
     seen: Seen,
     /// Its other children.
-    family: Family,
+    family: View,
 }
 
 /// What was seen of an upstream.
@@ -133,15 +133,17 @@ impl Desk {
         let _is_nobody = attached.wait_for(|count| *count == 0).await.is_ok();
     }
 
-    /// Listens in on the events of an upstream.
+    /// Listens in on the events of an upstream, or of one of its children beside the first.
     pub(crate) fn listen_in(
         &self,
         name: &UpstreamName,
+        member: Option<&str>,
         seen: &Seen,
         events: Arc<dyn UpstreamEvents>,
     ) -> Arc<dyn UpstreamEvents> {
         let log = self.0.logs.of(name.as_str());
-        Arc::new(Tee { desk: self.clone(), seen: seen.clone(), log, events })
+        let member = member.map(|member| format!("{member}: ")).unwrap_or_default();
+        Arc::new(Tee { desk: self.clone(), member, seen: seen.clone(), log, events })
     }
 
     /// Where an upstream's stderr goes.
@@ -178,7 +180,7 @@ impl Row {
     /// An upstream with what the configuration says of it.
     pub(crate) fn new(
         server: &Server,
-        (key, handle, seen, family): (UpstreamKey, Handle, Seen, Family),
+        (key, handle, seen, family): (UpstreamKey, Handle, Seen, View),
         router: Router,
     ) -> Self {
         let words = &server.supervise;
@@ -272,7 +274,8 @@ impl Operator for Desk {
         tracing::info!(upstream, verb = verb.as_str(), "an operator's command");
         lock(&row.seen.0).is_trial = false;
         self.0.logs.of(upstream).note(wall_clock(), &format!("an operator's {verb}"));
-        for handle in std::iter::once(row.handle.clone()).chain(row.family.handles()) {
+        let others = row.family.open().into_iter().map(|(_, handle, _)| handle);
+        for handle in std::iter::once(row.handle.clone()).chain(others) {
             match verb {
                 Verb::Start => handle.start().await,
                 Verb::Stop => handle.stop().await,
@@ -309,6 +312,8 @@ impl Operator for Desk {
 /// Hands on what an upstream reports, and remembers what operators ask about.
 struct Tee {
     desk: Desk,
+    /// What lines of a log begin with that several children share.
+    member: String,
     seen: Seen,
     log: Log,
     events: Arc<dyn UpstreamEvents>,
@@ -322,14 +327,14 @@ impl UpstreamEvents for Tee {
     fn changed(&self, status: Status) {
         let now = wall_clock();
         for line in lock(&self.seen.0).take(&status, unix_ms(now)) {
-            self.log.note(now, &line);
+            self.log.note(now, &format!("{}{line}", self.member));
         }
         self.events.changed(status);
         self.desk.changed();
     }
 
     fn died(&self, report: Arc<CrashReport>) {
-        let ended = format!("life {} ended: {}", report.incarnation, report.what);
+        let ended = format!("{}life {} ended: {}", self.member, report.incarnation, report.what);
         self.log.note(wall_clock(), &ended);
         self.desk.0.crashes.take(Arc::clone(&report));
         self.events.died(report);

@@ -12,8 +12,9 @@ use std::{
 };
 use tokio::{sync::watch, task::JoinSet};
 
-/// All children of one upstream but the first; cheap to clone, and the last clone takes their
-/// processes with it.
+/// All children of one upstream but the first; cheap to clone, and the last clone takes their tasks
+/// with it, and so their processes. Only the fleet has clones; everybody else has a [`View`] or the
+/// [`Members`], which hold no task.
 #[derive(Clone, Debug)]
 pub(crate) struct Family {
     siblings: Arc<Siblings>,
@@ -56,17 +57,13 @@ impl Family {
         self.siblings.clone()
     }
 
-    /// Those that are open now, with what was seen of each.
-    pub(crate) fn open(&self) -> Vec<(MemberKey, Handle, Seen)> {
-        let state = lock(&self.siblings.state);
-        let one = |(key, (handle, seen)): (&MemberKey, &(Handle, Seen))| {
-            (*key, handle.clone(), seen.clone())
-        };
-        state.open.iter().map(one).collect()
+    /// What lets look at them and keeps none of them alive.
+    pub(crate) fn view(&self) -> View {
+        View(Arc::downgrade(&self.siblings))
     }
 
-    pub(crate) fn handles(&self) -> Vec<Handle> {
-        lock(&self.siblings.state).open.values().map(|(handle, _)| handle.clone()).collect()
+    fn handles(&self) -> Vec<Handle> {
+        self.siblings.open().into_iter().map(|(_, handle, _)| handle).collect()
     }
 
     /// Puts another process in the place of each, and makes later ones like that.
@@ -114,6 +111,27 @@ impl Family {
     }
 }
 
+/// The children of one upstream beside its first, as the desk sees them: the desk is held by what
+/// their tasks report to, so it must hold neither them nor their tasks.
+#[derive(Clone, Debug)]
+pub(crate) struct View(Weak<Siblings>);
+
+impl View {
+    /// Those that are open now, with what was seen of each.
+    pub(crate) fn open(&self) -> Vec<(MemberKey, Handle, Seen)> {
+        self.0.upgrade().map(|siblings| siblings.open()).unwrap_or_default()
+    }
+}
+
+impl Siblings {
+    fn open(&self) -> Vec<(MemberKey, Handle, Seen)> {
+        let one = |(key, (handle, seen)): (&MemberKey, &(Handle, Seen))| {
+            (*key, handle.clone(), seen.clone())
+        };
+        lock(&self.state).open.iter().map(one).collect()
+    }
+}
+
 impl Members for Siblings {
     fn open(
         &self,
@@ -126,10 +144,10 @@ impl Members for Siblings {
             return None;
         }
         let spec = state.next(member);
-        tracing::info!(upstream = %spec.name, member = member.label(&spec.name),
+        tracing::info!(upstream = %spec.name, member = spec.member.as_deref(),
             "an upstream gets one more child");
         let seen = Seen::default();
-        let events = self.desk.listen_in(&spec.name, &seen, events);
+        let events = self.desk.listen_in(&spec.name, spec.member.as_deref(), &seen, events);
         let (handle, task) = supervise(spec, events);
         let mut tasks = lock(&tasks);
         while tasks.try_join_next().is_some() {}
@@ -165,6 +183,7 @@ impl State {
     fn next(&mut self, member: MemberKey) -> Spec {
         self.spec.seed = self.spec.seed.wrapping_add(1);
         let mut spec = self.spec.clone();
+        spec.member = Some(member.label(&spec.name));
         if let MemberKey::Session(_) = member {
             spec.starts = Starts::Now;
         }
@@ -176,3 +195,6 @@ impl State {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

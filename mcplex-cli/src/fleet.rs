@@ -160,7 +160,7 @@ impl Fleet {
     fn add(&mut self, server: &Server, name: UpstreamName) {
         let key = self.router.add(name.clone());
         let seen = Seen::default();
-        let events = self.desk.listen_in(&name, &seen, self.router.events(key));
+        let events = self.desk.listen_in(&name, None, &seen, self.router.events(key));
         let log = self.desk.log(&name);
         let mut spec = wire::spec(&self.config, server, name, log, &self.host, self.next_seed);
         self.next_seed = self.next_seed.wrapping_add(1);
@@ -255,7 +255,7 @@ impl Fleet {
         let servers = &self.config.servers;
         let rows = self.upstreams.iter().filter_map(|one| {
             let server = servers.iter().find(|server| server.name == one.name)?;
-            let parts = (one.key, one.handle.clone(), one.seen.clone(), one.family.clone());
+            let parts = (one.key, one.handle.clone(), one.seen.clone(), one.family.view());
             Some(Row::new(server, parts, self.router.clone()))
         });
         self.desk.show(rows.collect(), self.config.fingerprint().to_string());

@@ -27,6 +27,7 @@ pub(crate) fn spec(
     let Change { transport, options, starts } = change(server, name.clone(), log);
     Spec {
         name,
+        member: None,
         transport,
         options,
         capabilities: capabilities(),

@@ -138,6 +138,8 @@ words! {
     LIFECYCLE: string = "mcplex.lifecycle";
     /// The configured name of the upstream.
     UPSTREAM_NAME: string = "mcplex.upstream.name";
+    /// Which of the upstream's children, where it has several; absent for the first one.
+    UPSTREAM_MEMBER: string = "mcplex.upstream.member";
     /// Which life of the upstream, from 1.
     UPSTREAM_INCARNATION: int = "mcplex.upstream.incarnation";
     /// How the upstream is reached: `stdio` or `http`.
@@ -329,6 +331,7 @@ pub const SPANS: &[SpanDoc] = &[
         attributes: &[
             LIFECYCLE,
             UPSTREAM_NAME,
+            UPSTREAM_MEMBER,
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             CONNECT_REASON,
@@ -350,6 +353,7 @@ pub const SPANS: &[SpanDoc] = &[
         attributes: &[
             LIFECYCLE,
             UPSTREAM_NAME,
+            UPSTREAM_MEMBER,
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             PROCESS_PID,
@@ -365,6 +369,7 @@ pub const SPANS: &[SpanDoc] = &[
         attributes: &[
             LIFECYCLE,
             UPSTREAM_NAME,
+            UPSTREAM_MEMBER,
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             DEATH_REASON,
@@ -394,6 +399,7 @@ pub const SPANS: &[SpanDoc] = &[
         attributes: &[
             LIFECYCLE,
             UPSTREAM_NAME,
+            UPSTREAM_MEMBER,
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             RESPAWN_ATTEMPT,
@@ -410,6 +416,7 @@ pub const SPANS: &[SpanDoc] = &[
         attributes: &[
             LIFECYCLE,
             UPSTREAM_NAME,
+            UPSTREAM_MEMBER,
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             BREAKER_STATE,
@@ -430,6 +437,7 @@ pub const SPANS: &[SpanDoc] = &[
         attributes: &[
             LIFECYCLE,
             UPSTREAM_NAME,
+            UPSTREAM_MEMBER,
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             RESET_REASON,
@@ -446,6 +454,7 @@ pub const SPANS: &[SpanDoc] = &[
         attributes: &[
             LIFECYCLE,
             UPSTREAM_NAME,
+            UPSTREAM_MEMBER,
             UPSTREAM_INCARNATION,
             UPSTREAM_TRANSPORT,
             PROCESS_PID,

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct CrashReport {
     /// Whose death it was.
     pub upstream: String,
+    /// Which of its children, where it has several, as `mail/2` or `mail/s17`.
+    pub member: Option<String>,
     /// Which life.
     pub incarnation: u64,
     /// When it ended.

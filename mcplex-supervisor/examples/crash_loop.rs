@@ -45,6 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let command = Command::new(name.clone(), program).with_args(words);
     let spec = Spec {
         name,
+        member: None,
         transport: Arc::new(StdioTransport::new(command)),
         options: Options::default(),
         capabilities: Raw::empty_object(),

@@ -51,6 +51,9 @@ use tokio::{sync::mpsc, task::JoinSet, time::Sleep};
 pub struct Spec {
     /// Its name.
     pub name: UpstreamName,
+    /// Which of the upstream's children it is, where it has several, as `mail/2`; told in logs,
+    /// spans and reports, and nothing is decided by it.
+    pub member: Option<String>,
     /// How it is reached.
     pub transport: Arc<dyn Transport>,
     /// Its limits.
@@ -219,7 +222,7 @@ impl Driver {
             reports,
             wardens: JoinSet::new(),
             parked: Parked::new(spec.options.queue_limit, spec.options.queue_wait),
-            trace: Trace::new(spec.name.clone(), spec.transport.network()),
+            trace: Trace::new(spec.name.clone(), spec.member.clone(), spec.transport.network()),
             black_box: BlackBox::default(),
             seat,
             permit: None,

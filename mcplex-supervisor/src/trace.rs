@@ -20,6 +20,8 @@ const MAX_CALL_LINKS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Trace {
     upstream: UpstreamName,
+    /// Which of its children, where it has several.
+    member: Option<String>,
     transport: &'static str,
     connect: Option<Span>,
     /// The span that led to the next connect, with what kind it is.
@@ -70,6 +72,7 @@ macro_rules! lifecycle {
             { attr::OTEL_NAME } = format!("{} {}", $name, $self.upstream),
             { attr::LIFECYCLE } = $step,
             { attr::UPSTREAM_NAME } = $self.upstream.as_str(),
+            { attr::UPSTREAM_MEMBER } = $self.member.as_deref(),
             { attr::UPSTREAM_INCARNATION } = $incarnation.0,
             { attr::UPSTREAM_TRANSPORT } = $self.transport,
             { attr::ERROR_TYPE } = Empty,
@@ -87,9 +90,14 @@ fn fail(span: &Span, error: &str, description: &str) {
 }
 
 impl Trace {
-    pub(crate) fn new(upstream: UpstreamName, network: &'static str) -> Self {
+    pub(crate) fn new(
+        upstream: UpstreamName,
+        member: Option<String>,
+        network: &'static str,
+    ) -> Self {
         Self {
             upstream,
+            member,
             transport: if network == "pipe" { "stdio" } else { "http" },
             connect: None,
             lead: None,
@@ -174,7 +182,7 @@ impl Trace {
             span.record(attr::CONNECT_HANDSHAKE_MS, ms(handshake));
         }
         self.lead = None;
-        tracing::info!(upstream = %self.upstream, incarnation = incarnation.0,
+        tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = incarnation.0,
             server = title(info.implementation.as_str()), protocol = %info.version,
             took_ms = ms(took), "upstream connected");
     }
@@ -218,7 +226,7 @@ impl Trace {
                 self.deaths.pop_front();
             }
         }
-        tracing::warn!(upstream = %self.upstream, incarnation = facts.incarnation.0,
+        tracing::warn!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = facts.incarnation.0,
             reason = facts.sentence, deaths_in_window = facts.deaths, calls_lost = facts.calls,
             "upstream died");
     }
@@ -226,7 +234,7 @@ impl Trace {
     /// An incarnation ended in a way that is no death: the host's fault, or an end it may choose.
     pub(crate) fn spared(&mut self, facts: &DeathFacts<'_>) {
         self.fail_connect(facts);
-        tracing::warn!(upstream = %self.upstream, incarnation = facts.incarnation.0,
+        tracing::warn!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = facts.incarnation.0,
             reason = facts.sentence, calls_lost = facts.calls,
             "upstream ended; it does not count as a death");
     }
@@ -257,7 +265,7 @@ impl Trace {
             trace::link(&span, connect, attr::LINK_PREVIOUS_CONNECT);
         }
         self.lead = Some((span, "respawn"));
-        tracing::info!(upstream = %self.upstream, backoff_ms = ms, attempt,
+        tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), backoff_ms = ms, attempt,
             "upstream will be started again");
     }
 
@@ -286,7 +294,7 @@ impl Trace {
             }
         }
         self.last_trip = trace::context_of(&span);
-        tracing::error!(upstream = %self.upstream, reason = facts.sentence,
+        tracing::error!(upstream = %self.upstream, member = self.member.as_deref(), reason = facts.sentence,
             retry_after_s = facts.cooldown.map(|wait| wait.as_secs()),
             "upstream tripped: it is not started again before the time is over or it is reset");
     }
@@ -310,7 +318,7 @@ impl Trace {
             trace::link(&span, &trip, attr::LINK_TRIP);
         }
         self.deaths.clear();
-        tracing::info!(upstream = %self.upstream, reason, "upstream reset: its breaker is closed");
+        tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), reason, "upstream reset: its breaker is closed");
         if reason != "half_open" {
             self.lead = Some((span, "reset"));
         }
@@ -333,7 +341,7 @@ impl Trace {
         self.stop = Some(span);
         self.connect = None;
         self.lead = None;
-        tracing::info!(upstream = %self.upstream, incarnation = incarnation.0, "upstream stopped");
+        tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = incarnation.0, "upstream stopped");
     }
 
     /// An end that was ordered was tried.
@@ -349,7 +357,7 @@ impl Trace {
         {
             span.record(attr::STOP_STAGE, stage);
         }
-        tracing::debug!(upstream = %self.upstream, incarnation = incarnation.0, stage,
+        tracing::debug!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = incarnation.0, stage,
             is_gone = closed.is_gone, "the end of an upstream was brought about");
     }
 }

@@ -1,4 +1,5 @@
-//! One file per report: `UPSTREAM/TIME-INCARNATION.json`.
+//! One file per report: `UPSTREAM/TIME-INCARNATION.json`, and for a child beside the first
+//! `UPSTREAM/TIME-INCARNATION-MEMBER.json`.
 
 use super::{Limits, newest_first};
 use crate::store::{private_file, private_folder};
@@ -25,7 +26,10 @@ pub(super) fn write(folder: &Path, report: &CrashReport, limits: &Limits) -> io:
     let at = Duration::from_millis(report.at_ms).min(Duration::from_secs(MAX_SECONDS));
     // Colons mean something in paths elsewhere.
     let time = humantime::format_rfc3339_millis(UNIX_EPOCH + at).to_string().replace(':', "-");
-    let path = own.join(format!("{time}-{}.json", report.incarnation));
+    // `mail/s17` becomes `-s17`: what comes before it names the folder.
+    let member = report.member.as_deref().and_then(|label| Some(label.rsplit_once('/')?.1));
+    let member = member.map(|member| format!("-{member}")).unwrap_or_default();
+    let path = own.join(format!("{time}-{}{member}.json", report.incarnation));
     let half = path.with_extension("tmp");
     let written = private_file().write(true).truncate(true).open(&half).and_then(|mut file| {
         file.write_all(&serde_json::to_vec_pretty(report)?)?;

@@ -44,12 +44,12 @@ async fn list(upstream: Option<&str>, json: bool, config: &ConfigOptions) -> Res
     for one in &found {
         let cause = one.probable_cause.as_ref().map(|cause| format!(" ({cause})"));
         let (trip, cause) = (if one.tripped { "; tripped" } else { "" }, cause.unwrap_or_default());
+        let life = life(one.member.as_deref(), one.incarnation);
         writeln!(
             text,
-            "{:<width$}  {}  life {}: {}{cause}{trip}",
+            "{:<width$}  {}  {life}: {}{cause}{trip}",
             which(one),
             date(one.at_ms),
-            one.incarnation,
             one.what
         )
         .expect("a text takes everything");
@@ -60,6 +60,12 @@ async fn list(upstream: Option<&str>, json: bool, config: &ConfigOptions) -> Res
 /// How a report is asked for.
 fn which(one: &Summary) -> String {
     format!("{}#{}", one.upstream, one.number)
+}
+
+/// Which life ended, and of which child where an upstream has several.
+fn life(member: Option<&str>, incarnation: u64) -> String {
+    let of = member.map(|member| format!(" of {member}")).unwrap_or_default();
+    format!("life {incarnation}{of}")
 }
 
 async fn show(which: &str, json: bool, config: &ConfigOptions) -> Result<(), Failure> {
@@ -128,8 +134,9 @@ fn document(report: &CrashReport) -> String {
             writeln!(text, "{head:<10}{what}").expect("a text takes everything");
         }
     };
-    let CrashReport { upstream, incarnation, what, .. } = report;
-    say("upstream", &format!("{upstream}, life {incarnation}"));
+    let CrashReport { upstream, what, .. } = report;
+    let life = life(report.member.as_deref(), report.incarnation);
+    say("upstream", &format!("{upstream}, {life}"));
     say("died", &format!("{}, after {}", date(report.at_ms), span(report.uptime_ms)));
     say("how", what);
     say("cause", report.probable_cause.as_deref().unwrap_or_default());
@@ -248,5 +255,7 @@ last messages (> to it, < from it)
   00:00:00.240  > {\"jsonrpc\":\"2.0\"}
 ";
         assert_eq!(document(&report), expect);
+        let member = CrashReport { member: Some("telegram/s17".to_owned()), ..report };
+        assert!(document(&member).starts_with("upstream  telegram, life 6 of telegram/s17\n"));
     }
 }

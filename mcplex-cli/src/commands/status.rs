@@ -105,11 +105,10 @@ fn table(snapshot: &Snapshot, look: &Look) -> String {
 fn row(upstream: &UpstreamStatus) -> [String; 10] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let time = |ms: Option<u64>| or_none(ms.map(short));
-    let member = upstream.member.as_ref().map(|member| format!("/{member}")).unwrap_or_default();
     let health = if upstream.is_enabled { upstream.health.as_str() } else { "disabled" };
     let error = upstream.last_error.clone().or_else(|| upstream.reason.clone());
     [
-        format!("{}{member}", upstream.name),
+        upstream.member.as_ref().unwrap_or(&upstream.name).clone(),
         health.to_owned(),
         or_none(upstream.pid.map(|pid| pid.to_string())),
         upstream.incarnation.to_string(),
@@ -223,6 +222,15 @@ telegram  tripped      -     6  -     6/5     1m1s          0      0
 ";
         assert_eq!(text, expect);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn a_member_has_a_line_of_its_own() {
+        let mut snapshot = snapshot();
+        let member = Some("files/2".to_owned());
+        snapshot.upstreams.push(UpstreamStatus { member, ..snapshot.upstreams[0].clone() });
+        let text = table(&snapshot, &Look { width: None, is_colourful: false });
+        assert!(text.contains("\nfiles/2   ready"), "{text}");
     }
 
     #[test]

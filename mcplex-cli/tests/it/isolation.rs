@@ -4,7 +4,10 @@ use crate::{
     census::{self, Watch},
     client::{Client, text},
     gateway::{Gateway, PATIENCE, Setup},
+    verbs::ok,
 };
+use mcplex_proto::attr;
+use mcplex_testkit::otlp::Receiver;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -125,4 +128,75 @@ fn a_reload_shares_out_anew_and_keeps_the_first_process() {
     let watch = Watch::of(pool.into_iter().filter(|&pid| pid != first));
     assert!(watch.left_after(PATIENCE).is_empty(), "all but the first end");
     assert_eq!(pid(&mut client), first);
+}
+
+/// The rows of a status: member, health, process and life of each.
+fn rows(setup: &Setup) -> Vec<(Value, Value, Value, Value)> {
+    let all: Value = serde_json::from_str(&ok(setup, &["status", "--json"])).unwrap();
+    let row = |one: &Value| {
+        assert_eq!(one["name"], "pool", "{all:#}");
+        let field = |name: &str| one[name].clone();
+        (field("member"), field("health"), field("pid"), field("incarnation"))
+    };
+    all["upstreams"].as_array().unwrap().iter().map(row).collect()
+}
+
+#[test]
+fn a_status_shows_every_member_and_a_verb_reaches_all_of_them() {
+    let setup = Setup::new("").server_with("pool", &[], "isolation = \"pool\"\npool_size = 3");
+    let gateway = setup.serve();
+    gateway.wait_events("pool", "upstream connected", 3);
+    let first = rows(&setup);
+    let members: Vec<_> = first.iter().map(|row| row.0.clone()).collect();
+    assert_eq!(members, [Value::Null, "pool/2".into(), "pool/3".into()]);
+    let pids = |rows: &[(Value, Value, Value, Value)]| -> BTreeSet<u32> {
+        rows.iter().map(|row| u32::try_from(row.2.as_u64().unwrap()).unwrap()).collect()
+    };
+    assert_eq!(pids(&first).len(), 3, "{first:?}");
+    assert!(first.iter().all(|row| row.1 == "ready"), "{first:?}");
+    assert!(ok(&setup, &["status"]).contains("\npool/2 "));
+
+    let watch = Watch::of(pids(&first));
+    assert!(ok(&setup, &["restart", "pool"]).starts_with("pool: restarted"));
+    assert!(watch.left_after(PATIENCE).is_empty());
+    let second = rows(&setup);
+    assert!(second.iter().all(|row| row.1 == "ready" && row.3 == 2), "{second:?}");
+    assert!(pids(&first).is_disjoint(&pids(&second)));
+
+    assert!(ok(&setup, &["stop", "pool"]).starts_with("pool: stopped"));
+    assert_eq!(census::descendants(gateway.pid()), []);
+    let stopped = rows(&setup);
+    assert!(stopped.iter().all(|row| row.1 == "stopped" && row.2.is_null()), "{stopped:?}");
+}
+
+#[test]
+fn a_death_is_told_with_the_member_that_died() {
+    let receiver = Receiver::start().unwrap();
+    let setup = Setup::new("").server_with("pool", &[], "isolation = \"pool\"\npool_size = 2");
+    let setup = setup
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint())
+        .env("OTEL_BSP_SCHEDULE_DELAY", "20");
+    let gateway = setup.serve();
+    gateway.wait_events("pool", "upstream connected", 2);
+    let of_second = rows(&setup).into_iter().find(|row| row.0 == "pool/2").unwrap();
+    let pid = u32::try_from(of_second.2.as_u64().unwrap()).unwrap();
+    census::signal(pid, rustix::process::Signal::KILL);
+    let died = gateway.wait_event("pool", "upstream died");
+    assert_eq!(died["member"], "pool/2", "{died}");
+    gateway.wait_events("pool", "upstream connected", 3);
+    let connected = gateway.events("pool", "upstream connected");
+    let members: Vec<_> = connected.iter().filter(|event| event["member"].is_null()).collect();
+    assert_eq!(members.len(), 1, "the first is the upstream itself: {connected:?}");
+    let list = ok(&setup, &["crashes"]);
+    assert!(list.contains("life 1 of pool/2: it was ended by"), "{list}");
+    let report: Value =
+        serde_json::from_str(&ok(&setup, &["crashes", "show", "pool", "--json"])).unwrap();
+    assert_eq!((&report["upstream"], &report["member"]), (&"pool".into(), &"pool/2".into()));
+    assert!(ok(&setup, &["logs", "pool"]).contains("-- mcplex: pool/2: life 1 ended: "));
+    let is_death = |span: &mcplex_testkit::otlp::Span| {
+        span.attribute(attr::LIFECYCLE) == Some(attr::LIFECYCLE_DEATH)
+    };
+    let spans = receiver.wait_for(PATIENCE, |spans| spans.iter().any(is_death));
+    let death = spans.iter().find(|span| is_death(span)).unwrap();
+    assert_eq!(death.attribute(attr::UPSTREAM_MEMBER), Some("pool/2"));
 }

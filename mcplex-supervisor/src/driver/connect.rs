@@ -84,7 +84,7 @@ impl Driver {
                 let is_too_much = open.garbage.take(self.now);
                 let lines = open.garbage.lines;
                 if lines.is_power_of_two() {
-                    tracing::warn!(upstream = %self.spec.name, lines, %bad,
+                    tracing::warn!(upstream = %self.spec.name, member = self.spec.member.as_deref(), lines, %bad,
                         "upstream writes lines to its output that are no messages; they are skipped");
                 }
                 if is_too_much {

@@ -15,12 +15,12 @@ impl Driver {
         let Some(gap) = self.clock.gap(has_waited, before, self.now, facts) else { return };
         let (moved, spread) = match gap {
             Gap::Late(late) => {
-                tracing::warn!(upstream = %self.spec.name, late_s = late.as_secs(),
+                tracing::warn!(upstream = %self.spec.name, member = self.spec.member.as_deref(), late_s = late.as_secs(),
                     "mcplex was halted; deadlines are moved");
                 (late, Duration::ZERO)
             }
             Gap::Slept(slept) => {
-                tracing::warn!(upstream = %self.spec.name, slept_s = slept.as_secs(),
+                tracing::warn!(upstream = %self.spec.name, member = self.spec.member.as_deref(), slept_s = slept.as_secs(),
                     "the host slept; what is due now does not count");
                 // The deadlines stood still with the clock.
                 (Duration::ZERO, self.jitter.up_to(SPREAD))

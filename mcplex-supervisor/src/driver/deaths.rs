@@ -61,7 +61,7 @@ impl Driver {
         if death.is_counted {
             self.last_death = Some(Arc::clone(&death.sentence));
             if self.seat.died() {
-                tracing::error!(upstream = %self.spec.name,
+                tracing::error!(upstream = %self.spec.name, member = self.spec.member.as_deref(),
                     "most upstreams died within seconds; all of them are started again as one wave");
             }
         } else {
@@ -188,7 +188,7 @@ impl Driver {
     }
 
     pub(super) fn take_note(&mut self, note: Note, was_trial: bool) {
-        let upstream = &self.spec.name;
+        let (upstream, member) = (&self.spec.name, self.spec.member.as_deref());
         match note {
             Note::Tripped { incarnation, cause, cooldown, .. } => {
                 let last = self.last_death.clone().unwrap_or_else(|| "it ended".into());
@@ -204,18 +204,18 @@ impl Driver {
                 self.trace.reset(self.life.incarnation(), "manual");
             }
             Note::Unkillable { incarnation } => {
-                tracing::error!(%upstream, incarnation = incarnation.0,
+                tracing::error!(%upstream, member, incarnation = incarnation.0,
                     "a process of the upstream cannot be killed; nothing is started over it");
             }
-            Note::Stable => tracing::debug!(%upstream, "upstream is stable"),
-            Note::Degraded { incarnation } => tracing::warn!(%upstream,
+            Note::Stable => tracing::debug!(%upstream, member, "upstream is stable"),
+            Note::Degraded { incarnation } => tracing::warn!(%upstream, member,
                 incarnation = incarnation.0, "upstream is idle and did not answer: it may hang"),
-            Note::Recovered { incarnation } => tracing::info!(%upstream,
+            Note::Recovered { incarnation } => tracing::info!(%upstream, member,
                 incarnation = incarnation.0, "upstream is heard again"),
-            Note::Rested { incarnation } => tracing::info!(%upstream,
+            Note::Rested { incarnation } => tracing::info!(%upstream, member,
                 incarnation = incarnation.0, "upstream is not used and ends until the next call"),
             Note::Retired { incarnation, is_idle } => {
-                tracing::info!(%upstream, incarnation = incarnation.0, is_idle,
+                tracing::info!(%upstream, member, incarnation = incarnation.0, is_idle,
                     "upstream ended and is not started again by itself");
             }
             Note::Died { .. } => {}

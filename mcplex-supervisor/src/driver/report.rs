@@ -23,6 +23,7 @@ impl Driver {
         let trace = self.trace.last_death.as_ref().filter(|_| death.is_counted);
         CrashReport {
             upstream: self.spec.name.to_string(),
+            member: self.spec.member.clone(),
             incarnation: death.incarnation.0,
             at_ms,
             what: death.sentence.to_string(),

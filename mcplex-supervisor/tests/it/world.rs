@@ -123,6 +123,7 @@ impl World {
         let transport = FakeTransport::new(scripts);
         let spec = Spec {
             name: UpstreamName::new("up").unwrap(),
+            member: None,
             transport: Arc::new(transport.clone()),
             options,
             capabilities: Raw::empty_object(),
