@@ -18,7 +18,7 @@ pub(crate) mod usage;
 
 pub(crate) use cookie::VARIABLE;
 pub(crate) use guarded::{GuardedLife, spawn_guarded};
-pub(crate) use limit::lower_limit;
+pub(crate) use limit::{Lowered, lower_limit};
 
 pub use leftovers::{LeftBehind, sweep_leftovers};
 pub use limit::raise_descriptor_limit;

@@ -27,14 +27,19 @@ pub(crate) fn spawn(command: &Command) -> Result<(Child, Pipes), ConnectError> {
 
 #[cfg(target_os = "linux")]
 fn start(command: &Command, mut child: process::Command) -> io::Result<(Child, Pipes)> {
-    use crate::linux::{VARIABLE, lower_limit, trees::Trees};
+    use crate::linux::{Lowered, VARIABLE, lower_limit, trees::Trees};
     let mut trees = Trees::lock();
     let (tree, cookie) = trees.next(command.name.as_str(), false);
     if let Some(cookie) = cookie {
         child.env(VARIABLE, cookie.to_string());
     }
-    let (child, pipes) = Child::start(&mut child, &mut trees, tree)?;
-    if let Some(pid) = rustix::process::Pid::from_raw(child.pid().cast_signed()) {
+    let lowered = Lowered::for_a_child();
+    let is_born_with_it = lowered.is_some();
+    let started = Child::start(&mut child, &mut trees, tree);
+    drop(lowered);
+    let (child, pipes) = started?;
+    if !is_born_with_it && let Some(pid) = rustix::process::Pid::from_raw(child.pid().cast_signed())
+    {
         // Refused for a program that has become another user; it keeps the high limit.
         let _lowered = lower_limit(pid);
     }
