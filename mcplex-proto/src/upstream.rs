@@ -123,6 +123,8 @@ pub struct Status {
     pub in_flight: usize,
     /// How the last life that died ended, in one plain sentence without a final stop.
     pub last_error: Option<Arc<str>>,
+    /// The same in parts.
+    pub last: Option<Arc<LastDeath>>,
 }
 
 impl Status {
@@ -140,6 +142,7 @@ impl Status {
             uptime: None,
             in_flight: 0,
             last_error: None,
+            last: None,
         }
     }
 }
@@ -192,6 +195,8 @@ pub enum UpstreamError {
         reason: Arc<str>,
         /// Whether sending the call again can do no harm.
         safe_to_retry: bool,
+        /// Whether the same call was in flight at an earlier death too, and so may be what kills it.
+        is_suspect: bool,
         /// The span of the death.
         cause: Option<TraceContext>,
     },
@@ -244,13 +249,14 @@ impl UpstreamError {
         let upstream = upstream.clone();
         let reason = status.reason.clone().unwrap_or_else(|| "it is starting".into());
         let retry_after = status.retry_after;
+        let last = status.last.clone();
         match status.health {
             Health::Tripped => Self::Tripped {
                 upstream,
                 reason,
                 retry_after,
                 trips: status.trips,
-                last: None,
+                last,
                 cause: None,
             },
             Health::Stopped => Self::Stopped { upstream },
@@ -325,6 +331,11 @@ impl UpstreamError {
                     None => "The call was not sent; an operator has to reset it".to_owned(),
                 }
             }
+            Self::Died { is_suspect: true, .. } => {
+                "The same call was in flight when it died before, so it is probably what ends it; do \
+                 not send it again"
+                    .to_owned()
+            }
             Self::Died { .. } | Self::Timeout { .. } => {
                 "It is unknown whether the call took effect; check before repeating it".to_owned()
             }
@@ -354,10 +365,11 @@ impl UpstreamError {
                         "lastExit": last.as_ref().map(|last| &last.exit),
                         "stderrTail": last.as_ref().map(|last| &last.stderr_tail) }),
             ),
-            Self::Died { upstream, reason, safe_to_retry, .. } => (
+            Self::Died { upstream, reason, safe_to_retry, is_suspect, .. } => (
                 error::UPSTREAM_DIED,
                 json!({ "server": upstream.as_str(), "exit": &**reason, "sent": true,
-                        "outcome": "unknown", "safeToRetry": safe_to_retry }),
+                        "outcome": "unknown", "safeToRetry": safe_to_retry,
+                        "suspect": is_suspect }),
             ),
             Self::Timeout { upstream, timeout } => (
                 error::UPSTREAM_TIMEOUT,
@@ -502,6 +514,7 @@ mod tests {
             upstream,
             reason: "it exited with code 3".into(),
             safe_to_retry: false,
+            is_suspect: false,
             cause: None,
         };
         let result: serde_json::Value = died.to_tool_result().get().unwrap();

@@ -18,7 +18,10 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
         (
             UpstreamError::Tripped {
                 upstream: name(),
-                reason: "6 deaths in 60 s; the last time it exited with code 1".into(),
+                reason: "6 deaths in 60 s; the last time it exited with code 1; its last words: API_KEY \
+                         is not set; probably the variable API_KEY is not set; set API_KEY in `env` of \
+                         the server"
+                    .into(),
                 retry_after: Some(Duration::from_secs(64)),
                 trips: 1,
                 last: Some(std::sync::Arc::new(LastDeath {
@@ -34,9 +37,20 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
                 upstream: name(),
                 reason: reason(),
                 safe_to_retry: false,
+                is_suspect: false,
                 cause: None,
             },
             "It died after the call was sent. The call is never sent again by itself.",
+        ),
+        (
+            UpstreamError::Died {
+                upstream: name(),
+                reason: reason(),
+                safe_to_retry: false,
+                is_suspect: true,
+                cause: None,
+            },
+            "The same, and a call of the same name and arguments was in flight at an earlier death.",
         ),
         (
             UpstreamError::Timeout { upstream: name(), timeout: Duration::from_secs(900) },

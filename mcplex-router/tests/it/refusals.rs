@@ -85,6 +85,7 @@ fn died() -> UpstreamError {
         upstream: UpstreamName::new("a").unwrap(),
         reason: "it exited with code 1".into(),
         safe_to_retry: false,
+        is_suspect: false,
         cause: None,
     }
 }

@@ -155,6 +155,7 @@ impl Driver {
             reason: reason.into(),
             // What it died of twice is not to be tried a third time.
             safe_to_retry: sent.is_read && !is_suspect,
+            is_suspect,
             cause,
         };
         drop(sent.reply.send(Err(error)));

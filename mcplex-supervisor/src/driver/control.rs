@@ -115,6 +115,7 @@ impl Driver {
                 reason: self.reason.clone(),
                 pid,
                 last_error: self.last_death.clone(),
+                last: self.last.clone(),
                 ..Status::new(health, incarnation)
             },
             retry_at: retry_at.map(|at| self.clock.instant(at)),

@@ -38,6 +38,8 @@ pub(crate) struct Child {
     reaped: Option<Reaped>,
     before: OutOfMemory,
     usage: Option<Usage>,
+    /// Whether it says itself what its server has used.
+    is_guard: bool,
 }
 
 impl Child {
@@ -56,7 +58,7 @@ impl Child {
         let pid = i32::try_from(started.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the child has no number"))?;
         trees.add(pid, tree);
-        let mut child = Self { pid, end: None, reaped: None, before, usage: None };
+        let mut child = Self { pid, end: None, reaped: None, before, usage: None, is_guard: false };
         let watched = Self::watch(pid).and_then(|end| Ok((end, Pipes::of(&mut started)?)));
         match watched {
             Ok((end, pipes)) => {
@@ -72,6 +74,12 @@ impl Child {
                 Err(error)
             }
         }
+    }
+
+    /// The same, known to be a guard.
+    pub(crate) fn into_guard(mut self) -> Self {
+        self.is_guard = true;
+        self
     }
 
     fn watch(pid: Pid) -> io::Result<Option<AsyncFd<OwnedFd>>> {
@@ -101,7 +109,7 @@ impl Child {
         if self.reaped.is_none() {
             self.reaped = reap(self.pid);
             let reaped = self.reaped.as_ref()?;
-            self.usage = Some(usage(self.pid(), reaped, self.before));
+            self.usage = usage(self.pid(), self.is_guard, reaped, self.before);
             self.end = None;
         }
         self.reaped.map(|reaped| ExitStatus::from_raw(reaped.status))

@@ -116,6 +116,7 @@ fn start(
     let (guard, pipes) = inherited(&fds, &mut trees, |trees| Child::start(&mut child, trees, tree))
         .map_err(classify_own)?;
     drop(trees);
+    let guard = guard.into_guard();
     Ok((Tree { tree, guard, server: 0, ending: None, is_swept: false }, pipes))
 }
 

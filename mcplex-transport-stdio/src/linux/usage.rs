@@ -88,15 +88,23 @@ fn count(text: &str) -> Option<u64> {
 
 /// What a child of ours has used, in the best words there are.
 ///
-/// Under a guard the figure for memory is exact; else it is never below what this process itself
-/// had held when it started the child.
-pub(crate) fn usage(child: u32, reaped: &Reaped, before: OutOfMemory) -> Usage {
+/// A guard says it exactly, or was killed and says nothing. Without one the figure for memory is
+/// never below what this process itself had held when it started the child.
+pub(crate) fn usage(
+    child: u32,
+    is_guard: bool,
+    reaped: &Reaped,
+    before: OutOfMemory,
+) -> Option<Usage> {
     let said = Reports::of_this_process().and_then(|reports| reports.take(child));
-    let (peak_memory, cpu) =
-        said.map_or((reaped.peak_memory, reaped.cpu), |used| (used.peak_memory, used.cpu));
+    let (peak_memory, cpu) = match said {
+        Some(used) => (used.peak_memory, used.cpu),
+        None if is_guard => return None,
+        None => (reaped.peak_memory, reaped.cpu),
+    };
     let is_killed =
         libc::WIFSIGNALED(reaped.status) && libc::WTERMSIG(reaped.status) == libc::SIGKILL;
-    Usage { peak_memory, cpu, out_of_memory: is_killed && before.has_grown() }
+    Some(Usage { peak_memory, cpu, out_of_memory: is_killed && before.has_grown() })
 }
 
 #[cfg(test)]
