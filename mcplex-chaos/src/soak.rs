@@ -74,7 +74,9 @@ pub(crate) fn run(
     let cookie = format!("{}-soak", std::process::id());
     let logs = Logs::default();
     let case = Case { ground, cookie, logs };
-    let mut setup = Setup::new(&case)?;
+    // Its clients come again and again without a goodbye, as no client of a person does.
+    let mut setup =
+        Setup::new(&case)?.head("[gateway]\nmax_sessions = 4096\nsession_idle = \"30s\"");
     for (name, flags, _) in SERVERS {
         setup = setup.server(name, flags, RULES);
     }

@@ -185,6 +185,7 @@ impl Row {
     ) -> Self {
         let words = &server.supervise;
         let end = words.grace_eof + words.grace_term + words.grace_kill;
+        let handshake = words.handshake_timeout.max(words.first_handshake_timeout);
         Self {
             key,
             handle,
@@ -193,7 +194,7 @@ impl Row {
             max_deaths: words.max_deaths,
             window: words.window,
             probation: words.probation,
-            patience: end + words.start_wait + words.handshake_timeout + SLACK,
+            patience: end + words.start_wait + handshake + SLACK,
             seen,
             family,
         }

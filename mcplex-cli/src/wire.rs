@@ -13,7 +13,7 @@ use mcplex_supervisor::{
 };
 use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// Everything the upstream of a server's entry needs to live.
 pub(crate) fn spec(
@@ -72,9 +72,21 @@ pub(crate) fn change(server: &Server, name: UpstreamName, log: Arc<dyn LogSink>)
     let command = Command { log: Some(log), ..command(server, name) };
     Change {
         transport: Arc::new(StdioTransport::new(command)),
-        options: options(&server.supervise),
+        options: Options {
+            first_handshake_timeout: installs(&server.command)
+                .then_some(server.supervise.first_handshake_timeout),
+            ..options(&server.supervise)
+        },
         starts: starts(server),
     }
+}
+
+/// Whether the program may download what it runs.
+fn installs(command: &str) -> bool {
+    const INSTALLERS: &[&str] = &["npx", "uvx", "bunx", "pnpm", "pipx", "uv", "docker", "podman"];
+    // On Windows some of them are batch files.
+    let name = Path::new(command).file_stem().and_then(|name| name.to_str());
+    name.is_some_and(|name| INSTALLERS.contains(&name))
 }
 
 /// What upstreams are told a client can do: all that can be carried. Whether the client of a call
@@ -145,6 +157,8 @@ fn options(words: &Supervise) -> Options {
         idle_stop: (!words.idle_stop.is_zero()).then_some(words.idle_stop),
         start_wait: words.start_wait,
         handshake_timeout: words.handshake_timeout,
+        // Told by the command, not by the words.
+        first_handshake_timeout: None,
         call_timeout: words.call_timeout,
         max_concurrency: words.max_concurrency,
         queue_limit: words.queue_limit,
@@ -236,6 +250,16 @@ pub(crate) fn longest_end(words: &Supervise) -> Duration {
 mod tests {
     use super::*;
     use mcplex_config::Sources;
+
+    #[test]
+    fn programs_that_download_what_they_run_are_known() {
+        let check = |command, expect| assert_eq!(installs(command), expect, "{command}");
+        check("npx", true);
+        check("/usr/local/bin/uvx", true);
+        check("npx.cmd", true);
+        check("node", false);
+        check("/opt/npx-server/bin/run", false);
+    }
 
     #[test]
     fn the_defaults_of_the_file_are_those_of_the_crates() {

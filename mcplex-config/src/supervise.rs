@@ -29,6 +29,9 @@ pub struct Supervise {
     /// How long a start with its handshake may take.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub handshake_timeout: Duration,
+    /// The same for the first start of a program that downloads what it runs.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub first_handshake_timeout: Duration,
     /// How long a call waits for its answer.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub call_timeout: Duration,

@@ -19,6 +19,8 @@ pub struct Options {
     pub start_wait: Duration,
     /// How long a connect with its handshake may take; past it the life counts as dead.
     pub handshake_timeout: Duration,
+    /// The same for its very first start, if that may install it and so take longer.
+    pub first_handshake_timeout: Option<Duration>,
     /// How long a call waits for its answer when it names no limit of its own.
     pub call_timeout: Duration,
     /// How many calls of clients may be in flight at once; more wait in order. 0 is no limit.
@@ -118,6 +120,8 @@ impl Default for Options {
             // The original mcplex's. A warm `npx` needs 2 s and 24 servers started at once took
             // 5 s each; a cold cache may need more and has to be configured.
             handshake_timeout: secs(30),
+            // Only who knows the program knows whether its first start downloads it.
+            first_handshake_timeout: None,
             // Longer than any client waits by default (60 s in the official SDKs), because the
             // client's own limit is the one that is meant; a call may wait for a person.
             call_timeout: secs(15 * 60),

@@ -7,9 +7,12 @@ use crate::{
     outcome::{GONE, says},
     patience::{self, LONG},
     setup::Setup,
+    sim::{Course, World},
 };
 use anyhow::ensure;
-use mcplex_testkit::census::Watch;
+use mcplex_supervisor::Options;
+use mcplex_testkit::census::{self, Watch};
+use rustix::process::Signal;
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -79,6 +82,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "wrong-version",
         "at most one more try, then tripped as permanent",
         wrong_version,
+    )
+    .quick(),
+    Fault::new(
+        "F16",
+        "cold-npx",
+        "the first start of an installer has 60 s instead of 30 s; later ones have not",
+        installs,
     )
     .quick(),
     Fault::new("F17", "storm", "50 that start together are all ready, none is too late", storm)
@@ -233,6 +243,39 @@ fn wrong_version(case: &Case) -> anyhow::Result<String> {
     ensure!(spawns <= 2, "{spawns} starts");
     let settled = gateway.settles(1)?;
     Ok(format!("{spawns} starts, «{}»; {settled}; {}", trip.reason(), gateway.end()?))
+}
+
+/// The download takes 40 s in made-up time, and is cut to seconds where it is real.
+fn installs(case: &Case) -> anyhow::Result<String> {
+    let options =
+        Options { first_handshake_timeout: Some(Duration::from_secs(60)), ..Options::default() };
+    let download = Course { handshake: Some(Duration::from_secs(40)), ..Course::GOOD };
+    let mut world = World::new(options, download)?;
+    world.pass(Duration::from_secs(50))?;
+    let deaths = world.deaths();
+    ensure!(deaths == 0, "a download of 40 s was {deaths} deaths");
+
+    let mut setup = Setup::new(case)?;
+    for name in ["npx", "other"] {
+        let file = setup.file(name);
+        let server = setup.ground.server.display();
+        fs::write(&file, format!("#!/bin/sh\necho downloading >&2\nexec {server} \"$@\"\n"))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+        let args = setup.with_logs(name, &["--init-delay", "3000"]);
+        let rules = format!("handshake_timeout = \"1s\"\n{FAST}");
+        setup = setup.command(name, &file.display().to_string(), &args, "", &rules);
+    }
+    let gateway = setup.start()?;
+    gateway.wait_event("npx", "upstream connected")?;
+    let (npx, other) =
+        (gateway.count("npx", "upstream died"), gateway.count("other", "upstream died"));
+    ensure!(npx == 0, "its download was {npx} deaths");
+    ensure!(other > 0, "every program has the time of an installer");
+    census::signal(gateway.newest("npx")?, Signal::KILL)?;
+    gateway.wait_nth("npx", "upstream died", 2)?;
+    let connected = gateway.count("npx", "upstream connected");
+    ensure!(connected == 1, "its second start had as long as the first");
+    Ok(format!("40 s simulated: ready; 3 s of 1 s: npx ready, another is dead; {}", gateway.end()?))
 }
 
 fn storm(case: &Case) -> anyhow::Result<String> {

@@ -47,7 +47,7 @@ impl Driver {
         }
         match self.life.poll_timeout() {
             Some((due, Why::Handshake)) if due <= self.now => {
-                let limit = self.spec.options.handshake_timeout;
+                let limit = self.life.handshake_limit();
                 self.die(&Cause::HandshakeTimeout(limit));
             }
             Some((due, Why::Grant)) if due <= self.now => {

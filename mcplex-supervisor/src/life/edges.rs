@@ -369,6 +369,19 @@ fn a_reset_ends_a_probation_and_takes_nothing_that_was_earned() {
 }
 
 #[test]
+fn only_the_very_first_start_may_install() {
+    let first_handshake_timeout = Some(Duration::from_secs(60));
+    let options = Options { first_handshake_timeout, ..Options::default() };
+    let mut told = Told::new(options);
+    told.at(5, Event::Granted(FIRST));
+    assert_eq!(told.life.poll_timeout(), Some((Time(60_005), Why::Handshake)));
+    told.fails(40_000, Failure::Death);
+    told.due(41_000);
+    told.at(41_000, Event::Granted(Incarnation(2)));
+    assert_eq!(told.life.poll_timeout(), Some((Time(71_000), Why::Handshake)));
+}
+
+#[test]
 fn new_limits_hold_from_the_next_decision_on() {
     let mut told = Told::new(Options::default());
     let handshake_timeout = Duration::from_secs(5);

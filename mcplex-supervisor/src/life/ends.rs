@@ -24,11 +24,12 @@ const USEFUL_LIFE: Duration = Duration::from_secs(10);
 /// What the current incarnation reports.
 impl Life {
     pub(super) fn granted(&mut self, now: Time) {
+        let limit = self.handshake_limit();
         if let State::Starting { deadline, is_granted, .. } = &mut self.state
             && !*is_granted
         {
             *is_granted = true;
-            *deadline = now + self.options.handshake_timeout;
+            *deadline = now + limit;
         }
     }
 

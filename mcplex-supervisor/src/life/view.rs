@@ -8,6 +8,7 @@ use crate::{
     time::Time,
 };
 use mcplex_proto::upstream::{Health, Incarnation};
+use std::time::Duration;
 
 impl Life {
     /// How it is, in one word.
@@ -37,6 +38,16 @@ impl Life {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// How long the handshake of this life may take.
+    #[must_use]
+    pub fn handshake_limit(&self) -> Duration {
+        let usual = self.options.handshake_timeout;
+        match self.options.first_handshake_timeout {
+            Some(first) if self.incarnation == Incarnation(1) => first.max(usual),
+            Some(_) | None => usual,
+        }
     }
 
     /// The current life or the last one; 0 before the first.
