@@ -31,8 +31,9 @@ pub(crate) struct Gateway {
     pub(crate) url: String,
     pub(crate) twin: Option<Twin>,
     pub(crate) ledger: Arc<Ledger>,
-    /// Descriptors it holds on top of what others do, such as those of an exporter of spans.
-    pub(crate) more_fds: usize,
+    /// Descriptors it holds on top of what others do, such as those of an exporter of spans; less
+    /// than 0 where it lacks some.
+    pub(crate) more_fds: isize,
 }
 
 /// What it says.
@@ -187,7 +188,8 @@ impl Gateway {
     /// Takes what it holds now, with so many live upstreams, for what is right.
     pub(crate) fn rebase(&mut self, live: usize) -> anyhow::Result<()> {
         let cost = self.setup.ground.cost;
-        self.more_fds = self.fds()?.saturating_sub(cost.base_fds + cost.fds * live);
+        let due = cost.base_fds + cost.fds * live;
+        self.more_fds = isize::try_from(self.fds()?)? - isize::try_from(due)?;
         Ok(())
     }
 
@@ -199,7 +201,7 @@ impl Gateway {
     /// The same with processes more than those of plain servers.
     pub(crate) fn settles_with(&self, live: usize, more: usize) -> anyhow::Result<String> {
         let cost = self.setup.ground.cost;
-        let fds_due = cost.base_fds + self.more_fds + cost.fds * live;
+        let fds_due = (cost.base_fds + cost.fds * live).saturating_add_signed(self.more_fds);
         let processes_due = cost.processes * live + more;
         patience::becomes(QUIET, || {
             let (fds, zombies) = (self.fds()?, self.zombies()?);
@@ -234,7 +236,9 @@ impl Gateway {
 
     /// How the twin fared; nobody calls it any more.
     pub(crate) fn twin_was_fine(&mut self) -> anyhow::Result<String> {
-        let Some(twin) = self.twin.take() else { return Ok("no twin".to_owned()) };
+        let Some(twin) = self.twin.take() else {
+            return Ok("nobody calls the twin any more".to_owned());
+        };
         let fared = twin.end()?;
         ensure!(self.spawns(TWIN).len() == 1, "the good twin was started again");
         Ok(format!("twin {} calls, p99 {} ms", fared.calls, fared.p99.as_millis()))

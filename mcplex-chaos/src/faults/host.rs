@@ -219,11 +219,19 @@ fn full_disk(case: &Case) -> anyhow::Result<String> {
     // The folder of what it writes would lie in a file, so nothing can be written there.
     let file = setup.file("no-folder");
     fs::write(&file, "")?;
-    let gateway = setup
+    let mut gateway = setup
         .env("XDG_STATE_HOME", &file.join("state").display().to_string())
-        .server("bad", &["--die-after", "200", "--stderr", "last words"], FAST)
+        .server("bad", &["--stderr", "last words"], FAST)
         .start()?;
+    let mut client = gateway.client_of(&["bad__crash"])?;
+    // It lacks the files that it would hold open.
+    gateway.rebase(2)?;
     let began = Instant::now();
+    for life in 1..=6 {
+        gateway.wait_nth("bad", "upstream connected", life)?;
+        client.call("bad__crash", &json!({}))?;
+    }
+    drop(client);
     gateway.wait_event("bad", "upstream tripped")?;
     let took = began.elapsed();
     ensure!(took < LONG / 2, "it took {took:?}");
