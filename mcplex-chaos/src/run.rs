@@ -104,7 +104,10 @@ fn show_all(ground: &Arc<Ground>, mut faults: Vec<Fault>, at_once: usize) -> Vec
     thread::scope(|scope| {
         for _ in 0..at_once {
             scope.spawn(|| {
-                while let Some(fault) = lock(&queue).pop_front() {
+                loop {
+                    // In a `while let` the queue would stay locked while a fault is shown.
+                    let next = lock(&queue).pop_front();
+                    let Some(fault) = next else { return };
                     let one = show(ground, fault);
                     println!("{}", one.line());
                     lock(&shown).push(one);
