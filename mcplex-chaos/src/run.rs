@@ -11,8 +11,11 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use std::{
     collections::VecDeque,
+    io,
+    os::unix::process::CommandExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::Instant,
@@ -45,6 +48,9 @@ pub(crate) struct Arguments {
     /// What decides the harm; printed by a run without it.
     #[arg(long, requires = "soak", value_name = "N")]
     seed: Option<u64>,
+    /// Ends what a run of this pid left behind, once stdin is closed.
+    #[arg(long, hide = true, value_name = "PID")]
+    sweep: Option<u32>,
     /// The mcplex to test; the one beside this program if not given.
     #[arg(long, value_name = "FILE")]
     mcplex: Option<PathBuf>,
@@ -52,6 +58,10 @@ pub(crate) struct Arguments {
 
 /// Runs what was asked for; whether all of it is as expected.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    if let Some(pid) = arguments.sweep {
+        return Ok(sweep_once_it_is_gone(pid));
+    }
+    let _sweeper = if arguments.list { None } else { Some(Sweeper::start()?) };
     if let Some(minutes) = arguments.soak {
         return soak::run(minutes, arguments.seed, arguments.mcplex.clone());
     }
@@ -81,6 +91,38 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         table::print(&shown, began.elapsed());
     }
     Ok(shown.iter().all(|one| one.outcome.is_ok()))
+}
+
+/// A process that ends everything of a run when the run is gone, however that was ended.
+#[derive(Debug)]
+struct Sweeper(Child);
+
+impl Sweeper {
+    fn start() -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--sweep", &std::process::id().to_string()]);
+        // A Ctrl-C in a terminal is for the run, not for what cleans up after it.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
+        Ok(Self(command.spawn().context("failed to start what cleans up")?))
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        // Nothing is left to sweep, and it says so by its end.
+        drop(self.0.stdin.take());
+        drop(self.0.wait());
+    }
+}
+
+fn sweep_once_it_is_gone(pid: u32) -> bool {
+    // Nobody ever writes: it ends with the other end.
+    let _end = io::copy(&mut io::stdin(), &mut io::sink());
+    let showings = faults::all().into_iter().map(|fault| fault.id);
+    for showing in showings.chain(["ground", "soak"]) {
+        gateway::sweep(&format!("{pid}-{showing}"));
+    }
+    true
 }
 
 fn choose(arguments: &Arguments) -> anyhow::Result<Vec<Fault>> {
