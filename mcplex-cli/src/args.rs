@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// When an mcplex of the same configuration runs already, it attaches to that one, so that all
     /// clients share one set of servers. Otherwise it runs the servers itself, serves those who
     /// attach as well, and ends with all servers when stdin has closed and the others have left.
+    /// When the one it is attached to ends or is killed, it attaches to the next or becomes it, and
+    /// its client goes on: calls in flight fail once, all lists are announced as changed, and a log
+    /// level or subscriptions have to be set anew.
     /// With --listen it always runs its own and serves HTTP clients too.
     Stdio(StdioOptions),
     /// Shows every upstream of the running mcplex.

@@ -24,8 +24,8 @@ use mcplex_admin::{crashes::Crashes, logs::Logs, socket::Sockets, status::Instan
 use mcplex_proto::upstream::{Health, Upstream as _};
 use mcplex_router::Router;
 use mcplex_transport_http::HttpListener;
-use mcplex_transport_stdio::{Left, process_input, process_output, serve_stdio};
-use std::{error::Error as _, path::Path, sync::Arc};
+use mcplex_transport_stdio::{Input, Left, Output, process_input, process_output, serve_stdio};
+use std::{error::Error as _, fmt, path::Path, sync::Arc};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -35,9 +35,40 @@ use tokio::{
 #[derive(Debug)]
 pub(crate) struct Front {
     pub(crate) http: Option<HttpListener>,
-    pub(crate) stdio: bool,
+    /// The one client of this process itself.
+    pub(crate) stdio: Option<Client>,
     /// Where operators and clients of other processes come in.
     pub(crate) sockets: Option<Box<Sockets>>,
+}
+
+/// A client, by the two ends of what it says and hears.
+pub(crate) struct Client {
+    input: Input,
+    output: Output,
+}
+
+impl Client {
+    pub(crate) fn new(input: Input, output: Output) -> Self {
+        Self { input, output }
+    }
+
+    /// The one that has started this process.
+    pub(crate) fn of_this_process() -> Result<Self, Failure> {
+        let unusable =
+            |error| Failure::from_error(Code::Failed, "stdin or stdout is not usable", &error);
+        Ok(Self::new(process_input().map_err(unusable)?, process_output().map_err(unusable)?))
+    }
+
+    /// Its two ends.
+    pub(crate) fn into_parts(self) -> (Input, Output) {
+        (self.input, self.output)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
 }
 
 /// Serves until it is told to stop, and ends everything it started.
@@ -55,7 +86,7 @@ pub(crate) async fn run(
         Failure::from_error(Code::Configuration, "a server cannot be started", &error)
     })?;
     let (stop, stopping) = watch::channel(false);
-    let mut listeners = listen(settings, front, &fleet.router(), &desk, &stopping)?;
+    let mut listeners = listen(settings, front, &fleet.router(), &desk, &stopping);
     let roster = fleet.roster();
     let (end, ending) = oneshot::channel();
     let mut keeping = JoinSet::new();
@@ -117,7 +148,7 @@ fn listen(
     router: &Router,
     desk: &Desk,
     stopping: &watch::Receiver<bool>,
-) -> Result<JoinSet<Result<(), Failure>>, Failure> {
+) -> JoinSet<Result<(), Failure>> {
     let mut listeners = JoinSet::new();
     let gateway = Arc::new(router.clone());
     if let Some(http) = front.http {
@@ -129,10 +160,8 @@ fn listen(
             Ok(())
         });
     }
-    if front.stdio {
-        let pipe =
-            |error| Failure::from_error(Code::Failed, "stdin or stdout is not usable", &error);
-        let (input, output) = (process_input().map_err(pipe)?, process_output().map_err(pipe)?);
+    if let Some(client) = front.stdio {
+        let (input, output) = client.into_parts();
         let options = wire::stdio_options(settings.config());
         let stop = stopped(stopping.clone());
         let gateway = Arc::clone(&gateway);
@@ -156,7 +185,7 @@ fn listen(
             Ok(())
         });
     }
-    Ok(listeners)
+    listeners
 }
 
 /// The operators' view of what is about to start.

@@ -32,7 +32,7 @@ pub(crate) fn run(options: GatewayOptions) -> Result<(), Failure> {
             Place::Attached(_) => None,
         };
         greet(&settings, listener.local_addr());
-        let front = Front { http: Some(listener), stdio: false, sockets };
+        let front = Front { http: Some(listener), stdio: None, sockets };
         gateway::run(&settings, front, signals).await
     })
 }

@@ -3,9 +3,9 @@
 use super::serve::{run_gateway, runtime};
 use crate::{
     args::StdioOptions,
-    carry,
+    carry::{self, Next},
     exit::Failure,
-    gateway::{self, Front},
+    gateway::{self, Client, Front},
     port,
     reach::{self, Place},
     settings,
@@ -21,8 +21,16 @@ pub(crate) fn run(options: StdioOptions) -> Result<(), Failure> {
     let attaches = !no_attach && !wants_http;
     let own = match runtime.block_on(reach::arrive(&settings, attaches)) {
         Place::Own(own) => own,
-        // Without logs and traces, which are those of the other one.
-        Place::Attached(stream) => return carry::run(&runtime, stream),
+        // Without logs and traces, which are those of the other one as long as there is one.
+        Place::Attached(stream) => {
+            return match runtime.block_on(carry::run(&settings, stream))? {
+                Next::Nothing => Ok(()),
+                Next::Serve(alone) => {
+                    let settings = alone.settings.clone();
+                    run_gateway(&settings, runtime, alone.serve())
+                }
+            };
+        }
     };
     run_gateway(&settings, runtime, async {
         let sockets = own.into_sockets();
@@ -35,7 +43,7 @@ pub(crate) fn run(options: StdioOptions) -> Result<(), Failure> {
         if settings.file.is_none() {
             tracing::warn!("there is no configuration, so these are the demo servers");
         }
-        let front = Front { http, stdio: true, sockets };
+        let front = Front { http, stdio: Some(Client::of_this_process()?), sockets };
         gateway::run(&settings, front, signals).await
     })
 }

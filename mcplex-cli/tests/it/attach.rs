@@ -7,6 +7,7 @@ use crate::{
     stdio::StdioClient,
     verbs::{files, ok, run_folder},
 };
+use mcplex_proto::error;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -95,28 +96,60 @@ fn a_client_attaches_to_what_serve_runs() {
     assert_eq!(client.gateway.ended().code(), Some(0));
     serve.wait_for("an attached client has left");
     assert_eq!(setup.lines("spawns").len(), 1);
-    // The end of what it is attached to is an error that a client can see.
+    // Also the end of what it is attached to: its client is served by a gateway of its own then.
     let mut client = StdioClient::start(&setup, &[]);
     sum(&mut client);
     serve.signal(Signal::TERM);
     assert_eq!(serve.ended().code(), Some(0));
-    assert_eq!(client.gateway.ended().code(), Some(1));
-    client.gateway.wait_for("has ended, and its session with it");
+    sum(&mut client);
+    assert_eq!(setup.lines("spawns").len(), 2);
+    client.leave();
+    assert_eq!(client.gateway.ended().code(), Some(0));
 }
 
 #[test]
-fn the_death_of_the_other_mcplex_is_an_error_and_the_next_start_runs_its_own() {
+fn clients_of_a_gateway_that_is_killed_go_on_with_another_one() {
     let setup = setup("files");
-    let mut serve = setup.serve();
-    serve.wait_event("files", "upstream connected");
-    let mut client = StdioClient::start(&setup, &[]);
-    sum(&mut client);
-    serve.signal(Signal::KILL);
-    serve.ended();
-    assert_eq!(client.gateway.ended().code(), Some(1));
-    let mut client = StdioClient::start(&setup, &[]);
-    sum(&mut client);
+    let mut first = StdioClient::start(&setup, &[]);
+    sum(&mut first);
+    let mut others: Vec<_> = (0..3).map(|_| StdioClient::start(&setup, &[])).collect();
+    for client in &mut others {
+        sum(client);
+    }
+    let calls: Vec<_> = others
+        .iter_mut()
+        .map(|client| {
+            client.begin("tools/call", &json!({ "name": "sleep", "arguments": { "ms": 60_000 } }))
+        })
+        .collect();
+    // Calls are noted when they are sent on; this is behind them.
+    others.iter_mut().for_each(sum);
+    first.gateway.signal(Signal::KILL);
+    first.gateway.ended();
+    for (client, id) in others.iter_mut().zip(calls) {
+        let lost = client.answer(id);
+        assert_eq!(lost["error"]["code"], error::UPSTREAM_DIED, "{lost}");
+        let changed = client.notification();
+        assert_eq!(changed["method"], "notifications/tools/list_changed", "{changed}");
+        sum(client);
+    }
+    // One of them has become the gateway of all.
     assert_eq!(setup.lines("spawns").len(), 2);
+    assert_eq!(attached(&setup), 2);
+    // And so it is again, until the last has left.
+    let owner = others.iter().position(|one| !census::descendants(one.gateway.pid()).is_empty());
+    let mut owner = others.swap_remove(owner.unwrap());
+    owner.gateway.signal(Signal::KILL);
+    owner.gateway.ended();
+    others.iter_mut().for_each(sum);
+    assert_eq!(setup.lines("spawns").len(), 3);
+    for client in &mut others {
+        client.leave();
+    }
+    for client in &mut others {
+        assert_eq!(client.gateway.ended().code(), Some(0));
+    }
+    assert_eq!(files(&run_folder(&setup)), Vec::<String>::new());
 }
 
 #[test]

@@ -64,6 +64,18 @@ impl StdioClient {
             .unwrap()
     }
 
+    /// The next notification; answers before it are passed over.
+    #[track_caller]
+    pub(crate) fn notification(&self) -> Value {
+        (0..1_000)
+            .map(|_| {
+                let line = self.messages.recv_timeout(PATIENCE).expect("a notification comes");
+                serde_json::from_str::<Value>(&line).unwrap()
+            })
+            .find(|message| message["id"].is_null())
+            .unwrap()
+    }
+
     #[track_caller]
     pub(crate) fn request(&mut self, method: &str, params: &Value) -> Value {
         let id = self.begin(method, params);
