@@ -153,6 +153,25 @@ fn clients_of_a_gateway_that_is_killed_go_on_with_another_one() {
 }
 
 #[test]
+fn one_that_has_become_the_gateway_ends_like_any_other() {
+    let setup = setup("files");
+    let mut serve = setup.serve();
+    serve.wait_event("files", "upstream connected");
+    let mut client = StdioClient::start(&setup, &[]);
+    sum(&mut client);
+    serve.signal(Signal::KILL);
+    serve.ended();
+    sum(&mut client);
+    client.gateway.wait_event("files", "upstream connected");
+    let family = census::descendants(client.gateway.pid());
+    assert!(!family.is_empty());
+    let watch = census::Watch::of(family.into_iter().map(|one| one.pid));
+    client.gateway.signal(Signal::TERM);
+    assert_eq!(client.gateway.ended().code(), Some(0));
+    assert_eq!(watch.left_after(crate::gateway::PATIENCE), Vec::<u32>::new());
+}
+
+#[test]
 fn other_variables_or_a_wish_give_servers_of_their_own() {
     let setup = Setup::new("");
     let spawns = setup.path("spawns");
