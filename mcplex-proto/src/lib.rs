@@ -6,7 +6,8 @@
 //! Read it in this order: [`message`] (one JSON-RPC message; payloads stay unread), [`raw`] and
 //! [`edit`] (JSON text and how a few members of it are changed), [`frame`] (bytes to lines), then
 //! the boundaries: [`transport`] (how an upstream is reached), [`upstream`] (what a supervised
-//! upstream offers) with [`report`] (what is known of a death), [`downstream`] (what a listener and a gateway owe each other).
+//! upstream offers) with [`report`] (what is known of a death) and
+//! [`redact`](mod@redact) (what is left out of it), [`downstream`] (what a listener and a gateway owe each other).
 //!
 //! ```
 //! use mcplex_proto::message::Message;
@@ -42,6 +43,8 @@ pub mod trace;
 pub mod transport;
 
 pub mod report;
+
+pub mod redact;
 
 pub mod upstream;
 

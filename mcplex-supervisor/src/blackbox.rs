@@ -9,16 +9,14 @@ use mcplex_proto::{
     edit,
     message::{Message, Outcome},
     raw::{self, Raw},
+    redact::redact,
     report::Seen,
 };
-pub(crate) use redact::redact;
 use std::{
     collections::VecDeque,
     fmt::{self, Write as _},
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
-
-mod redact;
 
 /// Messages kept; with what each keeps it is 8 KiB per upstream.
 const SLOTS: usize = 16;
@@ -70,6 +68,12 @@ impl fmt::Write for Slot {
 }
 
 impl BlackBox {
+    /// Another life begins: what the one before said and heard is in its own report.
+    pub(crate) fn begin(&mut self) {
+        self.next = 0;
+        self.slots.clear();
+    }
+
     /// Notes a message.
     pub(crate) fn record(&mut self, is_from_upstream: bool, message: &Message, at: Time) {
         let index = self.next;

@@ -5,6 +5,7 @@
 
 use crate::rate::Rate;
 use mcplex_proto::{
+    redact::redact,
     transport::{LastWords, LogSink, Word},
     upstream::UpstreamName,
 };
@@ -156,7 +157,9 @@ impl Lines {
         if is_logged {
             tracing::info!(
                 target: TARGET_STDERR,
-                line = word.text,
+                // This log goes to wherever logs are gathered; the upstream's own stays on this
+                // disk, for this user, as it was written.
+                line = &*redact(&word.text),
                 upstream = self.name.as_str(),
                 "upstream wrote to its stderr",
             );

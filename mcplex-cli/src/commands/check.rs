@@ -7,7 +7,7 @@ use crate::{
     settings::{self, Settings},
 };
 use mcplex_config::Server;
-use mcplex_proto::transport::ConnectError;
+use mcplex_proto::{redact::redact, transport::ConnectError};
 use mcplex_transport_stdio::{check_interpreter, resolve};
 use serde_json::{Value, json};
 use std::{ffi::OsStr, path::PathBuf};
@@ -65,7 +65,7 @@ fn report(settings: &Settings, found: &[(&Server, Found)]) -> String {
         match found {
             Ok(program) => {
                 let words: Vec<_> = std::iter::once(program.display().to_string())
-                    .chain(server.args.iter().map(|arg| quoted(arg)))
+                    .chain(server.args.iter().map(|arg| quoted(&redact(arg))))
                     .collect();
                 lines.push(format!("  runs   {}", words.join(" ")));
             }
@@ -105,7 +105,7 @@ fn json_report(settings: &Settings, found: &[(&Server, Found)]) -> String {
                 "name": server.name,
                 "enabled": server.enabled,
                 "program": found.as_ref().ok(),
-                "args": server.args,
+                "args": server.args.iter().map(|arg| redact(arg)).collect::<Vec<_>>(),
                 "cwd": server.cwd,
                 "env": server.env.keys().collect::<Vec<_>>(),
                 "error": found.as_ref().err().map(ToString::to_string),

@@ -21,6 +21,7 @@ impl Driver {
     /// Asks the host whether it bears one more start.
     pub(super) fn connect(&mut self, incarnation: Incarnation, trial: bool) {
         self.connect_began = self.now;
+        self.black_box.begin();
         self.trace.connecting(incarnation, trial);
         self.seat.ask();
         self.phase = Phase::Waiting(None);

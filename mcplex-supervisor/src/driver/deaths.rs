@@ -11,6 +11,7 @@ use crate::{
     trace::{DeathFacts, TripFacts},
 };
 use mcplex_proto::{
+    redact::redact,
     transport::{Usage, Word},
     upstream::Incarnation,
 };
@@ -100,7 +101,7 @@ impl Driver {
         if usage.is_some_and(|usage| usage.out_of_memory) {
             diagnosis = Diagnosis::out_of_memory();
         }
-        let hide = |word: Word| Word { text: blackbox::redact(&word.text).into_owned(), ..word };
+        let hide = |word: Word| Word { text: redact(&word.text).into_owned(), ..word };
         let words: Vec<Word> = words.into_iter().map(hide).collect();
         Death {
             incarnation,

@@ -3,6 +3,7 @@
 use super::{Driver, deaths::Death};
 use crate::{blackbox, time::Time};
 use mcplex_proto::{
+    redact::redact,
     report::{CallInFlight, CrashReport, StderrLine},
     trace::TraceContext,
     transport::signal_name,
@@ -58,8 +59,7 @@ impl Driver {
         calls.sort_by_key(|((id, _), is_suspect)| (!**is_suspect, **id));
         let call = |((id, sent), is_suspect): ((&u64, &crate::handle::Sent), &bool)| CallInFlight {
             id: *id,
-            method: blackbox::redact(&sent.method.chars().take(200).collect::<String>())
-                .into_owned(),
+            method: redact(&sent.method.chars().take(200).collect::<String>()).into_owned(),
             name: blackbox::target(sent.params.as_ref()),
             age_ms: ms(self.now.since(sent.at)),
             is_suspect: *is_suspect,

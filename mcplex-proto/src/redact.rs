@@ -69,7 +69,7 @@ const SHAPES: [(&str, usize); 25] = [
 
 /// The text without what looks like a secret.
 #[must_use]
-pub(crate) fn redact(text: &str) -> Cow<'_, str> {
+pub fn redact(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
     // Up to where `text` was copied, and where the next look begins.
     let (mut copied, mut at) = (0, 0);
