@@ -63,11 +63,16 @@ export class Watch {
     // Between fork and exec a child still has its parent's command line; the
     // latest look at a process wins.
     for (const row of now) this.seen.set(`${row.pid}/${row.born}`, row);
-    if (this.word) this.most = Math.max(this.most, now.filter((row) => !row.zombie && row.command.includes(this.word)).length);
+    if (this.word) this.most = Math.max(this.most, now.filter((row) => !row.zombie && this.isServer(row)).length);
   }
 
   spawns() {
-    return [...this.seen.values()].filter((row) => row.command.includes(this.word)).length;
+    return [...this.seen.values()].filter((row) => this.isServer(row)).length;
+  }
+
+  /** A guard names the command of its server too. */
+  isServer(row) {
+    return row.command.includes(this.word) && !row.command.startsWith('mcplex-guard ');
   }
 
   /** What is still alive of all that was seen, after at most `ms`. */
