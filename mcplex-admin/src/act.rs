@@ -83,6 +83,17 @@ pub enum ActError {
 }
 
 impl ActError {
+    /// That none of these names is this one, with the one that was probably meant.
+    #[must_use]
+    pub fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let known: Vec<_> = known.into_iter().collect();
+        // Who names one of several children knows the name of all.
+        let of_all = name.split('/').next().unwrap_or_default();
+        let near = |name| nearest(name, known.iter().copied());
+        let meant = near(name).or_else(|| near(of_all)).map(str::to_owned);
+        Self::Unknown { name: name.to_owned(), meant }
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -196,13 +207,21 @@ pub(crate) fn find(
     Ok(farthest.expect("a name that is known has a row"))
 }
 
+/// The child of a label such as `mail/2`, or what [`find`] gives for a name.
+pub(crate) fn find_child(operator: &dyn Operator, label: &str) -> Result<UpstreamStatus, ActError> {
+    let children = operator.upstreams().into_iter();
+    match children.into_iter().find(|one| one.member.as_deref() == Some(label)) {
+        Some(child) => Ok(child),
+        None => find(operator, label, Verb::Start),
+    }
+}
+
 /// All rows of a name; at least one.
 fn all(operator: &dyn Operator, name: &str) -> Result<Vec<UpstreamStatus>, ActError> {
     let (own, others): (Vec<_>, Vec<_>) =
         operator.upstreams().into_iter().partition(|one| one.name == name);
     if own.is_empty() {
-        let meant = nearest(name, others.iter().map(|one| one.name.as_str())).map(str::to_owned);
-        return Err(ActError::Unknown { name: name.to_owned(), meant });
+        return Err(ActError::unknown(name, others.iter().map(|one| one.name.as_str())));
     }
     Ok(own)
 }

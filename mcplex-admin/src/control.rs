@@ -88,6 +88,24 @@ impl Problem {
         Self { kind: kind.to_owned(), message: message.into(), ..Self::default() }
     }
 
+    /// That none of these names is this one, with the one that was probably meant.
+    #[must_use]
+    pub fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of(&ActError::unknown(name, known)).1
+    }
+
+    /// That an upstream has no more crash reports than these.
+    #[must_use]
+    pub fn no_report(upstream: &str, count: usize) -> Self {
+        let message = match count {
+            0 => format!("there is no crash report of {upstream}"),
+            1 => format!("{upstream} has only 1 crash report"),
+            _ => format!("{upstream} has only {count} crash reports"),
+        };
+        let hint = Some("`mcplex crashes` lists them".to_owned());
+        Self { hint, ..Self::new("unknown-report", message) }
+    }
+
     fn of(error: &ActError) -> (StatusCode, Self) {
         let (code, kind, status) = match error {
             ActError::Unknown { .. } => (StatusCode::NOT_FOUND, UNKNOWN_UPSTREAM, None),
@@ -178,18 +196,26 @@ impl Control {
                 }
             },
             Route::Why { upstream } => {
-                let upstream = self.known(&upstream)?;
-                let last = self.crashes.newest(&upstream.name).await;
+                let found = crate::act::find_child(&*self.operator, &upstream);
+                let upstream = found.map_err(|error| Problem::of(&error))?;
+                let last = self.crashes.newest_of(&upstream).await;
                 json!({ "text": crate::why::why(&upstream, last.as_deref()) })
             }
             Route::Logs { upstream, lines, follow } => {
                 let upstream = self.known(&upstream)?;
                 return Ok(self.tail(&upstream.name, lines, follow).await);
             }
-            Route::Crashes { upstream } => to_value(&self.crashes.list(upstream.as_deref()).await),
+            Route::Crashes { upstream } => {
+                let list = self.crashes.list(upstream.as_deref()).await;
+                // One that the configuration no longer has may have died before.
+                if let (Some(name), true) = (&upstream, list.is_empty()) {
+                    self.known(name)?;
+                }
+                to_value(&list)
+            }
             Route::Crash { upstream, number } => match self.crashes.get(&upstream, number).await {
                 Some(report) => to_value(&*report),
-                None => return Err(self.no_report(&upstream, number)),
+                None => return Err(self.no_report(&upstream).await),
             },
         };
         Ok(json_answer(StatusCode::OK, &value))
@@ -206,14 +232,12 @@ impl Control {
         crate::act::find(&*self.operator, name, Verb::Start).map_err(|error| Problem::of(&error))
     }
 
-    fn no_report(&self, upstream: &str, number: usize) -> (StatusCode, Problem) {
-        let message = match number {
-            1 => format!("there is no crash report of {upstream}"),
-            _ => format!("there is no {number}. crash report of {upstream}"),
-        };
-        let hint = "`mcplex crashes` lists them".to_owned();
-        let problem = Problem { hint: Some(hint), ..Problem::new("unknown-report", message) };
-        (StatusCode::NOT_FOUND, problem)
+    async fn no_report(&self, upstream: &str) -> (StatusCode, Problem) {
+        let count = self.crashes.list(Some(upstream)).await.len();
+        match self.known(upstream) {
+            Err(unknown) if count == 0 => unknown,
+            Ok(_) | Err(_) => (StatusCode::NOT_FOUND, Problem::no_report(upstream, count)),
+        }
     }
 
     /// All upstreams side by side; those a verb makes no sense for are left out.

@@ -7,6 +7,7 @@ mod disk;
 
 pub use disk::read_all;
 
+use crate::status::UpstreamStatus;
 use mcplex_proto::report::CrashReport;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -142,12 +143,18 @@ impl Crashes {
         all.into_iter().nth(number.checked_sub(1)?)
     }
 
-    /// The newest report of an upstream.
-    pub async fn newest(&self, upstream: &str) -> Option<Arc<CrashReport>> {
-        let newest = self.memory().get(upstream).and_then(|own| own.back().cloned());
+    /// The newest report of an upstream, or of one of its children where it has several.
+    pub async fn newest_of(&self, upstream: &UpstreamStatus) -> Option<Arc<CrashReport>> {
+        // Of one that is down only its own death says why.
+        let is_own = |report: &&Arc<CrashReport>| {
+            let is_any = upstream.is_up() && upstream.member.is_none();
+            is_any || report.member == upstream.member
+        };
+        let name = upstream.name.as_str();
+        let newest = self.memory().get(name).and_then(|own| own.iter().rev().find(is_own).cloned());
         match newest {
             Some(newest) => Some(newest),
-            None => self.get(upstream, 1).await,
+            None => self.all(Some(name)).await.iter().find(is_own).cloned(),
         }
     }
 
@@ -256,6 +263,12 @@ mod tests {
         })
     }
 
+    /// Of one that is down.
+    fn status(name: &str, member: Option<&str>) -> UpstreamStatus {
+        let member = member.map(str::to_owned);
+        UpstreamStatus { name: name.to_owned(), member, ..UpstreamStatus::default() }
+    }
+
     fn limits(reports: usize, total: u64) -> Limits {
         Limits { reports, total }
     }
@@ -293,7 +306,7 @@ mod tests {
             [("b", 1, "end 9"), ("a", 1, "end 6"), ("a", 2, "end 5"), ("a", 3, "end 4")]
         );
         assert_eq!(second.get("a", 2).await.unwrap().what, "end 5");
-        assert_eq!(second.newest("b").await.unwrap().what, "end 9");
+        assert_eq!(second.newest_of(&status("b", None)).await.unwrap().what, "end 9");
         assert!(second.get("a", 0).await.is_none() && second.get("c", 1).await.is_none());
     }
 
@@ -313,6 +326,11 @@ mod tests {
         let names = files(&dir.path().join("a"));
         assert!(names[0].ends_with("-1-2.json") && names[2].ends_with("-1.json"), "{names:?}");
         assert_eq!(crashes.list(None).await.len(), 3);
+        for member in [None, Some("a/2"), Some("a/s17")] {
+            let newest = crashes.newest_of(&status("a", member)).await.unwrap();
+            assert_eq!(newest.member.as_deref(), member);
+        }
+        assert_eq!(crashes.newest_of(&status("a", Some("a/3"))).await, None);
     }
 
     #[test]
@@ -339,7 +357,7 @@ mod tests {
         crashes.take(report("a", 1));
         crashes.flush();
         assert_eq!(crashes.lost(), 1);
-        assert_eq!(crashes.newest("a").await.unwrap().what, "end 1");
+        assert_eq!(crashes.newest_of(&status("a", None)).await.unwrap().what, "end 1");
     }
 
     #[tokio::test]

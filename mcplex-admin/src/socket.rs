@@ -17,6 +17,7 @@ mod loopback;
 #[cfg(not(unix))]
 use loopback as system;
 
+pub(crate) use system::peer;
 pub use system::{Listener, Stream, connect};
 
 use crate::store::private_folder;

@@ -72,6 +72,8 @@ pub struct UpstreamStatus {
     pub trips: u32,
     /// When it will be tried again, if that is known.
     pub retry_after_ms: Option<u64>,
+    /// How long a verb that waits for its effect may take.
+    pub patience_ms: u64,
     /// How many tools it offers.
     pub tools: usize,
     /// Calls that were sent and not answered.
@@ -99,6 +101,7 @@ impl Default for UpstreamStatus {
             window_ms: 0,
             trips: 0,
             retry_after_ms: None,
+            patience_ms: 0,
             tools: 0,
             in_flight: 0,
             last_error: None,

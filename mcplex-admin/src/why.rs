@@ -8,13 +8,17 @@ use std::time::{Duration, UNIX_EPOCH};
 #[must_use]
 pub fn why(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
     let mut said = Said(String::new());
-    said.push(&now(upstream));
+    said.push(&now(upstream, last));
     match upstream.health {
         Health::Tripped | Health::Recovering => {
             said.push_some(death(upstream, last));
             said.push(&next(upstream));
         }
-        Health::Stopped | Health::Idle => said.push(&next(upstream)),
+        Health::Stopped => {
+            said.push_some(last.and_then(|last| own_end(upstream, last)));
+            said.push(&next(upstream));
+        }
+        Health::Idle => said.push(&next(upstream)),
         Health::Ready | Health::Degraded => {
             said.push(&next(upstream));
             said.push_some(
@@ -24,19 +28,43 @@ pub fn why(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
             );
         }
     }
-    let is_down = matches!(upstream.health, Health::Tripped | Health::Recovering);
+    let is_down = match upstream.health {
+        Health::Tripped | Health::Recovering => true,
+        Health::Stopped => last.is_some_and(|last| has_died_last(upstream, last)),
+        Health::Ready | Health::Degraded | Health::Idle => false,
+    };
     if let (true, Some(last)) = (is_down, last) {
         let cause = last.probable_cause.as_ref();
         said.push_some(cause.map(|cause| format!("The probable cause: {cause}")));
         said.push(&capitalized(&last.advice));
     }
-    said.push_some(todo(upstream, last.is_some()));
+    said.push_some(todo(upstream, last.filter(|_| is_down || upstream.health == Health::Degraded)));
     said.0
 }
 
+/// Whether a report is of the very life after which nothing came.
+fn has_died_last(upstream: &UpstreamStatus, last: &CrashReport) -> bool {
+    upstream.is_enabled && upstream.pid.is_none() && last.incarnation == upstream.incarnation
+}
+
+/// Whether it is stopped because its life ended and nothing was to follow, and not by somebody.
+fn has_left(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> bool {
+    last.is_some_and(|last| {
+        // After any other death a time is set for the next try, or it trips.
+        let nothing_follows = last.retry_after_ms.is_none() && last.trip.is_none();
+        has_died_last(upstream, last) && nothing_follows
+    })
+}
+
+/// How the last life of a stopped one ended, if it was not just stopped.
+fn own_end(upstream: &UpstreamStatus, last: &CrashReport) -> Option<String> {
+    has_died_last(upstream, last)
+        .then(|| format!("Its last life ended at {}: {}", date(last.at_ms), last.what))
+}
+
 /// How it is, and since when.
-fn now(upstream: &UpstreamStatus) -> String {
-    let name = &upstream.name;
+fn now(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
+    let name = upstream.member.as_ref().unwrap_or(&upstream.name);
     let since = date(upstream.since_ms);
     match upstream.health {
         Health::Ready => {
@@ -62,6 +90,10 @@ fn now(upstream: &UpstreamStatus) -> String {
         Health::Stopped if upstream.pid.is_some() => {
             format!("{name} was stopped at {since}, and its process is still ending")
         }
+        Health::Stopped if has_left(upstream, last) => format!(
+            "{name} does not run since {since}: it ended, and its setting `restart` lets no other \
+             life follow"
+        ),
         Health::Stopped => format!("{name} was stopped at {since}"),
     }
 }
@@ -111,9 +143,9 @@ fn next(upstream: &UpstreamStatus) -> String {
 }
 
 /// What a person can type.
-fn todo(upstream: &UpstreamStatus, has_report: bool) -> Option<String> {
+fn todo(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> Option<String> {
     let name = &upstream.name;
-    let look = if has_report {
+    let look = if last.is_some() {
         format!("`mcplex crashes show {name}` and `mcplex logs {name}` show what it said")
     } else {
         format!("`mcplex logs {name}` shows what it said")
@@ -128,6 +160,9 @@ fn todo(upstream: &UpstreamStatus, has_report: bool) -> Option<String> {
         }
         Health::Stopped if !upstream.is_enabled => {
             Some("Set `enabled = true` in the configuration to use it".to_owned())
+        }
+        Health::Stopped if last.is_some() => {
+            Some(format!("{look}; `mcplex start {name}` starts it"))
         }
         Health::Stopped => Some(format!("`mcplex start {name}` starts it")),
     }

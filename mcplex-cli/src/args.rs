@@ -29,6 +29,7 @@ Examples:
 Exit codes:
   0 done   1 failed   2 wrong command line   3 wrong configuration   4 address not available
   5 no mcplex runs   6 no such upstream   7 another command is under way
+  8 mcplex runs, and does not answer
   129, 130, 143 ended at once by a second SIGHUP (of a closed terminal), SIGINT or SIGTERM";
 
 const STATUS: &str = "\
@@ -89,7 +90,9 @@ pub(crate) enum Command {
     /// Has the running mcplex read its configuration again, and says what it applied.
     ///
     /// Without it a change is applied as well, once the file was left alone for a moment. A bad file
-    /// changes nothing.
+    /// changes nothing, and the exit code is 3. Settings that need a restart of mcplex are named, and
+    /// everything else is applied: the exit code stays 0. Scripts find them with --json under
+    /// `needs_restart`.
     #[command(after_help = "Example:\n  mcplex reload -c mcplex.toml")]
     Reload(ReloadOptions),
     /// Says in one paragraph why an upstream is down, what happens next, and what to do.
@@ -217,7 +220,7 @@ pub(crate) struct ReloadOptions {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct WhyOptions {
-    /// Which one.
+    /// Which one; also one of its children by its label, such as `mail/2`.
     pub(crate) upstream: String,
     /// Writes JSON.
     #[arg(long)]

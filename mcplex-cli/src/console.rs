@@ -43,8 +43,11 @@ pub(crate) fn places(options: &ConfigOptions) -> Result<(Option<PathBuf>, Places
 pub(crate) async fn connect(options: &ConfigOptions) -> Result<Client, Failure> {
     let (file, places) = places(options)?;
     for path in places.sockets() {
-        if let Ok(client) = Client::connect(&path).await {
-            return Ok(client);
+        match Client::connect(&path).await {
+            Ok(client) => return Ok(client),
+            Err(silent @ ClientError::Silent { .. }) => return Err(failure(&silent)),
+            // It may be in one of the other places.
+            Err(_) => {}
         }
     }
     let others = if options.config.is_some() { Vec::new() } else { socket::running(&places.run) };
@@ -74,10 +77,18 @@ async fn which(paths: &[PathBuf]) -> Failure {
     let mut hint = "say which one with -c; these run:".to_owned();
     for path in paths {
         let Ok(mut client) = Client::connect(path).await else { continue };
-        let Ok(snapshot) = snapshot(&mut client).await else { continue };
-        let instance = snapshot.instance;
-        let file = instance.configuration.unwrap_or_else(|| "the built-in demo".to_owned());
-        hint.push_str(&format_line(&file, instance.pid));
+        match snapshot(&mut client).await {
+            Ok(Snapshot { instance, .. }) => {
+                let file = instance.configuration.unwrap_or_else(|| "the built-in demo".to_owned());
+                hint.push_str(&format_line(&file, instance.pid));
+            }
+            Err(failure) if failure.code() == Code::Silent => {
+                hint.push_str("\n  ");
+                hint.push_str(&failure.sentence());
+            }
+            // It has just ended.
+            Err(_) => {}
+        }
     }
     Failure::new(Code::NotRunning, "several mcplexes run, and none with a configuration from here")
         .with_hint(hint)
@@ -99,6 +110,13 @@ pub(crate) fn failure(error: &ClientError) -> Failure {
         ClientError::Refused(problem) => refused(problem),
         ClientError::NotRunning { .. } => {
             Failure::from_error(Code::NotRunning, "mcplex does not answer", error)
+        }
+        ClientError::Silent { pid } => {
+            let pid = pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
+            Failure::new(Code::Silent, error.to_string()).with_hint(format!(
+                "`kill -CONT {pid}` lets it go on if somebody stopped it; else try again, or end it \
+                 with `kill {pid}`"
+            ))
         }
         ClientError::Broken(_) | ClientError::Strange => {
             Failure::from_error(Code::Failed, "mcplex was asked in vain", error)
@@ -129,6 +147,28 @@ pub(crate) fn state(options: &ConfigOptions) -> Result<Option<PathBuf>, Failure>
         Ok(settings) => places.state(settings.config()),
         Err(_) => places.usual_state(),
     })
+}
+
+/// Names that may have something on disk: those of the configuration, if it can be read, and these.
+pub(crate) fn known_names(options: &ConfigOptions, on_disk: Vec<String>) -> Vec<String> {
+    let settings = settings::load(options, None, &LogOptions::default());
+    let servers = settings.map(|settings| settings.loaded.config.servers).unwrap_or_default();
+    let mut names: Vec<_> = servers.into_iter().map(|server| server.name).collect();
+    names.extend(on_disk);
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// That a name is none of those that are known.
+pub(crate) fn unknown(name: &str, known: &[String]) -> Failure {
+    let failure = refused(&Problem::unknown(name, known.iter().map(String::as_str)));
+    let has_near = failure.hint().is_some_and(|hint| hint.starts_with("did you mean"));
+    match known {
+        _ if has_near => failure,
+        [] => failure.with_hint("no upstream is known here"),
+        several => failure.with_hint(format!("these are known: {}", several.join(", "))),
+    }
 }
 
 /// Whether to use colours.

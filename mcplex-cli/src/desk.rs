@@ -232,6 +232,7 @@ impl Row {
             window_ms: ms(self.window),
             trips: status.trips,
             retry_after_ms: status.retry_after.map(ms),
+            patience_ms: ms(self.patience),
             tools: self.router.tools_of(self.key),
             in_flight: status.in_flight,
             last_error: status.last_error.as_deref().map(str::to_owned),

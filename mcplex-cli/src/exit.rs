@@ -17,6 +17,8 @@ pub(crate) enum Code {
     Unknown = 6,
     /// Another command for the same upstream has not finished.
     Busy = 7,
+    /// A running mcplex does not answer.
+    Silent = 8,
     /// A second SIGHUP of a closed terminal ended it at once.
     Hangup = 129,
     /// A second SIGINT ended it at once.
@@ -43,6 +45,11 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
     (Code::NotRunning as u8, "No mcplex runs with this configuration, so there is none to ask."),
     (Code::Unknown as u8, "There is no upstream of that name."),
     (Code::Busy as u8, "Another command for the same upstream has not finished; nothing was done."),
+    (
+        Code::Silent as u8,
+        "The mcplex that runs does not answer: it is stopped or overloaded. What it was told may \
+         still be done.",
+    ),
     (Code::Hangup as u8, "Ended at once by a second SIGHUP after its terminal closed."),
     (Code::Interrupted as u8, "Ended at once by a second SIGINT."),
     (Code::Terminated as u8, "Ended at once by a second SIGTERM."),

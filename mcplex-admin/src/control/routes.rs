@@ -4,6 +4,7 @@ use super::Problem;
 use crate::{operator::Verb, status::UpstreamStatus};
 use hyper::{Method, StatusCode, Uri};
 use mcplex_proto::upstream::Health;
+use percent_encoding::percent_decode_str;
 
 /// Lines of a log unless told otherwise; a screen and a half.
 const LINES: usize = 50;
@@ -41,21 +42,21 @@ impl Route {
             ["v1", "status"] => (Self::Status, true),
             ["v1", "reload"] => (Self::Reload, false),
             ["v1", "crashes"] => {
-                let upstream = query("upstream").map(|(_, name)| name.to_owned());
+                let upstream = query("upstream").map(|(_, name)| plain(name));
                 (Self::Crashes { upstream }, true)
             }
             ["v1", "crashes", name, last] => {
-                (Self::Crash { upstream: name.to_owned(), number: number(last)? }, true)
+                (Self::Crash { upstream: plain(name), number: number(last)? }, true)
             }
-            ["v1", "upstreams", name, "why"] => (Self::Why { upstream: name.to_owned() }, true),
+            ["v1", "upstreams", name, "why"] => (Self::Why { upstream: plain(name) }, true),
             ["v1", "upstreams", name, "logs"] => {
                 let lines = query("lines").map_or(Ok(LINES), |(_, text)| number(text))?;
-                let (upstream, follow) = (name.to_owned(), flag("follow", false));
+                let (upstream, follow) = (plain(name), flag("follow", false));
                 (Self::Logs { upstream, lines, follow }, true)
             }
             ["v1", "upstreams", name, word] if verb(word).is_some() => {
                 let verb = verb(word).expect("it was just looked up");
-                let (upstream, waits) = (name.to_owned(), flag("wait", true));
+                let (upstream, waits) = (plain(name), flag("wait", true));
                 (Self::Act { upstream, verb, waits }, false)
             }
             ["v1", word] if verb(word).is_some() => {
@@ -76,6 +77,11 @@ impl Route {
         }
         Ok(route)
     }
+}
+
+/// A name as it was before it became a part of a path.
+fn plain(name: &str) -> String {
+    percent_decode_str(name).decode_utf8_lossy().into_owned()
 }
 
 /// Whether a verb for all means this one.
@@ -114,6 +120,8 @@ mod tests {
             post("/v1/upstreams/a-b/stop?wait=0"),
             Ok(Route::Act { upstream: name(), verb: Verb::Stop, waits: false })
         );
+        let path = format!("/v1/upstreams/{}/why", crate::client::escaped("a/s1"));
+        assert_eq!(get(&path), Ok(Route::Why { upstream: "a/s1".to_owned() }));
         assert_eq!(post("/v1/reload"), Ok(Route::Reload));
         assert_eq!(post("/v1/reset"), Ok(Route::ActOnAll { verb: Verb::Reset, waits: true }));
     }

@@ -69,7 +69,9 @@ fn prune(folder: &Path, own: &Path, limits: &Limits) -> io::Result<()> {
 /// What cannot be read is passed over.
 #[must_use]
 pub fn read_all(folder: &Path, upstream: Option<&str>) -> Vec<Arc<CrashReport>> {
-    let is_wanted = |path: &&PathBuf| upstream.is_none_or(|name| path.ends_with(name));
+    let is_wanted = |path: &&PathBuf| {
+        upstream.is_none_or(|name| path.file_name().is_some_and(|own| own == name))
+    };
     let all = folders(folder)
         .iter()
         .filter(is_wanted)

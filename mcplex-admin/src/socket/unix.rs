@@ -68,6 +68,12 @@ pub async fn connect(path: &Path) -> io::Result<Stream> {
     Ok(stream)
 }
 
+/// The process that listens at the other end, if the system says so.
+pub(crate) fn peer(stream: &Stream) -> Option<u32> {
+    let pid = stream.peer_cred().ok()?.pid()?;
+    u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
 /// Whether somebody listens.
 pub(super) fn answers(path: &Path) -> bool {
     std::os::unix::net::UnixStream::connect(path).is_ok()

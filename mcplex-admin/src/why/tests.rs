@@ -122,6 +122,12 @@ fn stopped() {
         "mail was stopped at 2026-01-01 00:00:00 UTC. Calls fail at once, and nothing starts it by \
          itself. `mcplex start mail` starts it.",
     );
+    // It was down already when somebody stopped it.
+    let last = CrashReport { incarnation: 3, retry_after_ms: Some(1), ..report() };
+    let text = why(&upstream(Health::Stopped), Some(&last));
+    let begin = "mail was stopped at 2026-01-01 00:00:00 UTC. Its last life ended at 2026-01-01 \
+                 00:00:00 UTC: it exited with code 1. Calls fail at once";
+    assert!(text.starts_with(begin), "{text}");
     let disabled = UpstreamStatus { is_enabled: false, ..upstream(Health::Stopped) };
     check(
         &disabled,
@@ -129,6 +135,27 @@ fn stopped() {
         "mail is disabled in the configuration. Calls fail at once, and nothing starts it by itself. \
          Set `enabled = true` in the configuration to use it.",
     );
+}
+
+#[test]
+fn stopped_because_it_ended() {
+    check(
+        &upstream(Health::Stopped),
+        Some(&CrashReport { incarnation: 3, ..report() }),
+        "mail does not run since 2026-01-01 00:00:00 UTC: it ended, and its setting `restart` lets \
+         no other life follow. Its last life ended at 2026-01-01 00:00:00 UTC: it exited with code \
+         1. Calls fail at once, and nothing starts it by itself. The probable cause: the variable \
+         API_ID is missing. Set API_ID in its `env`. `mcplex crashes show mail` and `mcplex logs \
+         mail` show what it said; `mcplex start mail` starts it.",
+    );
+}
+
+#[test]
+fn a_child_is_called_by_its_label_and_told_by_the_name_of_all() {
+    let member = Some("mail/s1".to_owned());
+    let text = why(&UpstreamStatus { member, ..upstream(Health::Degraded) }, None);
+    assert!(text.starts_with("mail/s1 runs, but since"), "{text}");
+    assert!(text.contains("`mcplex restart mail`"), "{text}");
 }
 
 #[test]

@@ -3,29 +3,38 @@
 use crate::{
     args::ActOptions,
     console,
-    exit::{Failure, print},
+    exit::{Code, Failure, print},
 };
 use mcplex_admin::{
     act::Done,
-    client::{Client, ClientError},
+    client::{ClientError, escaped},
     control::Problem,
     operator::Verb,
+    status::UpstreamStatus,
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 
 pub(crate) fn run(verb: Verb, options: &ActOptions) -> Result<(), Failure> {
     console::run(async {
         let mut client = console::connect(&options.config).await?;
+        let upstreams = console::snapshot(&mut client).await?.upstreams;
         let wait = if options.no_wait { "?wait=0" } else { "" };
         if options.all {
-            let answer = client.post(&format!("/v1/{verb}{wait}")).await;
+            let answer =
+                client.post(&format!("/v1/{verb}{wait}"), patience(&upstreams, None)).await;
             let answer = answer.map_err(|error| console::failure(&error))?;
             return tell_all(verb, &answer, options.json);
         }
+        check_all(options, &upstreams)?;
         let mut last = Ok(());
         for name in &options.upstreams {
-            match act(&mut client, name, &format!("{verb}{wait}"), options.json).await {
+            let path = format!("/v1/upstreams/{}/{verb}{wait}", escaped(name));
+            let answer = client.post(&path, patience(&upstreams, Some(name))).await;
+            match tell_one(name, answer, options.json) {
                 Ok(()) => {}
+                // None of the others would get an answer either.
+                Err(failure) if failure.code() == Code::Silent => return Err(failure),
                 // The others are still tried; the last failure is told at the end.
                 Err(failure) => {
                     if let Err(earlier) = std::mem::replace(&mut last, Err(failure)) {
@@ -38,8 +47,31 @@ pub(crate) fn run(verb: Verb, options: &ActOptions) -> Result<(), Failure> {
     })
 }
 
-async fn act(client: &mut Client, name: &str, verb: &str, json: bool) -> Result<(), Failure> {
-    match client.post(&format!("/v1/upstreams/{name}/{verb}")).await {
+/// How long a verb may take at one upstream, or at all of them side by side.
+fn patience(upstreams: &[UpstreamStatus], name: Option<&str>) -> Duration {
+    let meant = upstreams.iter().filter(|one| name.is_none_or(|name| one.name == name));
+    Duration::from_millis(meant.map(|one| one.patience_ms).max().unwrap_or_default())
+}
+
+/// Refuses all names when there is one that nobody has, before anything is done.
+fn check_all(options: &ActOptions, upstreams: &[UpstreamStatus]) -> Result<(), Failure> {
+    let is_known = |name: &str| upstreams.iter().any(|one| one.name == name);
+    let mut checked = Ok(());
+    for name in options.upstreams.iter().filter(|name| !is_known(name)) {
+        let mut problem = Problem::unknown(name, upstreams.iter().map(|one| one.name.as_str()));
+        if options.upstreams.len() > 1 {
+            problem.message.push_str("; nothing was done");
+        }
+        let failure = tell_one(name, Err(ClientError::Refused(problem)), options.json);
+        if let Err(earlier) = std::mem::replace(&mut checked, failure) {
+            let _told = Failure::report(&earlier);
+        }
+    }
+    checked
+}
+
+fn tell_one(name: &str, answer: Result<Value, ClientError>, json: bool) -> Result<(), Failure> {
+    match answer {
         Ok(value) => tell(&value, json),
         Err(ClientError::Refused(problem)) => {
             if json {

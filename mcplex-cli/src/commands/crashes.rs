@@ -6,11 +6,12 @@ use crate::{
     exit::{Code, Failure, print},
 };
 use mcplex_admin::{
-    client::{Client, ClientError},
+    client::{Client, ClientError, escaped},
+    control::Problem,
     crashes::{Summary, read_all, summaries},
     why::{date, long},
 };
-use mcplex_proto::{report::CrashReport, upstream::UpstreamName};
+use mcplex_proto::report::CrashReport;
 use serde::de::DeserializeOwned;
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -25,10 +26,10 @@ pub(crate) fn run(options: CrashesOptions) -> Result<(), Failure> {
 }
 
 async fn list(upstream: Option<&str>, json: bool, config: &ConfigOptions) -> Result<(), Failure> {
-    upstream.map(check_name).transpose()?;
     let found: Vec<Summary> = match console::connect(config).await {
         Ok(mut client) => {
-            let query = upstream.map(|name| format!("?upstream={name}")).unwrap_or_default();
+            let query =
+                upstream.map(|name| format!("?upstream={}", escaped(name))).unwrap_or_default();
             ask(&mut client, &format!("/v1/crashes{query}")).await?
         }
         Err(failure) => summaries(&on_disk(upstream, config, failure)?),
@@ -73,20 +74,18 @@ async fn show(which: &str, json: bool, config: &ConfigOptions) -> Result<(), Fai
         None => (which, Some(1)),
         Some((name, number)) => (name, number.parse().ok().filter(|number| *number > 0)),
     };
-    check_name(name)?;
     let Some(number) = number else {
         return Err(Failure::new(Code::Failed, format!("{which:?} names no report"))
             .with_hint(format!("{name}#1 is the newest, {name}#2 the one before")));
     };
     let report: CrashReport = match console::connect(config).await {
-        Ok(mut client) => ask(&mut client, &format!("/v1/crashes/{name}/{number}")).await?,
+        Ok(mut client) => {
+            ask(&mut client, &format!("/v1/crashes/{}/{number}", escaped(name))).await?
+        }
         Err(failure) => {
             let found = on_disk(Some(name), config, failure)?;
             let Some(report) = found.get(number - 1) else {
-                let what = format!("there is no {number}. crash report of {name}");
-                return Err(
-                    Failure::new(Code::Failed, what).with_hint("`mcplex crashes` lists them")
-                );
+                return Err(console::refused(&Problem::no_report(name, found.len())));
             };
             CrashReport::clone(report)
         }
@@ -95,14 +94,6 @@ async fn show(which: &str, json: bool, config: &ConfigOptions) -> Result<(), Fai
         return print(&format!("{:#}\n", serde_json::to_value(&report).unwrap_or_default()));
     }
     print(&document(&report))
-}
-
-fn check_name(name: &str) -> Result<(), Failure> {
-    // It becomes part of paths.
-    let checked = UpstreamName::new(name).map(drop);
-    checked.map_err(|error| {
-        Failure::from_error(Code::Unknown, "that is no name of an upstream", &error)
-    })
 }
 
 async fn ask<T: DeserializeOwned>(client: &mut Client, path: &str) -> Result<T, Failure> {
@@ -120,10 +111,15 @@ fn on_disk(
         return Err(not_running);
     }
     let folder = console::state(config)?.map(|state| state.join("crashes"));
-    match folder.filter(|folder| folder.is_dir()) {
-        Some(folder) => Ok(read_all(&folder, upstream)),
-        None => Err(not_running),
+    let Some(folder) = folder.filter(|folder| folder.is_dir()) else { return Err(not_running) };
+    let all = read_all(&folder, None);
+    let Some(name) = upstream else { return Ok(all) };
+    let on_disk = all.iter().map(|report| report.upstream.clone()).collect();
+    let known = console::known_names(config, on_disk);
+    if known.iter().all(|one| one != name) {
+        return Err(console::unknown(name, &known));
     }
+    Ok(all.into_iter().filter(|report| report.upstream == name).collect())
 }
 
 /// Everything that is known of a death, the most telling first.
@@ -143,7 +139,8 @@ fn document(report: &CrashReport) -> String {
     say("to do", &report.advice);
     let window = span(report.window_ms);
     let counted = if report.is_counted { "" } else { "; this one does not count" };
-    say("deaths", &format!("{} of {} within {window}{counted}", report.deaths, report.max_deaths));
+    let (deaths, max) = (report.deaths, report.max_deaths);
+    say("deaths", &format!("{deaths} within {window}, and {max} are borne{counted}"));
     say("tripped", report.trip.as_deref().unwrap_or_default());
     say(
         "next try",
@@ -240,7 +237,7 @@ died      2026-01-01 00:00:00 UTC, after 6 s
 how       it exited with code 1
 cause     the variable API_ID is missing
 to do     set API_ID in `env`
-deaths    6 of 5 within 1 min
+deaths    6 within 1 min, and 5 are borne
 tripped   6 deaths in 60 s
 next try  1 min 1 s later
 used      90 MiB at most, 900 ms of processor time

@@ -6,20 +6,15 @@ use crate::{
     exit::{Code, Failure, print},
 };
 use mcplex_admin::{
-    client::Client,
+    client::{Client, escaped},
     logs::{Follower, read_tail, upstreams},
 };
-use mcplex_proto::upstream::UpstreamName;
 use std::time::Duration;
 
 /// How often a log that another process may write is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(options: &LogsOptions) -> Result<(), Failure> {
-    // It becomes part of paths.
-    UpstreamName::new(&options.upstream).map_err(|error| {
-        Failure::from_error(Code::Unknown, "that is no name of an upstream", &error)
-    })?;
     console::run(async {
         match console::connect(&options.config).await {
             Ok(client) => ask(client, options).await,
@@ -33,13 +28,16 @@ pub(crate) fn run(options: &LogsOptions) -> Result<(), Failure> {
 async fn ask(mut client: Client, options: &LogsOptions) -> Result<(), Failure> {
     let LogsOptions { upstream, lines, .. } = options;
     let follow = u8::from(options.follow);
-    let path = format!("/v1/upstreams/{upstream}/logs?lines={lines}&follow={follow}");
+    let path = format!("/v1/upstreams/{}/logs?lines={lines}&follow={follow}", escaped(upstream));
     let mut pieces = client.stream(&path).await.map_err(|error| console::failure(&error))?;
-    while let Some(piece) = pieces.next().await {
-        print(&String::from_utf8_lossy(&piece))?;
-    }
     if options.follow {
+        while let Some(piece) = pieces.next().await {
+            print(&String::from_utf8_lossy(&piece))?;
+        }
         return Err(Failure::new(Code::NotRunning, "mcplex has ended"));
+    }
+    while let Some(piece) = pieces.next_soon().await.map_err(|error| console::failure(&error))? {
+        print(&String::from_utf8_lossy(&piece))?;
     }
     Ok(())
 }
@@ -49,14 +47,10 @@ async fn read(options: &LogsOptions, not_running: Failure) -> Result<(), Failure
     let folder = console::state(&options.config)?.map(|state| state.join("logs"));
     let Some(folder) = folder.filter(|folder| folder.is_dir()) else { return Err(not_running) };
     let name = &options.upstream;
-    let known = upstreams(&folder);
-    if !known.contains(name) && !options.follow {
-        let what = format!("nothing is kept of an upstream {name:?}");
-        let hint = match known.len() {
-            0 => "no upstream has written anything yet".to_owned(),
-            _ => format!("there are logs of {}", known.join(", ")),
-        };
-        return Err(Failure::new(Code::Unknown, what).with_hint(hint));
+    let known = console::known_names(&options.config, upstreams(&folder));
+    // It becomes part of paths.
+    if !known.contains(name) {
+        return Err(console::unknown(name, &known));
     }
     let unreadable = |error| Failure::from_error(Code::Failed, "the log cannot be read", &error);
     // Its place before the last lines, so that none is missed in between.

@@ -113,12 +113,20 @@ fn row(upstream: &UpstreamStatus) -> [String; 10] {
         or_none(upstream.pid.map(|pid| pid.to_string())),
         upstream.incarnation.to_string(),
         time(upstream.uptime_ms),
-        format!("{}/{}", upstream.deaths, upstream.max_deaths),
+        deaths(upstream),
         time(upstream.retry_after_ms),
         upstream.tools.to_string(),
         upstream.in_flight.to_string(),
         error.unwrap_or_default(),
     ]
+}
+
+/// How many deaths its breaker counts; how many it bears matters only to one that has died.
+fn deaths(upstream: &UpstreamStatus) -> String {
+    match upstream.deaths {
+        0 => "0".to_owned(),
+        deaths => format!("{deaths} ({} borne)", upstream.max_deaths),
+    }
 }
 
 fn line(
@@ -215,9 +223,9 @@ mod tests {
         let look = Look { width: Some(80), is_colourful: false };
         let text = table(&snapshot(), &look);
         let expect = "\
-UPSTREAM  HEALTH     PID  LIFE  UP    DEATHS  NEXT TRY  TOOLS  CALLS
-files     ready    41234     1  2h2m  0/5     -            12      1
-telegram  tripped      -     6  -     6/5     1m1s          0      0
+UPSTREAM  HEALTH     PID  LIFE  UP    DEATHS       NEXT TRY  TOOLS  CALLS
+files     ready    41234     1  2h2m  0            -            12      1
+telegram  tripped      -     6  -     6 (5 borne)  1m1s          0      0
   it exited with code 1: API_ID is not set
 ";
         assert_eq!(text, expect);

@@ -5,11 +5,12 @@ use crate::{
     console,
     exit::{Failure, print},
 };
+use mcplex_admin::client::escaped;
 
 pub(crate) fn run(options: &WhyOptions) -> Result<(), Failure> {
     console::run(async {
         let mut client = console::connect(&options.config).await?;
-        let answer = client.get(&format!("/v1/upstreams/{}/why", options.upstream)).await;
+        let answer = client.get(&format!("/v1/upstreams/{}/why", escaped(&options.upstream))).await;
         let answer = answer.map_err(|error| console::failure(&error))?;
         if options.json {
             return print(&format!("{answer:#}\n"));

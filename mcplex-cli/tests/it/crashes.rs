@@ -38,7 +38,42 @@ fn every_death_has_a_report_that_outlives_mcplex() {
         serde_json::from_str(&ok(&setup, &["crashes", "show", "mail", "--json"])).unwrap();
     assert_eq!((&after["upstream"], &after["incarnation"]), (&"mail".into(), &2.into()));
     assert_eq!(ok(&setup, &["crashes", "mail"]).lines().count(), 2);
-    assert_eq!(setup.run(&["crashes", "show", "mail#9"]).code, 1);
+    let ran = setup.run(&["crashes", "show", "mail#9"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("mail has only 2 crash reports"), "{}", ran.stderr);
+}
+
+/// That commands for a name that nobody has say so, with the name that was meant.
+#[track_caller]
+fn check_unknown(setup: &Setup) {
+    for args in [&["crashes", "mial"][..], &["crashes", "show", "mial"], &["crashes", "mail/s1"]] {
+        let ran = setup.run(args);
+        assert_eq!(ran.code, 6, "{args:?}: {}{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("there is no upstream"), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("did you mean mail?"), "{args:?}: {}", ran.stderr);
+    }
+    assert_eq!(setup.run(&["crashes", ""]).code, 6);
+    assert_eq!(setup.run(&["crashes", "show", "../mail"]).code, 6);
+}
+
+#[test]
+fn a_name_that_nobody_has_is_told_and_one_without_deaths_is_fine() {
+    let setup = setup().server("good", &[]);
+    let mut gateway = setup.serve();
+    gateway.wait_event("mail", "upstream tripped");
+    check_unknown(&setup);
+    assert_eq!(ok(&setup, &["crashes", "good"]), "no deaths are known\n");
+    let ran = setup.run(&["crashes", "show", "mail#99"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("mail has only 2 crash reports"), "{}", ran.stderr);
+    let ran = setup.run(&["crashes", "show", "good"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("there is no crash report of good"), "{}", ran.stderr);
+    gateway.signal(Signal::TERM);
+    gateway.ended();
+    // The same from the disk, and from a configuration that says who else there is.
+    check_unknown(&setup);
+    assert_eq!(ok(&setup, &["crashes", "good"]), "no deaths are known\n");
 }
 
 #[test]

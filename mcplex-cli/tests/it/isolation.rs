@@ -52,6 +52,25 @@ fn every_session_has_a_process_that_ends_with_it() {
 }
 
 #[test]
+fn a_child_is_asked_about_by_its_label() {
+    let setup = Setup::new("").server_with("own", &[], SESSION);
+    let gateway = setup.serve();
+    let (mut one, mut two) = (gateway.client_of(&["pid"]), gateway.client());
+    pid(&mut one);
+    pid(&mut two);
+    let all: Value = serde_json::from_str(&ok(&setup, &["status", "--json"])).unwrap();
+    let all = all["upstreams"].as_array().unwrap();
+    let label = all.iter().find_map(|row| row["member"].as_str()).unwrap();
+    let why = ok(&setup, &["why", label]);
+    assert!(why.starts_with(&format!("{label} is ready since ")), "{why}");
+    for args in [["why", "own/s99"], ["stop", label], ["logs", label]] {
+        let ran = setup.run(&args);
+        assert_eq!(ran.code, 6, "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("did you mean own?"), "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_process_of_one_session_that_dies_is_no_business_of_another() {
     let gateway = Setup::new("").server_with("own", &[], SESSION).serve();
     let (mut one, mut two) = (gateway.client_of(&["pid"]), gateway.client());

@@ -32,7 +32,10 @@ fn logs_are_dated_private_and_outlive_mcplex() {
     assert_eq!(ok(&setup, &["logs", "files", "-n", "1"]).lines().count(), 1);
     let unknown = setup.run(&["logs", "other"]);
     assert_eq!(unknown.code, 6, "{}", unknown.stderr);
-    assert!(unknown.stderr.contains("there are logs of files"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("these are known: files"), "{}", unknown.stderr);
+    let near = setup.run(&["logs", "flies"]);
+    assert_eq!(near.code, 6, "{}", near.stderr);
+    assert!(near.stderr.contains("did you mean files?"), "{}", near.stderr);
 }
 
 #[test]

@@ -66,6 +66,9 @@ mod remembered;
 mod verbs;
 
 #[cfg(test)]
+mod silent;
+
+#[cfg(test)]
 mod logs;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::{
     census::{self, Watch},
     client::{Client, text},
     gateway::{Gateway, PATIENCE, Setup},
+    verbs::ok,
 };
 use mcplex_proto::{error, upstream::UNAVAILABLE_META};
 use rustix::process::Signal;
@@ -99,6 +100,19 @@ fn what_follows_an_exit_is_as_configured() {
     let refused = add(&mut client);
     assert_eq!(refused["_meta"][UNAVAILABLE_META]["code"], error::UPSTREAM_DISABLED, "{refused}");
     assert_eq!(setup.lines("spawns").len(), 1);
+    let why = ok(&setup, &["why", "one"]).replace('\n', " ");
+    for part in [
+        "one does not run since ",
+        ": it ended, and its setting `restart` lets no other life follow. Its last life ended at ",
+        ": it exited with code ",
+        "`mcplex start one` starts it.",
+    ] {
+        assert!(why.contains(part), "{part:?} is not in {why}");
+    }
+    // Whoever stops one that runs is not told of a death.
+    ok(&setup, &["start", "one"]);
+    ok(&setup, &["stop", "one"]);
+    assert!(ok(&setup, &["why", "one"]).starts_with("one was stopped at "));
 }
 
 #[test]

@@ -368,6 +368,12 @@ fn the_command_says_what_was_applied_or_why_nothing_was() {
     assert_eq!(said["added"], json!(["more"]), "{said}");
     assert_eq!(said["untouched"], json!(["good"]), "{said}");
     assert_eq!(said["needs_restart"], json!(["gateway.path"]), "{said}");
+    // The rest was applied, so that this is no failure; the help says so.
+    assert_eq!(ran.0, Some(0), "{ran:?}");
+    let help = reload(&["reload", "--help"]).1.split_whitespace().collect::<Vec<_>>().join(" ");
+    let promise = "Settings that need a restart of mcplex are named, and everything else is applied: \
+                   the exit code stays 0.";
+    assert!(help.contains(promise), "{help}");
     client.wait_for_tools(&["more__add"]);
 
     fs::write(setup.file("mcplex.toml"), "[router]\nnamign = \"none\"").unwrap();

@@ -149,6 +149,25 @@ fn unknown_names_and_nobody_running_have_codes_of_their_own() {
 }
 
 #[test]
+fn with_one_unknown_name_nothing_is_done_to_the_others() {
+    let setup = Setup::new("").server("good", &[]);
+    let _gateway = serve(&setup, &["good"]);
+    let ran = setup.run(&["stop", "good", "nope", "god"]);
+    assert_eq!(ran.code, 6, "{}", ran.stderr);
+    assert_eq!(ran.stdout, "");
+    for name in ["nope", "god"] {
+        let expect = format!("there is no upstream \"{name}\"; nothing was done");
+        assert!(ran.stderr.contains(&expect), "{}", ran.stderr);
+    }
+    assert!(ran.stderr.contains("did you mean good?"), "{}", ran.stderr);
+    assert_eq!(status(&setup, "good")["health"], "ready");
+    let ran = setup.run(&["stop", "good/2?x=%", "--json"]);
+    assert_eq!(ran.code, 6, "{}", ran.stderr);
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(said["error"]["kind"], "unknown-upstream", "{said}");
+}
+
+#[test]
 fn of_two_commands_at_once_the_second_is_refused() {
     let slow = "grace_eof = \"3s\"\ngrace_term = \"3s\"";
     let setup = Setup::new("").server_with("deaf", &["--ignore-sigterm"], slow);
