@@ -101,8 +101,12 @@ fn now(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
 /// What ended its last life, and what that means for the breaker.
 fn death(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> Option<String> {
     // The reason of a moment speaks of the same death, and is there without a report.
-    let what = last.map(|last| last.what.as_str());
-    let what = what.or(upstream.last_error.as_deref()).or(upstream.reason.as_deref())?;
+    let what = last.map(|last| last.what.as_str()).or(upstream.last_error.as_deref());
+    if what.is_none() && upstream.health == Health::Recovering {
+        // It has not died; there may be something else to say.
+        return upstream.reason.as_deref().map(capitalized);
+    }
+    let what = what.or(upstream.reason.as_deref())?;
     let trip = last.and_then(|last| last.trip.as_deref());
     Some(match trip.filter(|_| upstream.health == Health::Tripped) {
         Some(trip) => format!("The last time, {what}, and that tripped it: {trip}"),

@@ -13,7 +13,8 @@ use mcplex_proto::{
     message::{Message, Notification},
     method,
     raw::Raw,
-    transport::Transport,
+    redact::redact,
+    transport::{LastWords, Transport},
     upstream::{Call, Health, Incarnation, Reply, Status, Upstream, UpstreamError, UpstreamName},
 };
 use std::{
@@ -122,6 +123,18 @@ pub(crate) struct Shared {
     info: Mutex<Option<Arc<ServerInfo>>>,
     sent: Mutex<Ledger>,
     next_id: AtomicU64,
+    installing: Installing,
+}
+
+/// Listens to what an installer writes while it works, at the first start; asked when somebody
+/// wants to know how it is.
+#[derive(Default)]
+struct Installing(Mutex<Option<LastWords>>);
+
+impl fmt::Debug for Installing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Installing").finish_non_exhaustive()
+    }
 }
 
 /// A supervised upstream; cheap to clone.
@@ -263,6 +276,7 @@ impl Shared {
             info: Mutex::default(),
             sent: Mutex::default(),
             next_id: AtomicU64::new(1),
+            installing: Installing::default(),
         }
     }
 
@@ -291,12 +305,27 @@ impl Shared {
     pub(crate) fn status(&self) -> Status {
         let Published { status, retry_at, ready_since } = lock(&self.status).clone();
         let now = Instant::now();
+        let is_starting = status.health == Health::Recovering && status.reason.is_none();
+        let installing = || is_starting.then(|| self.installing()).flatten();
         Status {
+            reason: status.reason.clone().or_else(installing),
             retry_after: retry_at.map(|at| at.saturating_duration_since(now)),
             uptime: ready_since.map(|since| now.saturating_duration_since(since)),
             in_flight: self.in_flight(),
             ..status
         }
+    }
+
+    /// Whom to ask what an installer does; nobody once it is done.
+    pub(crate) fn set_installing(&self, listener: Option<LastWords>) {
+        *lock(&self.installing.0) = listener;
+    }
+
+    /// What an installer does that has written something.
+    fn installing(&self) -> Option<Arc<str>> {
+        let words = lock(&self.installing.0).as_ref()?();
+        let last = redact(&words.last()?.text).into_owned();
+        Some(format!("it is installing, and says: {last}").into())
     }
 
     pub(crate) fn set_health(&self, health: Health) {

@@ -99,7 +99,8 @@ fn reports_are_private_and_bounded_on_disk() {
 #[test]
 fn what_a_server_has_used_that_mcplex_ends_is_known_too() {
     let quick = "max_deaths = 0\nhandshake_timeout = \"300ms\"";
-    let setup = Setup::new("").server_with("mute", &["--never-answer-initialize"], quick);
+    let flags = ["--never-answer-initialize", "--stderr", "waiting for the moon"];
+    let setup = Setup::new("").server_with("mute", &flags, quick);
     let gateway = setup.serve();
     gateway.wait_event("mute", "upstream tripped");
     let report: Value =
@@ -107,4 +108,5 @@ fn what_a_server_has_used_that_mcplex_ends_is_known_too() {
     let peak = report["peak_memory"].as_u64().unwrap();
     assert!((100_000..1 << 30).contains(&peak), "{report:#}");
     assert!(report["cpu_ms"].is_u64(), "{report:#}");
+    assert_eq!(report["stderr"][0]["text"], "waiting for the moon", "{report:#}");
 }

@@ -4,11 +4,12 @@ use crate::{
     census::{self, Watch},
     client::{Client, text},
     gateway::{Gateway, PATIENCE, Setup},
-    verbs::ok,
+    verbs::{ok, status},
 };
 use mcplex_proto::{error, upstream::UNAVAILABLE_META};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 fn served(flags: &[&str], supervise: &str) -> (Setup, Gateway) {
     let setup = Setup::new("[router]\nnaming = \"prefix\"");
@@ -135,4 +136,29 @@ fn a_trip_says_why_and_what_to_do_wherever_it_is_told() {
     let sentence = text(&refused);
     assert!(sentence.contains(reason), "{sentence}");
     assert!(!refused.to_string().contains("abc123secret"), "{refused}");
+}
+
+#[test]
+fn the_first_start_of_an_installer_says_what_it_installs() {
+    let setup = Setup::new("");
+    let program = mcplex_testkit::fake_server();
+    let text = format!(
+        "#!/bin/sh\necho 'fetching 1 of 2' >&2\nwhile [ ! -e {} ]; do sleep 0.05; done\nexec {}\n",
+        setup.path("go"),
+        program.display()
+    );
+    fs::write(setup.file("npx"), text).unwrap();
+    fs::set_permissions(setup.file("npx"), fs::Permissions::from_mode(0o755)).unwrap();
+    let toml = format!("[[servers]]\nname = \"new\"\ncommand = {:?}", setup.path("npx"));
+    let setup = Setup::new(&toml).within(&setup);
+    let gateway = setup.serve();
+    gateway.wait_for("fetching 1 of 2");
+    let mut looks = (0..1000).map(|_| status(&setup, "new")["reason"].clone());
+    let said = looks.find(|reason| !reason.is_null()).unwrap();
+    assert_eq!(said, "it is installing, and says: fetching 1 of 2");
+    let why = ok(&setup, &["why", "new"]);
+    assert!(why.contains("It is installing, and says: fetching 1 of 2."), "{why}");
+    fs::write(setup.file("go"), "").unwrap();
+    gateway.wait_event("new", "upstream connected");
+    assert!(status(&setup, "new")["reason"].is_null());
 }

@@ -61,6 +61,9 @@ impl Driver {
         let incarnation = self.life.incarnation();
         let Connection { outgoing, incoming, lifeline } = connection;
         let (pid, listener) = (lifeline.pid(), lifeline.listener());
+        let may_install =
+            self.spec.options.first_handshake_timeout.is_some() && incarnation == Incarnation(1);
+        self.shared.set_installing(may_install.then(|| lifeline.listener()).flatten());
         let (order, ordered) = oneshot::channel();
         let warden = Warden { incarnation, lifeline, reports: self.reports_in.clone() };
         while self.wardens.try_join_next().is_some() {}

@@ -67,6 +67,7 @@ impl Driver {
         let took = self.now.since(self.granted_at);
         self.trace.connected(from, &info, took, self.now.since(opened));
         self.shared.set_info(info);
+        self.shared.set_installing(None);
         self.permit.take().into_iter().for_each(crate::host::Permit::borne);
         self.seat.up();
         self.life.handle_event(Event::Connected(from), self.now);

@@ -16,7 +16,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use mcplex_proto::transport::{
-    CloseStep, Closed, ConnectError, Ending, Grace, Lifeline, Usage, Word,
+    CloseStep, Closed, ConnectError, Ending, Grace, LastWords, Lifeline, Usage, Word,
 };
 use rustix::{
     fd::{AsFd as _, AsRawFd as _},
@@ -278,6 +278,10 @@ impl Lifeline for GuardedLife {
 
     fn last_words(&self) -> Vec<Word> {
         self.words.last()
+    }
+
+    fn listener(&self) -> Option<LastWords> {
+        Some(self.words.listener())
     }
 
     fn pid(&self) -> Option<u32> {
