@@ -62,6 +62,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
         return again_in_release(workspace, &programs);
     }
     let figures = measure(&programs, options);
+    gateway::forget_states();
     if options.json {
         println!("{:#}", report::to_json(&figures, options.quick));
     } else {

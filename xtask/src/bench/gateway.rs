@@ -14,8 +14,12 @@ use std::{
     fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader},
+    path::PathBuf,
     process::{self, Child, ChildStderr, Command, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -42,14 +46,31 @@ impl Programs {
     }
 }
 
-/// A command that knows nothing of the caller's settings, so that every run is the same.
+/// A command that knows nothing of the caller's settings, nor of an earlier run, so that every run
+/// is the same: lists that were remembered would be there before a server is.
 fn command(program: &Utf8Path) -> Command {
     let mut command = Command::new(program);
-    command.env_clear();
+    command.env_clear().env("XDG_STATE_HOME", fresh_state());
     for kept in ["PATH", "HOME", "TMPDIR"] {
         command.envs(env::var_os(kept).map(|value| (kept, value)));
     }
     command
+}
+
+/// Where everything that is kept by the mcplexes of this bench is.
+fn states() -> PathBuf {
+    env::temp_dir().join(format!("mcplex-bench-{}-state", process::id()))
+}
+
+fn fresh_state() -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    states().join(NEXT.fetch_add(1, Ordering::Relaxed).to_string())
+}
+
+/// Removes what was kept.
+pub(crate) fn forget_states() {
+    // None of it matters, and it lies in the folder for such files.
+    drop(fs::remove_dir_all(states()));
 }
 
 /// A configuration file that goes away with its owner.
