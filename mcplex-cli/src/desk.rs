@@ -322,8 +322,8 @@ struct Tee {
 }
 
 impl UpstreamEvents for Tee {
-    fn message(&self, from: Incarnation, message: Message) {
-        self.events.message(from, message);
+    fn message(&self, from: Incarnation, message: Message, about: Option<u64>) {
+        self.events.message(from, message, about);
     }
 
     fn changed(&self, status: Status) {

@@ -2,17 +2,64 @@
 //! the gateway answers them.
 
 use crate::{
+    header::HeaderParams,
     id::Id,
     message::{Message, Notification, Request, Response},
     version::Version,
 };
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// What all listeners share: it opens a session for each client.
 pub trait Gateway: Send + Sync + 'static {
     /// Opens a session for a client that has just arrived.
-    fn open(&self, client: Arc<dyn Client>) -> Arc<dyn Session>;
+    ///
+    /// One that is made for a single stateless request lasts as long as that request.
+    fn open(&self, client: Arc<dyn Client>, arrival: Arrival) -> Arc<dyn Session>;
+
+    /// The arguments of a tool that its callers repeat in HTTP headers; `None` when there are none
+    /// or nobody has such a tool.
+    fn header_params(&self, tool: &str) -> Option<Arc<HeaderParams>>;
+}
+
+/// Who has arrived, and what of it will be served.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// On whose behalf everything of this session is asked.
+    pub principal: Principal,
+    /// What becomes of the session.
+    pub stay: Stay,
+}
+
+/// How long a downstream session lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Until the client leaves: a pipe, or a session that `initialize` opens over HTTP. Requests of
+    /// both eras may come, also at the same time.
+    Long,
+    /// For one stateless request; what is asked in it may be answered in another one.
+    Request,
+}
+
+/// Who asks, as far as that was proven: work and answers of one are never shown to another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Principal {
+    /// Whoever holds the other end of a pipe.
+    Pipe,
+    /// Anybody who can reach the listener: nothing tells one from another.
+    Anybody,
+    /// Proven by a token: its issuer and subject, never the token itself.
+    Known(Arc<str>),
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pipe => f.write_str("pipe"),
+            Self::Anybody => f.write_str("anybody"),
+            Self::Known(name) => f.write_str(name),
+        }
+    }
 }
 
 /// One client, as the gateway sees it. Implemented by listeners.
@@ -32,9 +79,10 @@ pub trait Client: Send + Sync + 'static {
 /// run at the same time.
 #[async_trait]
 pub trait Session: Send + Sync + 'static {
-    /// Serves a request; `None` when the client cancelled it and wants no answer.
+    /// Serves a request of either era; `None` when the client cancelled it and wants no answer.
     ///
-    /// Dropping the future does not cancel the call at the upstream.
+    /// A stateless one is known by its envelope. Dropping the future does not cancel the call at
+    /// the upstream; [`close`](Self::close) does.
     async fn request(&self, request: Request) -> Option<Response>;
 
     /// Takes a notification.
@@ -45,6 +93,10 @@ pub trait Session: Send + Sync + 'static {
 
     /// The negotiated revision, once `initialize` was answered.
     fn version(&self) -> Option<Version>;
+
+    /// The listener is about to stop: requests that last until they are ended, such as
+    /// `subscriptions/listen`, get their answers now.
+    fn drain(&self);
 
     /// The client has left: forget its calls and subscriptions.
     fn close(&self);

@@ -1,7 +1,8 @@
 //! JSON-RPC and MCP error codes, and the error object a peer is told.
 
-use crate::raw::Raw;
+use crate::{raw::Raw, version::Version};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::fmt;
 
 /// Bytes that are no JSON.
@@ -16,6 +17,14 @@ pub const INVALID_PARAMS: i64 = -32602;
 pub const INTERNAL_ERROR: i64 = -32603;
 /// A resource that does not exist (revisions up to 2025-11-25).
 pub const RESOURCE_NOT_FOUND: i64 = -32002;
+/// "Open these URLs first" (revision 2025-11-25).
+pub const URL_ELICITATION_REQUIRED: i64 = -32042;
+/// Headers and body of a request differ (from revision 2026-07-28).
+pub const HEADER_MISMATCH: i64 = -32020;
+/// The client did not declare what the request needs (from revision 2026-07-28).
+pub const MISSING_CLIENT_CAPABILITY: i64 = -32021;
+/// The revision a request names is not served (from revision 2026-07-28).
+pub const UNSUPPORTED_VERSION: i64 = -32022;
 
 // Codes of our own lie outside -32768..-32000, which the specification keeps for itself.
 
@@ -75,6 +84,33 @@ impl ErrorObject {
     #[must_use]
     pub fn invalid_params(why: impl fmt::Display) -> Self {
         Self::new(INVALID_PARAMS, format!("Invalid params: {why}"))
+    }
+
+    /// -32020, with what differs.
+    #[must_use]
+    pub fn header_mismatch(why: impl fmt::Display) -> Self {
+        Self::new(HEADER_MISMATCH, format!("Header mismatch: {why}"))
+    }
+
+    /// -32021, with the capabilities that would be needed, as a `ClientCapabilities` object.
+    #[must_use]
+    pub fn missing_capability(required: serde_json::Value) -> Self {
+        Self {
+            code: MISSING_CLIENT_CAPABILITY,
+            message: "Missing required client capability".to_owned(),
+            data: Some(json!({ "requiredCapabilities": required })),
+        }
+    }
+
+    /// -32022, with the revisions that are served in the stateless way.
+    #[must_use]
+    pub fn unsupported_version(requested: &str) -> Self {
+        let supported: Vec<_> = Version::modern().map(Version::as_str).collect();
+        Self {
+            code: UNSUPPORTED_VERSION,
+            message: format!("Unsupported protocol version: {requested}"),
+            data: Some(json!({ "supported": supported, "requested": requested })),
+        }
     }
 
     /// The code and message of an error a peer sent, as far as they can be read.

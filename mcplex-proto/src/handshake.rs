@@ -7,7 +7,7 @@ use crate::{
     message::{Message, Notification, Outcome, Request, Response},
     method,
     raw::{self, Raw},
-    version::Version,
+    version::{Era, Version},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -92,7 +92,7 @@ impl Handshake {
     #[must_use]
     pub fn begin(id: u64, capabilities: &Raw, client: &Raw) -> (Self, Message) {
         let params = edit::object([
-            ("protocolVersion", &*format!("\"{}\"", Version::LATEST)),
+            ("protocolVersion", &*format!("\"{}\"", Version::LATEST_LEGACY)),
             ("capabilities", capabilities.as_str()),
             ("clientInfo", client.as_str()),
         ]);
@@ -143,7 +143,9 @@ impl Handshake {
         let version = answer
             .protocol_version
             .parse()
-            .map_err(|_| HandshakeError::Version(answer.protocol_version.clone()))?;
+            .ok()
+            .filter(|version: &Version| version.era() == Era::Legacy)
+            .ok_or_else(|| HandshakeError::Version(answer.protocol_version.clone()))?;
         Ok(ServerInfo {
             version,
             capabilities: Raw::inside(raw.bytes(), answer.capabilities),

@@ -34,6 +34,10 @@ pub mod method;
 
 pub mod version;
 
+pub mod modern;
+
+pub mod header;
+
 pub mod handshake;
 
 pub mod attr;

@@ -87,4 +87,22 @@ methods! {
     ELICITATION = "elicitation/create";
     /// An elicitation by URL has ended.
     ELICITATION_COMPLETE = "notifications/elicitation/complete";
+    /// Tell me what changes, for as long as this request lasts (from revision 2026-07-28).
+    LISTEN = "subscriptions/listen";
+    /// What a `subscriptions/listen` will be told of.
+    ACKNOWLEDGED = "notifications/subscriptions/acknowledged";
+    /// How a task is.
+    TASKS_GET = "tasks/get";
+    /// What came of a task (revision 2025-11-25).
+    TASKS_RESULT = "tasks/result";
+    /// Which tasks there are (revision 2025-11-25).
+    TASKS_LIST = "tasks/list";
+    /// A task is no longer wanted.
+    TASKS_CANCEL = "tasks/cancel";
+    /// Answers what a task asked (from revision 2026-07-28).
+    TASKS_UPDATE = "tasks/update";
+    /// A task has come further (revision 2025-11-25).
+    TASKS_STATUS = "notifications/tasks/status";
+    /// A task has come further (from revision 2026-07-28).
+    TASKS_CHANGED = "notifications/tasks";
 }

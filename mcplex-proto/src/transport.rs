@@ -1,6 +1,9 @@
 //! Boundary: how an upstream is reached. Implemented by transports, called by the supervisor.
 
-use crate::message::{BadMessage, Message};
+use crate::{
+    id::Id,
+    message::{BadMessage, Message},
+};
 use async_trait::async_trait;
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -61,6 +64,9 @@ pub type Incoming = Pin<Box<dyn Stream<Item = Received> + Send>>;
 pub enum Received {
     /// A message.
     Message(Message),
+    /// A request or notification that came with the answer to this request of ours, and so is
+    /// certainly about it.
+    About(Message, Id),
     /// A line that is no message: skipped and counted, never a death by itself.
     Garbage(BadMessage),
     /// Nothing after this can be trusted; the stream ends here.

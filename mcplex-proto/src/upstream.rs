@@ -9,6 +9,7 @@ use crate::{
     raw::Raw,
     report::CrashReport,
     trace::TraceContext,
+    version::Era,
 };
 use async_trait::async_trait;
 use serde_json::json;
@@ -226,6 +227,15 @@ pub enum UpstreamError {
         /// How many there may be.
         limit: usize,
     },
+    /// Its new life belongs to another era than the call was written for; nothing was sent, and it
+    /// can be written again.
+    #[error("upstream {upstream} is {now} now")]
+    OtherEra {
+        /// Whose call it was.
+        upstream: UpstreamName,
+        /// The era it belongs to now.
+        now: Era,
+    },
     /// Somebody stopped or disabled it; nothing was sent.
     #[error("upstream {upstream} is stopped")]
     Stopped {
@@ -296,6 +306,7 @@ impl UpstreamError {
             | Self::Timeout { .. }
             | Self::QueueFull { .. }
             | Self::SessionsFull { .. }
+            | Self::OtherEra { .. }
             | Self::Stopped { .. } => None,
         }
     }
@@ -313,6 +324,7 @@ impl UpstreamError {
             Self::Unavailable { .. }
             | Self::QueueFull { .. }
             | Self::SessionsFull { .. }
+            | Self::OtherEra { .. }
             | Self::Stopped { .. } => attr::ERROR_UPSTREAM_UNAVAILABLE,
             Self::Tripped { .. } => attr::ERROR_UPSTREAM_TRIPPED,
             Self::Died { .. } => attr::ERROR_UPSTREAM_DIED,
@@ -339,7 +351,9 @@ impl UpstreamError {
             Self::Died { .. } | Self::Timeout { .. } => {
                 "It is unknown whether the call took effect; check before repeating it".to_owned()
             }
-            Self::QueueFull { .. } => "The call was not sent; try again later".to_owned(),
+            Self::QueueFull { .. } | Self::OtherEra { .. } => {
+                "The call was not sent; try again later".to_owned()
+            }
             Self::SessionsFull { .. } => {
                 "The call was not sent; end another session, or raise `session_limit`".to_owned()
             }
@@ -353,6 +367,11 @@ impl UpstreamError {
         let ms =
             |wait: &Option<Duration>| wait.map(|wait| wait.as_millis().min(u64::MAX.into()) as u64);
         match self {
+            Self::OtherEra { upstream, now } => (
+                error::UPSTREAM_UNAVAILABLE,
+                json!({ "server": upstream.as_str(), "state": "ready", "era": now.as_str(),
+                        "retryAfterMs": 0, "sent": false }),
+            ),
             Self::Unavailable { upstream, reason, retry_after } => (
                 error::UPSTREAM_UNAVAILABLE,
                 json!({ "server": upstream.as_str(), "state": "recovering", "reason": &**reason,
@@ -418,6 +437,8 @@ pub struct Call {
     pub trace: Option<TraceContext>,
     /// Whether the gateway asks for itself; such a call is no excuse for an upstream's silence.
     pub is_upkeep: bool,
+    /// The era it is written for; a life of the other one does not get it.
+    pub era: Era,
 }
 
 /// What an upstream answered.
@@ -465,8 +486,9 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
 ///
 /// Called in the order of arrival from the task that owns the upstream: it must not block.
 pub trait UpstreamEvents: Send + Sync + 'static {
-    /// A request or notification arrived.
-    fn message(&self, from: Incarnation, message: Message);
+    /// A request or notification arrived; `about` is the call it is certainly about, where the
+    /// transport can tell.
+    fn message(&self, from: Incarnation, message: Message, about: Option<u64>);
 
     /// The status changed.
     fn changed(&self, status: Status);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_executor::LocalPool;
 use futures_util::task::LocalSpawnExt as _;
 use mcplex_proto::{
-    downstream::{Client, Gateway as _},
+    downstream::{Arrival, Client, Gateway as _, Principal, Stay},
     handshake::ServerInfo,
     id::Id,
     message::{Extra, Message, Notification, Outcome, Request},
@@ -63,7 +63,7 @@ impl Upstream for Greeter {
 
     fn server_info(&self) -> Option<Arc<ServerInfo>> {
         Some(Arc::new(ServerInfo {
-            version: Version::LATEST,
+            version: Version::LATEST_LEGACY,
             capabilities: json(r#"{"tools":{}}"#),
             implementation: json(r#"{"name":"greeter","version":"1"}"#),
             instructions: None,
@@ -130,7 +130,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     pool.run_until_stalled();
 
-    let session = router.open(Arc::new(Printer));
+    let session =
+        router.open(Arc::new(Printer), Arrival { principal: Principal::Pipe, stay: Stay::Long });
     let mut ask = |id: u64, method: &'static str, params: &str| {
         let request = Request::new(id, method, Some(json(params)));
         println!("> {method} {params}");

@@ -14,19 +14,17 @@ use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use mcplex_proto::{
     edit,
-    error::ErrorObject,
+    error::{ErrorObject, URL_ELICITATION_REQUIRED},
     id::Id,
     message::{Extra, Notification, Outcome, Request},
     method,
     raw::{self, Raw},
     trace::{self, TraceContext},
     upstream::{Call, Upstream, UpstreamError},
+    version::Era,
 };
 use std::sync::Arc;
 use tracing::Span;
-
-/// "Open these URLs first" (revision 2025-11-25).
-const URL_ELICITATION_REQUIRED: i64 = -32042;
 
 /// URLs of one such error that are remembered; people open one or two.
 const MAX_ELICITATIONS: usize = 16;
@@ -152,6 +150,7 @@ pub(crate) fn plan(
         timeout: None,
         trace: context,
         is_upkeep: false,
+        era: upstream.server_info().map_or(Era::Legacy, |info| info.version.era()),
     };
     Ok(Planned { call, upstream, cancelled, span: client, in_flight, aim: target.aim })
 }

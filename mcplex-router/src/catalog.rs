@@ -10,7 +10,7 @@ use crate::{
     naming::{self, Names, Rule},
     template,
 };
-use mcplex_proto::{edit, raw::Raw};
+use mcplex_proto::{edit, header::HeaderParams, raw::Raw};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What clients can see of all upstreams at one moment.
@@ -44,6 +44,8 @@ pub(crate) struct Route {
     pub(crate) upstream: usize,
     /// The name there as JSON, or `None` when it is the one the client used.
     pub(crate) own_name: Option<Arc<str>>,
+    /// The arguments that its callers repeat in HTTP headers.
+    pub(crate) header_params: Option<Arc<HeaderParams>>,
 }
 
 /// A name that leads nowhere.
@@ -96,6 +98,11 @@ impl Catalog {
     /// Finds the upstream of a tool.
     pub(crate) fn tool(&self, name: &str) -> Result<&Route, Miss<'_>> {
         self.tools.find(name)
+    }
+
+    /// The arguments of a tool that its callers repeat in HTTP headers.
+    pub(crate) fn header_params(&self, name: &str) -> Option<Arc<HeaderParams>> {
+        self.tools.routes.get(name)?.header_params.clone()
     }
 
     /// Finds the upstream of a prompt.
@@ -180,9 +187,21 @@ fn named(kind: Kind, rule: &Rule, links: &[Arc<Link>], lists: &[Arc<Lists>]) -> 
         } else {
             item.raw.clone()
         });
-        routes.insert(shown.name, Route { upstream: shown.upstream, own_name });
+        let header_params = header_params(kind, item);
+        let route = Route { upstream: shown.upstream, own_name, header_params };
+        routes.insert(shown.name, route);
     }
     (Table { routes, ambiguous }, list_result(kind, texts.iter().map(Raw::as_str)))
+}
+
+/// The arguments of a tool that are repeated in headers; none where its annotations break the rules,
+/// because clients leave those out too.
+fn header_params(kind: Kind, item: &Item) -> Option<Arc<HeaderParams>> {
+    if kind != Kind::Tools {
+        return None;
+    }
+    let schema = edit::member(item.raw.as_str(), "inputSchema")?;
+    HeaderParams::read(schema.get()).ok().flatten().map(Arc::new)
 }
 
 fn list_result<'a>(kind: Kind, items: impl IntoIterator<Item = &'a str>) -> Raw {
@@ -207,7 +226,7 @@ mod tests {
                 .collect()
         };
         let info = ServerInfo {
-            version: Version::LATEST,
+            version: Version::LATEST_LEGACY,
             capabilities: Raw::parse(r#"{"tools":{},"resources":{}}"#.to_owned()).unwrap(),
             implementation: Raw::empty_object(),
             instructions: None,

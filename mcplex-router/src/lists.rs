@@ -135,6 +135,7 @@ pub(crate) async fn fetch(
             timeout: Some(timeout),
             trace: None,
             is_upkeep: true,
+            era: info.version.era(),
         };
         let page = match upstream.call(call).await?.outcome {
             Outcome::Result(page) => page,

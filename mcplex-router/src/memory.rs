@@ -90,7 +90,7 @@ mod tests {
 
     fn lists() -> Lists {
         let info = ServerInfo {
-            version: Version::LATEST,
+            version: Version::LATEST_LEGACY,
             capabilities: Raw::parse(r#"{"tools":{},"resources":{"subscribe":true}}"#).unwrap(),
             implementation: Raw::parse(r#"{"name":"x","version":"1"}"#).unwrap(),
             instructions: Some("Use \"it\" well".to_owned()),
@@ -128,7 +128,7 @@ mod tests {
         check("[]".to_owned(), "another version");
         check(good.replace(r#""format":1"#, r#""format":2"#), "another version");
         check(good.replace("serverInfo", "other"), "serverInfo");
-        check(good.replace(Version::LATEST.as_str(), "1999-01-01"), "protocolVersion");
+        check(good.replace(Version::LATEST_LEGACY.as_str(), "1999-01-01"), "protocolVersion");
         check(good.replace(r#""tools":["#, r#""other":["#), "tools");
     }
 }

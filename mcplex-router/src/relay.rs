@@ -130,7 +130,7 @@ impl Relay {
 }
 
 impl UpstreamEvents for Relay {
-    fn message(&self, from: Incarnation, message: Message) {
+    fn message(&self, from: Incarnation, message: Message, _about: Option<u64>) {
         match message {
             Message::Request(request) => self.request(from, request),
             Message::Notification(notification) => self.notification(from, notification),

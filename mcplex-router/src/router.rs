@@ -15,8 +15,9 @@ use crate::{
     signal::Signal,
 };
 use mcplex_proto::{
-    downstream::{Client, Gateway, Session},
+    downstream::{Arrival, Client, Gateway, Session},
     edit,
+    header::HeaderParams,
     message::{Message, Request},
     method,
     raw::Raw,
@@ -193,11 +194,15 @@ impl Router {
 }
 
 impl Gateway for Router {
-    fn open(&self, client: Arc<dyn Client>) -> Arc<dyn Session> {
+    fn open(&self, client: Arc<dyn Client>, arrival: Arrival) -> Arc<dyn Session> {
         let number = SessionNumber(self.shared.next_session.fetch_add(1, Ordering::Relaxed));
-        let session = DownstreamSession::new(number, self.shared.clone(), client);
+        let session = DownstreamSession::new(number, self.shared.clone(), client, arrival);
         lock(&self.shared.sessions).insert(number, session.clone());
         session
+    }
+
+    fn header_params(&self, tool: &str) -> Option<Arc<HeaderParams>> {
+        self.shared.catalog().header_params(tool)
     }
 }
 

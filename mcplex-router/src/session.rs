@@ -17,7 +17,7 @@ use crate::{
 use async_trait::async_trait;
 use futures_channel::oneshot;
 use mcplex_proto::{
-    downstream::{Client, Session},
+    downstream::{Arrival, Client, Session},
     edit,
     error::ErrorObject,
     handshake::title,
@@ -42,6 +42,7 @@ pub(crate) struct DownstreamSession {
     pub(crate) number: SessionNumber,
     pub(crate) shared: Arc<Shared>,
     pub(crate) client: Arc<dyn Client>,
+    pub(crate) arrival: Arrival,
     pub(crate) state: Mutex<State>,
     me: Weak<Self>,
 }
@@ -102,11 +103,13 @@ impl DownstreamSession {
         number: SessionNumber,
         shared: Arc<Shared>,
         client: Arc<dyn Client>,
+        arrival: Arrival,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             number,
             shared,
             client,
+            arrival,
             state: Mutex::default(),
             me: me.clone(),
         })
@@ -168,7 +171,7 @@ impl DownstreamSession {
             ErrorObject::invalid_params(format_args!("`capabilities`: {error}"))
         })?;
         tracing::info!(session = self.number.0, %version, client = title(object("clientInfo")),
-            network = self.client.network(), "a client arrived");
+            network = self.client.network(), principal = %self.arrival.principal, "a client arrived");
         let mut state = lock(&self.state);
         if state.greeting.is_some() {
             return Err(ErrorObject::invalid_request(&"the session is initialized already"));
@@ -333,6 +336,8 @@ impl Session for DownstreamSession {
     fn version(&self) -> Option<Version> {
         lock(&self.state).greeting.as_ref().map(|greeting| greeting.version)
     }
+
+    fn drain(&self) {}
 
     fn close(&self) {
         let (calls, asked, had_level) = {

@@ -22,7 +22,7 @@ struct Watch {
 }
 
 impl UpstreamEvents for Watch {
-    fn message(&self, _: Incarnation, _: Message) {}
+    fn message(&self, _: Incarnation, _: Message, _: Option<u64>) {}
 
     #[expect(clippy::print_stdout, reason = "an example talks to a person")]
     fn changed(&self, status: Status) {

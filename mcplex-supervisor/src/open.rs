@@ -28,7 +28,8 @@ const MAX_IN_A_ROW: u32 = 16;
 /// What happened on the connection.
 #[derive(Debug)]
 pub(crate) enum Incident {
-    Heard(Message),
+    /// A message, and the call it is certainly about.
+    Heard(Message, Option<u64>),
     Garbage(BadMessage),
     Fault(Cause),
 }
@@ -146,7 +147,8 @@ impl Open {
             self.has_heard = true;
             self.heard_in_a_row += 1;
             return Poll::Ready(match received {
-                Some(Received::Message(message)) => Incident::Heard(message),
+                Some(Received::Message(message)) => Incident::Heard(message, None),
+                Some(Received::About(message, id)) => Incident::Heard(message, id.minted()),
                 Some(Received::Garbage(bad)) => Incident::Garbage(bad),
                 Some(Received::Broken(why)) => {
                     self.is_silent = true;

@@ -4,7 +4,8 @@
 
 use async_trait::async_trait;
 use mcplex_proto::{
-    downstream::{Client, Gateway, Session},
+    downstream::{Arrival, Client, Gateway, Session},
+    header::HeaderParams,
     message::{Notification, Request, Response},
     raw::Raw,
     version::Version,
@@ -15,8 +16,12 @@ use std::{io, sync::Arc};
 struct Echo;
 
 impl Gateway for Echo {
-    fn open(&self, _: Arc<dyn Client>) -> Arc<dyn Session> {
+    fn open(&self, _: Arc<dyn Client>, _: Arrival) -> Arc<dyn Session> {
         Arc::new(Self)
+    }
+
+    fn header_params(&self, _: &str) -> Option<Arc<HeaderParams>> {
+        None
     }
 }
 
@@ -32,8 +37,10 @@ impl Session for Echo {
     fn response(&self, _: Response) {}
 
     fn version(&self) -> Option<Version> {
-        Some(Version::LATEST)
+        Some(Version::LATEST_LEGACY)
     }
+
+    fn drain(&self) {}
 
     fn close(&self) {}
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 use hyper::{HeaderMap, Method, Request as HttpRequest, StatusCode, body::Incoming, header};
 use mcplex_proto::{
-    downstream::{Client, Gateway},
+    downstream::{Arrival, Client, Gateway, Principal, Stay},
     version::Version,
 };
 use std::{
@@ -127,7 +127,8 @@ impl Endpoint {
         let outlet = Arc::new(Outlet::new(&self.options));
         let client: Arc<dyn Client> = Arc::<Outlet>::clone(&outlet);
         // Outside of the lock: this is foreign code.
-        let session = self.gateway.open(client);
+        let session =
+            self.gateway.open(client, Arrival { principal: Principal::Anybody, stay: Stay::Long });
         let live = Arc::new(Live::new(id.clone(), session, outlet, self.clock.millis()));
         let mut sessions = self.lock();
         if let Err(refusal) = self.check_room(&sessions) {

@@ -11,7 +11,7 @@ use futures_util::{
     task::AtomicWaker,
 };
 use mcplex_proto::{
-    downstream::{Client, Gateway, Session},
+    downstream::{Arrival, Client, Gateway, Principal, Session, Stay},
     error::{ErrorObject, QUEUE_FULL},
     frame,
     id::Id,
@@ -99,7 +99,10 @@ where
 {
     let peer = Arc::new(Peer::default());
     let mut served = Served {
-        session: Open(gateway.open(Arc::<Peer>::clone(&peer))),
+        session: Open(gateway.open(
+            Arc::<Peer>::clone(&peer),
+            Arrival { principal: Principal::Pipe, stay: Stay::Long },
+        )),
         peer,
         inbox: Inbox::new(input, options.max_line),
         output,

@@ -39,7 +39,7 @@ struct Reports {
 }
 
 impl UpstreamEvents for Reports {
-    fn message(&self, _: Incarnation, _: Message) {}
+    fn message(&self, _: Incarnation, _: Message, _: Option<u64>) {}
 
     fn changed(&self, _: Status) {}
 }
@@ -92,7 +92,7 @@ async fn the_last_of_a_family_takes_its_tasks_along_whoever_looks_at_it() {
 struct Silent;
 
 impl UpstreamEvents for Silent {
-    fn message(&self, _: Incarnation, _: Message) {}
+    fn message(&self, _: Incarnation, _: Message, _: Option<u64>) {}
 
     fn changed(&self, _: Status) {}
 }

@@ -298,7 +298,7 @@ impl Story {
             return;
         }
         let says = |text: &str| {
-            role.child.events.message(role.child.upstream.incarnation(), message(text));
+            role.child.events.message(role.child.upstream.incarnation(), message(text), None);
         };
         match act {
             Act::End if role.child.upstream.calls().is_empty() => {}

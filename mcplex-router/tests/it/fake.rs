@@ -87,7 +87,7 @@ impl FakeUpstream {
     /// What it says in its next handshake.
     pub(crate) fn introduces(&self, capabilities: &str, instructions: Option<&str>) {
         self.state.lock().unwrap().info = Some(Arc::new(ServerInfo {
-            version: Version::LATEST,
+            version: Version::LATEST_LEGACY,
             capabilities: raw(capabilities),
             implementation: raw(r#"{"name":"fake","version":"1"}"#),
             instructions: instructions.map(str::to_owned),

@@ -29,7 +29,7 @@ fn a_known_version_is_echoed_and_an_unknown_one_gets_the_latest() {
     for (wanted, expect) in [
         ("2025-03-26", Version::V2025_03_26),
         ("2025-06-18", Version::V2025_06_18),
-        ("2099-01-01", Version::LATEST),
+        ("2099-01-01", Version::LATEST_LEGACY),
     ] {
         let peer = world.stranger();
         assert_eq!(peer.session.version(), None);

@@ -86,7 +86,7 @@ impl Child {
 
     /// It says something by itself.
     pub(crate) fn says(&self, text: &str) {
-        self.events.message(self.upstream.incarnation(), message(text));
+        self.events.message(self.upstream.incarnation(), message(text), None);
     }
 }
 

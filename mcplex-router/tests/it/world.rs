@@ -7,7 +7,7 @@ use crate::{
 use futures_executor::LocalPool;
 use futures_util::task::LocalSpawnExt as _;
 use mcplex_proto::{
-    downstream::{Gateway as _, Session},
+    downstream::{Arrival, Gateway as _, Principal, Session, Stay},
     message::Message,
     upstream::{Health, Upstream as _, UpstreamEvents},
 };
@@ -162,7 +162,7 @@ impl World {
     /// An upstream says something by itself.
     pub(crate) fn says(&mut self, index: usize, text: &str) {
         let incarnation = self.upstreams[index].incarnation();
-        self.events[index].message(incarnation, message(text));
+        self.events[index].message(incarnation, message(text), None);
         self.run();
     }
 
@@ -175,7 +175,9 @@ impl World {
     /// A client that has not said anything yet.
     pub(crate) fn stranger(&self) -> Peer {
         let client = Arc::new(FakeClient::default());
-        let session = self.router.open(client.clone());
+        let session = self
+            .router
+            .open(client.clone(), Arrival { principal: Principal::Anybody, stay: Stay::Long });
         Peer { client, session }
     }
 

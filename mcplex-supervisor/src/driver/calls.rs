@@ -11,6 +11,7 @@ use mcplex_proto::{
     method,
     trace::TraceContext,
     upstream::{Health, Incarnation, UpstreamError},
+    version::Era,
 };
 use std::time::Duration;
 
@@ -64,6 +65,12 @@ impl Driver {
 
     pub(super) fn transmit(&mut self, waiting: Waiting) {
         let Phase::Open(_) = &self.phase else { return self.refuse(waiting) };
+        let era = self.shared.info().map_or(Era::Legacy, |info| info.version.era());
+        if waiting.call.era != era {
+            let upstream = self.spec.name.clone();
+            drop(waiting.reply.send(Err(UpstreamError::OtherEra { upstream, now: era })));
+            return;
+        }
         let Waiting { call, reply } = waiting;
         let sent = Sent {
             reply,

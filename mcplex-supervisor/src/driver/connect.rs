@@ -82,7 +82,7 @@ impl Driver {
     pub(super) fn handle_incident(&mut self, incident: Incident) {
         let Phase::Open(open) = &mut self.phase else { return };
         match incident {
-            Incident::Heard(message) => self.hear(message),
+            Incident::Heard(message, about) => self.hear(message, about),
             Incident::Garbage(bad) => {
                 open.is_unasked(self.now);
                 let is_too_much = open.garbage.take(self.now);

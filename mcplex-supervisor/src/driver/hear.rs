@@ -14,7 +14,7 @@ use mcplex_proto::{
 const MAX_ASKED: u32 = 1000;
 
 impl Driver {
-    pub(super) fn hear(&mut self, message: Message) {
+    pub(super) fn hear(&mut self, message: Message, about: Option<u64>) {
         let Phase::Open(open) = &mut self.phase else { return };
         let from = open.incarnation;
         self.black_box.record(true, &message, self.now);
@@ -51,7 +51,7 @@ impl Driver {
             }
             other @ (Message::Request(_) | Message::Notification(_)) => {
                 open.is_unasked(self.now);
-                self.events.message(from, other);
+                self.events.message(from, other, about);
             }
         }
     }

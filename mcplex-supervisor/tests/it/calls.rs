@@ -7,6 +7,7 @@ use crate::{
 use mcplex_proto::{
     message::{Extra, Message, Outcome},
     upstream::{Call, Health, Incarnation, Upstream as _, UpstreamError},
+    version::Era,
 };
 use std::{
     future::{Future as _, poll_fn},
@@ -233,6 +234,7 @@ async fn a_call_dropped_on_its_way_to_the_task_is_never_sent() {
         timeout: None,
         trace: None,
         is_upkeep: false,
+        era: Era::Legacy,
     };
     let mut asked = Box::pin(world.handle.call(call));
     // One poll puts it into the queue; the task has not run since.

@@ -12,6 +12,7 @@ use mcplex_proto::{
         Call, Health, Incarnation, Reply, Status, Upstream as _, UpstreamError, UpstreamEvents,
         UpstreamName,
     },
+    version::Era,
 };
 use mcplex_supervisor::{Handle, Host, Options, Spec, Starts, supervise};
 use std::{
@@ -69,7 +70,7 @@ impl Events {
 }
 
 impl UpstreamEvents for Events {
-    fn message(&self, from: Incarnation, message: Message) {
+    fn message(&self, from: Incarnation, message: Message, _: Option<u64>) {
         let text = String::from_utf8(message.to_bytes().to_vec()).unwrap();
         self.messages.lock().unwrap().push((from.0, text));
         if let (Some(handle), Message::Request(request)) = (&*self.handle.lock().unwrap(), message)
@@ -224,6 +225,7 @@ impl World {
                 timeout,
                 trace: None,
                 is_upkeep,
+                era: Era::Legacy,
             };
             handle.call(call).await
         })

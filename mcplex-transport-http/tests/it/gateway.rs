@@ -3,8 +3,9 @@
 use crate::peer::{Peer, within};
 use async_trait::async_trait;
 use mcplex_proto::{
-    downstream::{Client, Gateway, Session},
+    downstream::{Arrival, Client, Gateway, Session},
     error::ErrorObject,
+    header::HeaderParams,
     id::Id,
     message::{Message, Notification, Request, Response},
     raw::Raw,
@@ -43,10 +44,14 @@ impl World {
 struct Shared(Arc<World>);
 
 impl Gateway for Shared {
-    fn open(&self, client: Arc<dyn Client>) -> Arc<dyn Session> {
+    fn open(&self, client: Arc<dyn Client>, _: Arrival) -> Arc<dyn Session> {
         self.0.clients.lock().unwrap().push(Arc::clone(&client));
         let (world, version) = (Arc::clone(&self.0), Mutex::new(None));
         Arc::new(Scripted { world, client, version, answered: Notify::new() })
+    }
+
+    fn header_params(&self, _: &str) -> Option<Arc<HeaderParams>> {
+        None
     }
 }
 
@@ -119,6 +124,8 @@ impl Session for Scripted {
     fn version(&self) -> Option<Version> {
         *self.version.lock().unwrap()
     }
+
+    fn drain(&self) {}
 
     fn close(&self) {
         self.world.saw("close");

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use futures_channel::{mpsc, oneshot};
 use futures_util::StreamExt as _;
 use mcplex_proto::{
-    downstream::{Client, Gateway, Session},
+    downstream::{Arrival, Client, Gateway, Session},
+    header::HeaderParams,
     message::{Message, Notification, Request, Response},
     raw::Raw,
     version::Version,
@@ -59,9 +60,13 @@ struct Visit(Arc<World>);
 pub(crate) struct Door(pub(crate) Arc<World>);
 
 impl Gateway for Door {
-    fn open(&self, client: Arc<dyn Client>) -> Arc<dyn Session> {
+    fn open(&self, client: Arc<dyn Client>, _: Arrival) -> Arc<dyn Session> {
         *self.0.client.lock().expect("nobody panics with it") = Some(client);
         Arc::new(Visit(Arc::clone(&self.0)))
+    }
+
+    fn header_params(&self, _: &str) -> Option<Arc<HeaderParams>> {
+        None
     }
 }
 
@@ -94,8 +99,10 @@ impl Session for Visit {
 
     fn version(&self) -> Option<Version> {
         let knows_batches = self.0.knows_batches.load(Ordering::Relaxed);
-        Some(if knows_batches { Version::V2025_03_26 } else { Version::LATEST })
+        Some(if knows_batches { Version::V2025_03_26 } else { Version::LATEST_LEGACY })
     }
+
+    fn drain(&self) {}
 
     fn close(&self) {
         self.0.note("close".to_owned());

@@ -1,0 +1,135 @@
+//! What a stateless request says of itself, and how it is told from a legacy one.
+//!
+//! Every request of revision 2026-07-28 carries in `_meta` what `initialize` said once for a whole
+//! session: the revision, who asks, and what the asker can do. That is its *envelope*. A request
+//! without a revision in `_meta` is a legacy one; there is no third kind, and no state decides.
+
+use crate::{edit, error::ErrorObject, raw, raw::Raw, version::Era, version::Version};
+use serde_json::value::RawValue;
+
+/// The revision a request is written in.
+pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// Name and version of who asks.
+pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+/// What who asks can do.
+pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// From which level on log lines may come with the answer.
+pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// Name and version of who answers, in `_meta` of a result.
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+/// Which `subscriptions/listen` a notification belongs to.
+pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+/// The extension for tasks.
+pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// The members of `_meta` that each hop writes anew.
+pub const PER_HOP: [&str; 4] = [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL];
+
+/// Who asks, in which revision, and what it can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// A stateless revision.
+    pub version: Version,
+    /// The `clientInfo` object, if there is one.
+    pub client_info: Option<Raw>,
+    /// The `clientCapabilities` object.
+    pub capabilities: Raw,
+    /// From which level on log lines may come with the answer; none without it.
+    pub log_level: Option<String>,
+}
+
+/// Which era a request belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It belongs to a session.
+    Legacy,
+    /// It stands for itself.
+    Modern(Box<Envelope>),
+}
+
+/// The revision a request names in `_meta`, as JSON, whatever it is; `None` for a legacy request.
+#[must_use]
+pub fn named_version(params: Option<&Raw>) -> Option<&RawValue> {
+    edit::member(edit::member(params?.as_str(), "_meta")?.get(), PROTOCOL_VERSION)
+}
+
+/// Tells by `_meta` alone which era a request belongs to.
+///
+/// # Errors
+/// -32602 when the envelope cannot be read, and -32022 when it names a revision that is not served
+/// in this way.
+pub fn classify(params: Option<&Raw>) -> Result<Class, ErrorObject> {
+    let Some(params) = params else { return Ok(Class::Legacy) };
+    // Nearly every legacy request is done with here, for the price of a search. Only the end of the
+    // name is looked for, because some encoders write `\/` for the slash.
+    if memchr::memmem::find(params.bytes(), b"protocolVersion").is_none() {
+        return Ok(Class::Legacy);
+    }
+    let members = edit::member(params.as_str(), "_meta").and_then(|meta| edit::members(meta.get()));
+    let Some(members) = members else { return Ok(Class::Legacy) };
+    let find = |name: &str| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
+    let Some(version) = find(PROTOCOL_VERSION) else { return Ok(Class::Legacy) };
+    let bad = |name: &str, what: &str| {
+        ErrorObject::invalid_params(format_args!("`_meta[\"{name}\"]` must be {what}"))
+    };
+    let version = raw::string(version).ok_or_else(|| bad(PROTOCOL_VERSION, "a string"))?;
+    let known = version.parse().ok().filter(|known: &Version| known.era() == Era::Modern);
+    let version = known.ok_or_else(|| ErrorObject::unsupported_version(&version))?;
+    let object = |name: &str| match find(name) {
+        Some(value) if value.get().starts_with('{') => Ok(Some(Raw::part(params, value))),
+        Some(_) => Err(bad(name, "an object")),
+        None => Ok(None),
+    };
+    let capabilities =
+        object(CLIENT_CAPABILITIES)?.ok_or_else(|| bad(CLIENT_CAPABILITIES, "there"))?;
+    let log_level = match find(LOG_LEVEL) {
+        Some(value) => {
+            Some(raw::string(value).ok_or_else(|| bad(LOG_LEVEL, "a string"))?.into_owned())
+        }
+        None => None,
+    };
+    let client_info = object(CLIENT_INFO)?;
+    Ok(Class::Modern(Box::new(Envelope { version, client_info, capabilities, log_level })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classed(text: &str) -> Result<Class, i64> {
+        let params = Raw::parse(text.to_owned()).unwrap();
+        classify(Some(&params)).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn only_a_named_revision_makes_a_request_stateless() {
+        assert_eq!(classify(None).unwrap(), Class::Legacy);
+        assert_eq!(classed("{}"), Ok(Class::Legacy));
+        assert_eq!(classed(r#"{"_meta":{"progressToken":1}}"#), Ok(Class::Legacy));
+        // The name as a mere value says nothing.
+        let value = format!(r#"{{"name":"{PROTOCOL_VERSION}"}}"#);
+        assert_eq!(classed(&value), Ok(Class::Legacy));
+        let modern = classed(&format!(
+            r#"{{"_meta":{{"{PROTOCOL_VERSION}":"2026-07-28","{CLIENT_CAPABILITIES}":{{"roots":{{}}}},"{LOG_LEVEL}":"info"}}}}"#
+        ));
+        let Ok(Class::Modern(envelope)) = modern else { panic!("{modern:?}") };
+        assert_eq!(envelope.version, Version::V2026_07_28);
+        assert_eq!(envelope.capabilities.as_str(), r#"{"roots":{}}"#);
+        assert_eq!((envelope.client_info, envelope.log_level.as_deref()), (None, Some("info")));
+    }
+
+    #[test]
+    fn an_envelope_that_cannot_be_read_is_told_why() {
+        let with = |version: &str, rest: &str| {
+            classed(&format!(r#"{{"_meta":{{"{PROTOCOL_VERSION}":{version}{rest}}}}}"#))
+        };
+        let can = format!(r#","{CLIENT_CAPABILITIES}":{{}}"#);
+        assert_eq!(with("1", &can), Err(-32602));
+        assert_eq!(with(r#""2026-07-28""#, ""), Err(-32602));
+        let bad = format!(r#","{CLIENT_CAPABILITIES}":[]"#);
+        assert_eq!(with(r#""2026-07-28""#, &bad), Err(-32602));
+        assert_eq!(with(r#""2999-01-01""#, &can), Err(-32022));
+        // A session cannot be had without `initialize`.
+        assert_eq!(with(r#""2025-11-25""#, &can), Err(-32022));
+    }
+}
