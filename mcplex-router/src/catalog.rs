@@ -259,7 +259,10 @@ mod tests {
             catalog.result(Kind::Tools).as_str(),
             r#"{"tools":[{"n":1.50,"name":"x","z":0},{"n":1.50,"name":"a__e","z":0},{"n":1.50,"name":"b__e","z":0}]}"#
         );
-        assert_eq!(catalog.tool("x"), Ok(&Route { upstream: 0, own_name: None }));
+        assert_eq!(
+            catalog.tool("x"),
+            Ok(&Route { upstream: 0, own_name: None, header_params: None })
+        );
         let route = catalog.tool("b__e").unwrap();
         assert_eq!((route.upstream, route.own_name.as_deref()), (1, Some("\"e\"")));
         let names = ["a__e".to_owned(), "b__e".to_owned()];
