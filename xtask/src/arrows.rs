@@ -15,7 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mcplex-transport-stdio", &["mcplex-proto"]),
     ("mcplex-transport-http", &["mcplex-proto"]),
     ("mcplex-supervisor", &["mcplex-proto"]),
-    ("mcplex-router", &["mcplex-proto"]),
+    ("mcplex-translate", &["mcplex-proto"]),
+    // What it passes on is written in the words of another revision there.
+    ("mcplex-router", &["mcplex-proto", "mcplex-translate"]),
     // It carries trace contexts over the `TraceBridge` that proto defines.
     ("mcplex-telemetry", &["mcplex-proto"]),
     ("mcplex-admin", &["mcplex-proto"]),
@@ -58,7 +60,7 @@ const OWNED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that must work without a runtime.
-const WITHOUT_TOKIO: &[&str] = &["mcplex-proto", "mcplex-router"];
+const WITHOUT_TOKIO: &[&str] = &["mcplex-proto", "mcplex-translate", "mcplex-router"];
 
 /// Past this a file is no longer read from top to bottom; the house style aims at 400.
 const LINES_MAX: usize = 600;
