@@ -1,0 +1,70 @@
+// One `mcplex serve` with a single upstream: its configuration, its address, its end.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ended, kill, start, until } from '../interop/processes.mjs';
+
+const text = (value) => JSON.stringify(value); // a JSON string is a TOML basic string
+
+const LISTEN_LIMIT = 10_000;
+const READY_LIMIT = 30_000;
+const END_LIMIT = 20_000;
+
+/** Names stay as they are, because the suite asks for them; everything is in a folder of its own. */
+export function configure(world, upstream) {
+  const folder = mkdtempSync(join(world, 'mcplex-'));
+  const file = join(folder, 'mcplex.toml');
+  const lines = [
+    '[gateway]', 'listen = "127.0.0.1:0"', 'watch = false', `state_dir = ${text(join(folder, 'state'))}`,
+    '[router]', 'naming = "none"',
+    '[[servers]]', 'name = "upstream"',
+    ...(upstream.url ? [`url = ${text(upstream.url)}`] : [`command = ${text(upstream.command[0])}`, `args = ${text(upstream.command.slice(1))}`]),
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return file;
+}
+
+/** Whether this mcplex takes upstreams over HTTP. */
+export function takesUrls(mcplex, world) {
+  try {
+    execFileSync(mcplex, ['check', '-c', configure(world, { url: 'http://127.0.0.1:9/mcp' })], { stdio: 'pipe' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export class Gateway {
+  constructor(mcplex, world, upstream) {
+    this.mcplex = mcplex;
+    this.file = configure(world, upstream);
+    this.job = start(mcplex, ['serve', '-c', this.file]);
+    process.once('exit', () => this.job.child.kill('SIGTERM')); // when a run is interrupted
+  }
+
+  /** The endpoint, once its upstream is up; throws its last words when that does not happen. */
+  async url() {
+    const port = await until(LISTEN_LIMIT, () => this.job.err.match(/http:\/\/127\.0\.0\.1:(\d+)\/mcp/)?.[1], 20);
+    if (!port) throw new Error(`mcplex does not listen: ${this.#lastWords()}`);
+    const waiting = start(this.mcplex, ['start', 'upstream', '-c', this.file]);
+    const end = await ended(waiting, READY_LIMIT);
+    if (end?.code !== 0) {
+      kill([{ pid: waiting.pid }]);
+      throw new Error(`the upstream is not ready: ${waiting.err.trim() || this.#lastWords()}`);
+    }
+    return `http://localhost:${port}/mcp`;
+  }
+
+  /** Ends it as an operator does. */
+  async stop() {
+    this.job.child.kill('SIGTERM');
+    const end = await ended(this.job, END_LIMIT);
+    if (!end) kill([{ pid: this.job.pid }]);
+    if (end?.code !== 0) throw new Error(`mcplex did not end well: ${this.#lastWords()}`);
+  }
+
+  #lastWords() {
+    return this.job.err.trim().slice(-600);
+  }
+}

@@ -1,0 +1,91 @@
+// Judges mcplex by the official conformance suite:
+// run.mjs --mcplex BIN --dir DIR [--only NAME] [--jobs N] [--json] [--verbose]
+
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { cells, passed, run, wrong } from './cells.mjs';
+import { fixtures } from './fixtures.mjs';
+import { takesUrls } from './gateway.mjs';
+import { OLD_SUITE, Suite, revisions } from './suite.mjs';
+import { table } from './table.mjs';
+
+const { values: flags } = parseArgs({
+  options: {
+    mcplex: { type: 'string' }, dir: { type: 'string' }, only: { type: 'string', default: '' }, jobs: { type: 'string', default: '2' },
+    json: { type: 'boolean', default: false }, verbose: { type: 'boolean', default: false },
+  },
+});
+if (!flags.dir || !flags.mcplex) {
+  console.error('usage: run.mjs --mcplex BIN --dir DIR [--only NAME] [--jobs N] [--json] [--verbose]');
+  process.exit(2);
+}
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
+const [mcplex, dir] = [resolve(flags.mcplex), resolve(flags.dir)];
+const world = realpathSync(mkdtempSync(join(tmpdir(), 'mcplex-conformance-')));
+process.once('exit', () => rmSync(world, { recursive: true, force: true }));
+const suite = new Suite(dir, world);
+const context = { suite, mcplex, dir, world };
+
+/** Runs one cell and says how it went; what it found stays in it. */
+async function settle(cell) {
+  if (cell.waiting) return report(cell, 'wait');
+  const began = performance.now();
+  try {
+    cell.results = await (cell.run ?? run)(cell, context);
+  } catch (error) {
+    cell.failed = error.message;
+  }
+  cell.seconds = (performance.now() - began) / 1000;
+  cell.problems = cell.failed ? [['the run', cell.failed]] : (cell.wrong ?? wrong)(cell, cell.results, context);
+  cell.required = cell.revision === OLD_SUITE ? [...(cell.results?.keys() ?? [])] : suite.required(cell.revision, cell.side ?? 'server');
+  report(cell, cell.problems.length > 0 ? 'FAIL' : 'ok');
+}
+
+function report(cell, verdict) {
+  const time = cell.seconds === undefined ? '' : `${cell.seconds.toFixed(1)} s`;
+  console.error(`${verdict.padEnd(4)} ${cell.name.padEnd(42)} ${score(cell).padStart(14)} ${time.padStart(8)}${cell.waiting ? ` ${cell.waiting}` : ''}`);
+  for (const [scenario, because] of cell.problems ?? []) console.error(`       ${scenario}: ${flags.verbose ? because : String(because).slice(0, 160)}`);
+}
+
+/** How many of the required scenarios passed, then how many of those that do not score. */
+function score(cell) {
+  if (cell.waiting) return 'waiting';
+  if (cell.failed) return 'failed';
+  const good = passed(cell.results);
+  const isRequired = (scenario) => cell.required.includes(scenario);
+  const extra = [...cell.results.keys()].filter((scenario) => !isRequired(scenario)).length;
+  const more = extra > 0 ? ` +${good.filter((scenario) => !isRequired(scenario)).length}/${extra}` : '';
+  return `${good.filter(isRequired).length}/${cell.required.length}${more}`;
+}
+
+/** Works off `todo` with as many at once as the machine can take. */
+async function work(todo) {
+  const queue = [...todo];
+  const worker = async () => {
+    for (let cell = queue.shift(); cell; cell = queue.shift()) await settle(cell);
+  };
+  await Promise.all(Array.from({ length: Number(flags.jobs) }, worker));
+}
+
+const all = cells(fixtures(dir), { takesUrls: takesUrls(mcplex, world) });
+const chosen = all.filter((cell) => cell.name.includes(flags.only));
+const references = new Set([...chosen, ...chosen.map((cell) => cell.direct)].filter((cell) => cell && (cell.path === 'direct' || cell.path === 'dead')));
+const began = performance.now();
+await work(references);
+await work(chosen.filter((cell) => !references.has(cell)));
+
+const done = [...references, ...chosen.filter((cell) => !references.has(cell))];
+const bad = done.filter((cell) => cell.problems?.length > 0);
+if (flags.json) {
+  console.log(JSON.stringify(done.map(({ name, seconds, waiting, problems, results }) => ({
+    name, seconds, waiting, problems, passed: results && passed(results),
+  })), null, 2));
+} else {
+  console.log(table(done, [...revisions, OLD_SUITE], score));
+}
+const waiting = done.filter((cell) => cell.waiting).length;
+console.log(`${done.length - bad.length - waiting} cells are as they must be, ${bad.length} are not, ${waiting} wait; ${((performance.now() - began) / 1000).toFixed(0)} s`);
+process.exit(bad.length > 0 || done.length === 0 ? 1 : 0);
