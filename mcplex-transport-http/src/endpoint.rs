@@ -17,7 +17,7 @@ use crate::{
 use hyper::{HeaderMap, Method, Request as HttpRequest, StatusCode, body::Incoming, header};
 use mcplex_proto::{
     downstream::{Arrival, Client, Gateway, Principal, Stay},
-    version::Version,
+    version::{Era, Version},
 };
 use std::{
     collections::BTreeMap,
@@ -152,6 +152,9 @@ impl Endpoint {
     }
 
     /// The session a request belongs to.
+    ///
+    /// The header may name another revision than the one that `initialize` agreed on: there are
+    /// clients that always send the same, and servers need only refuse what they do not speak.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Arc<Live>, Refusal> {
         let Some(id) = headers.get(SESSION_ID) else {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, &"Mcp-Session-Id is missing"));
@@ -160,9 +163,8 @@ impl Endpoint {
         let live = live.ok_or_else(post::gone)?;
         if let Some(wanted) = headers.get(PROTOCOL_VERSION) {
             let wanted = wanted.to_str().ok().and_then(|text| text.parse::<Version>().ok());
-            let spoken = live.session.version();
-            if wanted.is_none() || spoken.is_some_and(|spoken| wanted != Some(spoken)) {
-                let why = "MCP-Protocol-Version is not the negotiated one";
+            if wanted.is_none_or(|wanted| wanted.era() != Era::Legacy) {
+                let why = "MCP-Protocol-Version names no revision that has sessions";
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
             }
         }

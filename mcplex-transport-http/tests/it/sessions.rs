@@ -96,12 +96,12 @@ async fn delete_ends_streams_and_calls() {
 }
 
 #[tokio::test]
-async fn the_version_header_must_be_the_negotiated_one_if_it_is_there() {
+async fn the_version_header_must_name_a_revision_with_sessions_if_it_is_there() {
     let server = Server::start(Options::default());
     let mut peer = server.open("2025-06-18").await;
     for (header, status) in [
         ("Mcp-Protocol-Version: 2025-06-18", 200),
-        ("Mcp-Protocol-Version: 2025-11-25", 400),
+        ("Mcp-Protocol-Version: 2025-11-25", 200),
         ("Mcp-Protocol-Version: 2026-07-28", 400),
         ("Mcp-Protocol-Version: nonsense", 400),
         ("X-Other: 1", 200),
