@@ -1,77 +1,106 @@
-// The matrix: which revision of the suite runs against which upstream over which way.
+// The matrix: which revision of the suite runs against which upstream over which way, and with
+// which client of mcplex it runs as a server itself.
 
-import { exception } from './expected.mjs';
+import { fileURLToPath } from 'node:url';
+import { excuse } from './expected.mjs';
+import { script } from './fixtures.mjs';
 import { Gateway } from './gateway.mjs';
 import { freePort, serve } from './server.mjs';
 import { OLD_SUITE, revisions } from './suite.mjs';
 
 /** The era that a revision of the suite speaks. */
 const eraOf = (revision) => (revision === '2026-07-28' ? 'modern' : 'legacy');
-
-/** All cells of the server side. `row` and `column` say where in the table one stands. */
-export function cells(fixtures, { takesUrls }) {
-  const all = [dead('2025-11-25'), dead('2026-07-28')];
-  for (const fixture of fixtures) {
-    for (const revision of [...revisions, OLD_SUITE]) {
-      if (revision === OLD_SUITE && !fixture.eras.includes('legacy')) continue;
-      const isOwn = fixture.eras.includes(eraOf(revision));
-      const direct = isOwn ? cell(fixture, 'direct', revision, null) : null;
-      if (direct) all.push(direct);
-      all.push(cell(fixture, 'stdio', revision, direct));
-      all.push({ ...cell(fixture, 'http', revision, direct), waiting: takesUrls ? null : 'mcplex takes no url yet' });
-    }
-  }
-  return all;
-}
-
-function cell(fixture, path, revision, direct) {
-  return { name: `${fixture.name}/${path}/${revision}`, row: `${fixture.name}, ${ways[path]}`, column: revision, fixture, path, revision, direct };
-}
-
 const ways = { direct: 'directly over HTTP', stdio: 'mcplex, stdio', http: 'mcplex, HTTP' };
 
+/**
+ * All cells. Each has a `name`, its place in the table (`row`, `revision`), and `run(context)`, which
+ * gives why each scenario failed, or null. What passes in its `reference` must pass in it; without
+ * one all that is required must. `excuses(scenario)` names the reason where it cannot.
+ */
+export function cells(fixtures, takesUrls) {
+  const waiting = takesUrls ? null : 'mcplex takes no url yet';
+  return [...revisions.map(nothing), ...fixtures.flatMap((fixture) => serverCells(fixture, waiting)), ...clientCells(waiting)];
+}
+
 /** The control: nothing listens, so nothing may pass. */
-function dead(revision) {
-  return { name: `nothing/direct/${revision}`, row: 'nothing listens', column: revision, path: 'dead', revision, direct: null };
-}
-
-/** Runs one cell; gives why each scenario failed, or null. */
-export async function run(cell, { suite, mcplex, world }) {
-  if (cell.path === 'dead') return suite.server(cell.revision, `http://localhost:${await freePort()}/mcp`);
-  if (cell.path === 'direct') return behind(await serve(cell.fixture), (url) => suite.server(cell.revision, url));
-  const through = async (upstream) => {
-    const gateway = new Gateway(mcplex, world, upstream);
-    return behind({ stop: () => gateway.stop() }, async () => suite.server(cell.revision, await gateway.url()));
+function nothing(revision) {
+  return {
+    name: `nothing/direct/${revision}`, row: 'nothing listens', revision, side: 'server', isFirst: true, isControl: true,
+    run: async ({ suite }) => suite.server(revision, `http://localhost:${await freePort()}/mcp`),
   };
-  if (cell.path === 'stdio') return through({ command: cell.fixture.stdio });
-  return behind(await serve(cell.fixture), (url) => through({ url }));
 }
 
-async function behind({ url, stop }, work) {
+function serverCells(fixture, waiting) {
+  const upstream = fixture.eras.length === 1 ? fixture.eras[0] : 'both';
+  return [...revisions, OLD_SUITE].flatMap((revision) => {
+    const isOwn = fixture.eras.includes(eraOf(revision));
+    if (revision === OLD_SUITE && !isOwn) return [];
+    const cell = (path, rest) => ({
+      name: `${fixture.name}/${path}/${revision}`, row: `${fixture.name}, ${ways[path]}`, revision, side: 'server',
+      excuses: (scenario) => excuse({ side: 'server', revision, upstream, path, scenario }), ...rest,
+    });
+    const direct = isOwn && cell('direct', {
+      isFirst: true, run: async ({ suite }) => ending(await serve(fixture), ({ url }) => suite.server(revision, url)),
+    });
+    const through = ({ suite, mcplex, world }, target) =>
+      ending(new Gateway(mcplex, world, target), async (gateway) => suite.server(revision, await gateway.url()));
+    return [
+      ...(direct ? [direct] : []),
+      cell('stdio', { reference: direct, run: (context) => through(context, { command: fixture.stdio }) }),
+      cell('http', {
+        reference: direct, waiting, run: async (context) => ending(await serve(fixture), ({ url }) => through(context, { url })),
+      }),
+    ];
+  });
+}
+
+async function ending(thing, work) {
   try {
-    return await work(url);
+    return await work(thing);
   } finally {
-    await stop();
+    await thing.stop();
   }
 }
 
-/**
- * What is wrong with the results of a cell, by scenario: what the upstream passes by itself must
- * pass through mcplex; across eras all that is required must, but for the known exceptions.
- */
-export function wrong(cell, results, { suite }) {
+/** mcplex between a client of one era and the suite's server; and that client alone, as a control. */
+function clientCells(waiting) {
+  return revisions.flatMap((revision) => {
+    const cell = (path, era, rest) => ({
+      name: `client/${path === 'direct' ? path : era}/${revision}`, revision, side: 'client',
+      row: path === 'direct' ? 'the scripted client, directly' : `mcplex as client, for a ${era} client`,
+      excuses: (scenario) => excuse({ side: 'client', revision, path, scenario }),
+      run: ({ suite, mcplex, dir, world }) => suite.client(revision, command(dir), {
+        CONFORMANCE_WAY: path, CONFORMANCE_CLIENT: era, CONFORMANCE_MCPLEX: mcplex, CONFORMANCE_WORLD: world,
+      }),
+      ...rest,
+    });
+    return [
+      cell('direct', eraOf(revision), { isFirst: true }),
+      cell('http', 'legacy', { waiting }),
+      cell('http', 'modern', { waiting }),
+    ];
+  });
+}
+
+const command = (dir) => script(dir, fileURLToPath(new URL('client.mjs', import.meta.url))).map((word) => `"${word}"`).join(' ');
+
+/** What is wrong with the results of a cell: pairs of a scenario and why. */
+export function wrong(cell, results, suite) {
+  if (cell.isControl) return passed(results).map((scenario) => [scenario, 'it passed, and nothing listens']);
+  const expected = cell.reference?.results ? passed(cell.reference.results) : required(cell, results, suite);
   const problems = [];
-  if (cell.path === 'dead') return passed(results).map((scenario) => [scenario, 'it passed, and nothing listens']);
-  const required = cell.revision === OLD_SUITE ? [...results.keys()] : suite.required(cell.revision, 'server');
-  const expected = cell.path !== 'direct' && cell.direct ? passed(cell.direct.results ?? new Map()) : required;
-  const eras = cell.fixture.eras.length === 1 ? cell.fixture.eras[0] : 'both';
   for (const scenario of new Set([...expected, ...results.keys()])) {
     const because = results.has(scenario) ? results.get(scenario) : 'it did not run';
-    const excuse = cell.path === 'direct' ? null : exception(cell.revision, eras, scenario);
-    if (because === null && excuse) problems.push([scenario, `it passes, although "${excuse}"`]);
-    else if (because !== null && !excuse && expected.includes(scenario)) problems.push([scenario, because]);
+    const reason = cell.excuses(scenario);
+    if (because === null && reason) problems.push([scenario, `it passes, although: ${reason}`]);
+    else if (because !== null && !reason && expected.includes(scenario)) problems.push([scenario, because]);
   }
   return problems;
+}
+
+/** What a revision requires. The older suite has no such list, so there it is all that ran. */
+export function required(cell, results, suite) {
+  return cell.revision === OLD_SUITE ? [...results.keys()] : suite.required(cell.revision, cell.side);
 }
 
 export const passed = (results) => [...results].filter(([, because]) => because === null).map(([scenario]) => scenario);

@@ -8,7 +8,7 @@
 //
 // `dir` is where `install.sh` put the packages, `here` the folder of the fixtures.
 
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('fixtures', import.meta.url));
@@ -21,13 +21,12 @@ const fixture = (name, eras, command) => ({
   name, eras, stdio: command, http: (port) => [...command, '--port', String(port)],
 });
 
-/** A fixture in JavaScript; `packages.mjs` lets it import what is installed. */
-const script = (dir, folder, ...words) =>
-  [node(dir), '--import', join(here, 'packages.mjs'), join(here, folder, 'server.mjs'), ...words];
+/** A program in JavaScript; `packages.mjs` lets it import what is installed. */
+export const script = (dir, file, ...words) => [node(dir), '--import', join(here, 'packages.mjs'), resolve(here, file), ...words];
 
 export const fixtures = (dir) => [
-  fixture('typescript-v2', ['legacy', 'modern'], script(dir, 'typescript-v2')),
-  fixture('typescript-v2-legacy', ['legacy'], script(dir, 'typescript-v2', '--era', 'legacy')),
-  fixture('typescript-v2-modern', ['modern'], script(dir, 'typescript-v2', '--era', 'modern')),
-  fixture('typescript-v1', ['legacy'], script(dir, 'typescript-v1')),
+  fixture('typescript-v2', ['legacy', 'modern'], script(dir, 'typescript-v2/server.mjs')),
+  fixture('typescript-v2-legacy', ['legacy'], script(dir, 'typescript-v2/server.mjs', '--era', 'legacy')),
+  fixture('typescript-v2-modern', ['modern'], script(dir, 'typescript-v2/server.mjs', '--era', 'modern')),
+  fixture('typescript-v1', ['legacy'], script(dir, 'typescript-v1/server.mjs')),
 ];

@@ -3,12 +3,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ended, kill, start, until } from '../interop/processes.mjs';
+import { ended, kill, start, until } from './processes.mjs';
 
 const text = (value) => JSON.stringify(value); // a JSON string is a TOML basic string
 
 const LISTEN_LIMIT = 10_000;
-const READY_LIMIT = 30_000;
+const READY_LIMIT = 15_000;
 const END_LIMIT = 20_000;
 
 /** Names stay as they are, because the suite asks for them; everything is in a folder of its own. */
@@ -40,7 +40,6 @@ export class Gateway {
     this.mcplex = mcplex;
     this.file = configure(world, upstream);
     this.job = start(mcplex, ['serve', '-c', this.file]);
-    process.once('exit', () => this.job.child.kill('SIGTERM')); // when a run is interrupted
   }
 
   /** The endpoint, once its upstream is up; throws its last words when that does not happen. */

@@ -5,7 +5,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { cells, passed, run, wrong } from './cells.mjs';
+import { cells, passed, required, wrong } from './cells.mjs';
 import { fixtures } from './fixtures.mjs';
 import { takesUrls } from './gateway.mjs';
 import { OLD_SUITE, Suite, revisions } from './suite.mjs';
@@ -34,13 +34,12 @@ async function settle(cell) {
   if (cell.waiting) return report(cell, 'wait');
   const began = performance.now();
   try {
-    cell.results = await (cell.run ?? run)(cell, context);
+    cell.results = await cell.run(context);
   } catch (error) {
     cell.failed = error.message;
   }
   cell.seconds = (performance.now() - began) / 1000;
-  cell.problems = cell.failed ? [['the run', cell.failed]] : (cell.wrong ?? wrong)(cell, cell.results, context);
-  cell.required = cell.revision === OLD_SUITE ? [...(cell.results?.keys() ?? [])] : suite.required(cell.revision, cell.side ?? 'server');
+  cell.problems = cell.failed ? [['the run', cell.failed]] : wrong(cell, cell.results, suite);
   report(cell, cell.problems.length > 0 ? 'FAIL' : 'ok');
 }
 
@@ -55,10 +54,11 @@ function score(cell) {
   if (cell.waiting) return 'waiting';
   if (cell.failed) return 'failed';
   const good = passed(cell.results);
-  const isRequired = (scenario) => cell.required.includes(scenario);
+  const scored = required(cell, cell.results, suite);
+  const isRequired = (scenario) => scored.includes(scenario);
   const extra = [...cell.results.keys()].filter((scenario) => !isRequired(scenario)).length;
   const more = extra > 0 ? ` +${good.filter((scenario) => !isRequired(scenario)).length}/${extra}` : '';
-  return `${good.filter(isRequired).length}/${cell.required.length}${more}`;
+  return `${good.filter(isRequired).length}/${scored.length}${more}`;
 }
 
 /** Works off `todo` with as many at once as the machine can take. */
@@ -70,14 +70,13 @@ async function work(todo) {
   await Promise.all(Array.from({ length: Number(flags.jobs) }, worker));
 }
 
-const all = cells(fixtures(dir), { takesUrls: takesUrls(mcplex, world) });
+const all = cells(fixtures(dir), takesUrls(mcplex, world));
 const chosen = all.filter((cell) => cell.name.includes(flags.only));
-const references = new Set([...chosen, ...chosen.map((cell) => cell.direct)].filter((cell) => cell && (cell.path === 'direct' || cell.path === 'dead')));
+const done = all.filter((cell) => chosen.includes(cell) || chosen.some(({ reference }) => reference === cell));
 const began = performance.now();
-await work(references);
-await work(chosen.filter((cell) => !references.has(cell)));
+await work(done.filter((cell) => cell.isFirst));
+await work(done.filter((cell) => !cell.isFirst));
 
-const done = [...references, ...chosen.filter((cell) => !references.has(cell))];
 const bad = done.filter((cell) => cell.problems?.length > 0);
 if (flags.json) {
   console.log(JSON.stringify(done.map(({ name, seconds, waiting, problems, results }) => ({
@@ -86,6 +85,6 @@ if (flags.json) {
 } else {
   console.log(table(done, [...revisions, OLD_SUITE], score));
 }
-const waiting = done.filter((cell) => cell.waiting).length;
-console.log(`${done.length - bad.length - waiting} cells are as they must be, ${bad.length} are not, ${waiting} wait; ${((performance.now() - began) / 1000).toFixed(0)} s`);
+const waits = done.filter((cell) => cell.waiting).length;
+console.log(`${done.length - bad.length - waits} cells are as they must be, ${bad.length} are not, ${waits} wait; ${((performance.now() - began) / 1000).toFixed(0)} s`);
 process.exit(bad.length > 0 || done.length === 0 ? 1 : 0);

@@ -1,7 +1,7 @@
 // One fixture server over HTTP, and free ports.
 
 import { connect, createServer } from 'node:net';
-import { ended, kill, sleep, start } from '../interop/processes.mjs';
+import { ended, kill, sleep, start } from './processes.mjs';
 
 const START_LIMIT = 30_000;
 const END_LIMIT = 5_000;
@@ -30,7 +30,6 @@ export async function serve(fixture) {
   const port = await freePort();
   const [command, ...args] = fixture.http(port);
   const job = start(command, args);
-  process.once('exit', () => job.child.kill('SIGTERM'));
   const stop = async () => {
     job.child.kill('SIGTERM');
     if (!(await ended(job, END_LIMIT))) kill([{ pid: job.pid }]);

@@ -2,7 +2,7 @@
 
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ended, kill, start } from '../interop/processes.mjs';
+import { ended, kill, start } from './processes.mjs';
 import { node } from './fixtures.mjs';
 
 /** A scenario gets as long as the slowest server needs on a busy machine. */

@@ -4,7 +4,7 @@ const titles = { 0.1: 'suite 0.1' };
 
 export function table(cells, columns, score) {
   const rows = new Map();
-  for (const cell of cells) rows.set(cell.row, { ...rows.get(cell.row), [cell.column]: cell });
+  for (const cell of cells) rows.set(cell.row, { ...rows.get(cell.row), [cell.revision]: cell });
   const lines = [['', ...columns.map((column) => titles[column] ?? column)]];
   for (const [row, found] of rows) lines.push([row, ...columns.map((column) => (found[column] ? entry(found[column], score) : ''))]);
   const widths = lines[0].map((_title, at) => Math.max(...lines.map((line) => line[at].length)));

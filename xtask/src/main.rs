@@ -16,6 +16,7 @@ mod archive;
 mod arrows;
 mod bench;
 mod chaos;
+mod conformance;
 mod deny;
 mod dist;
 mod gate;
@@ -45,6 +46,7 @@ Examples:
   cargo xtask ci --only fmt,clippy      two steps of it, before a commit
   cargo xtask ci --skip interop,deny    all that works without Node, Python and cargo-deny
   cargo xtask ci --keep-going           do not stop at the first step that fails
+  cargo xtask conformance               the official suite through mcplex, one table
   cargo xtask chaos                     every known fault, one table, in some minutes
   cargo xtask chaos F36 --json          one of them, for a program to read
   cargo xtask soak --minutes 10         harm at random, and everything flat at its end
@@ -65,6 +67,8 @@ enum Chore {
     Deny,
     /// Runs mcplex between real servers and real clients (Node and Python).
     Interop,
+    /// Judges mcplex by the official conformance suite, over every way to an upstream.
+    Conformance(conformance::Options),
     /// Shows what comes of every way a server is known to fail.
     Chaos(chaos::Options),
     /// Kills and starves at random for some minutes, and wants everything flat and exact.
@@ -96,6 +100,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Arrows => arrows::run(&workspace),
         Chore::Deny => deny::run(&workspace),
         Chore::Interop => interop::run(&workspace),
+        Chore::Conformance(options) => conformance::run(&workspace, &options),
         Chore::Chaos(options) => chaos::run(&workspace, &options),
         Chore::Soak(options) => chaos::soak(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),

@@ -1,0 +1,88 @@
+// The client under test, as the suite starts it: `client.mjs URL`, with the URL of its server.
+//
+// mcplex stands between: it gets that URL as its only upstream, and a scripted client on the
+// TypeScript SDK makes it use whatever the server offers. With CONFORMANCE_WAY=direct the client
+// connects to the suite by itself, which shows what the script can make happen at all.
+
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { exampleOf } from './example.mjs';
+import { Gateway } from './gateway.mjs';
+
+/** The suite gives a scenario 30 s, and does not reach what runs below its shell. */
+const LIMIT = 25_000;
+
+const env = process.env;
+const url = process.argv.at(-1);
+const scenario = env.MCP_CONFORMANCE_SCENARIO;
+const context = JSON.parse(env.MCP_CONFORMANCE_CONTEXT ?? '{}');
+
+function makeClient() {
+  const capabilities = { roots: {}, sampling: {}, elicitation: { form: { applyDefaults: true }, url: {} } };
+  const mode = env.CONFORMANCE_CLIENT === 'modern' ? { pin: '2026-07-28' } : 'legacy';
+  const client = new Client({ name: 'mcplex-conformance', version: '1' }, { capabilities, versionNegotiation: { mode } });
+  client.setRequestHandler('elicitation/create', ({ params }) => ({ action: 'accept', content: filledIn(params.requestedSchema) }));
+  client.setRequestHandler('sampling/createMessage', () => ({
+    role: 'assistant', model: 'none', stopReason: 'endTurn', content: { type: 'text', text: 'Paris' },
+  }));
+  client.setRequestHandler('roots/list', () => ({ roots: [{ uri: 'file:///workspace', name: 'workspace' }] }));
+  return client;
+}
+
+/** What the user fills in: nothing that has a default. */
+function filledIn(schema) {
+  const entries = Object.entries(schema?.properties ?? {}).filter(([, property]) => !('default' in property));
+  return Object.fromEntries(entries.map(([name, property]) => [name, exampleOf(property)]));
+}
+
+/** Does one thing; a refusal is an answer too, and the suite judges what it saw. */
+async function attempt(what, work) {
+  try {
+    return await work();
+  } catch (error) {
+    console.error(`${what}: ${error.message}`);
+    return null;
+  }
+}
+
+async function script(client) {
+  const { tools } = (await attempt('tools/list', () => client.listTools())) ?? { tools: [] };
+  for (const call of calls(tools)) await attempt(`tools/call ${call.name}`, () => client.callTool(call));
+
+  const { prompts } = (await attempt('prompts/list', () => client.listPrompts())) ?? { prompts: [] };
+  for (const { name, arguments: wanted } of prompts) {
+    const values = Object.fromEntries((wanted ?? []).map((argument) => [argument.name, 'something']));
+    await attempt(`prompts/get ${name}`, () => client.getPrompt({ name, arguments: values }));
+  }
+  const { resources } = (await attempt('resources/list', () => client.listResources())) ?? { resources: [] };
+  for (const { uri } of resources) await attempt(`resources/read ${uri}`, () => client.readResource({ uri }));
+}
+
+/** The calls to make: those the scenario names, or one of every tool. */
+function calls(tools) {
+  if (context.toolCalls) return context.toolCalls;
+  const [focal] = tools;
+  return tools.map(({ name, inputSchema }) => ({
+    name,
+    // This tool wants to see what came through of the schema of another one.
+    arguments: name === 'json_schema_echo' ? { schema: focal.inputSchema } : exampleOf(inputSchema),
+  }));
+}
+
+async function use(endpoint) {
+  const client = makeClient();
+  await client.connect(new StreamableHTTPClientTransport(new URL(endpoint)));
+  await script(client);
+  await client.close();
+}
+
+async function throughMcplex() {
+  const gateway = new Gateway(env.CONFORMANCE_MCPLEX, env.CONFORMANCE_WORLD, { url, credentials: context });
+  try {
+    await use(await gateway.url());
+  } finally {
+    await gateway.stop();
+  }
+}
+
+setTimeout(() => process.exit(1), LIMIT).unref();
+await attempt(scenario, () => (env.CONFORMANCE_WAY === 'direct' ? use(url) : throughMcplex()));
