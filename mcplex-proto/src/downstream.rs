@@ -8,6 +8,7 @@ use crate::{
     version::Version,
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::{fmt, sync::Arc};
 
 /// What all listeners share: it opens a session for each client.
@@ -60,6 +61,38 @@ impl fmt::Display for Principal {
             Self::Known(name) => f.write_str(name),
         }
     }
+}
+
+/// Decides who may ask at all. Implemented by whoever checks tokens, asked by listeners that
+/// clients reach over a network; a listener without one serves [`Principal::Anybody`].
+#[async_trait]
+pub trait Doorman: fmt::Debug + Send + Sync + 'static {
+    /// Decides on one request by its `Authorization` header, as the client wrote it.
+    ///
+    /// It is asked for each request, after `Host` and `Origin` were found good and before the body
+    /// is read: what it lets in once it may refuse the next time.
+    async fn admit(&self, authorization: Option<&[u8]>) -> Verdict;
+
+    /// What is told to everybody under this path: JSON that says where tokens are to be had.
+    ///
+    /// Asked for paths below `/.well-known/`; `None` when there is nothing to tell.
+    fn metadata(&self, path: &str) -> Option<Bytes>;
+}
+
+/// What a [`Doorman`] decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request is served, on behalf of this principal.
+    Admitted(Principal),
+    /// It is not.
+    Refused {
+        /// The status of HTTP: 401, 403, or 503 when nobody can tell right now.
+        status: u16,
+        /// One sentence for whoever reads the body; never a part of the token.
+        why: &'static str,
+        /// The challenge that tells the client where to get a token that is good.
+        www_authenticate: Option<String>,
+    },
 }
 
 /// One client, as the gateway sees it. Implemented by listeners.

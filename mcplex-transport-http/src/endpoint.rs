@@ -14,9 +14,12 @@ use crate::{
     sse::EventId,
     stream::EventStream,
 };
-use hyper::{HeaderMap, Method, Request as HttpRequest, StatusCode, body::Incoming, header};
+use hyper::{
+    HeaderMap, Method, Request as HttpRequest, StatusCode, body::Incoming, header,
+    header::HeaderValue,
+};
 use mcplex_proto::{
-    downstream::{Arrival, Client, Gateway, Principal, Stay},
+    downstream::{Arrival, Client, Doorman, Gateway, Principal, Stay, Verdict},
     version::{Era, Version},
 };
 use std::{
@@ -32,12 +35,23 @@ const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 /// The header that names the last event a client has seen.
 const LAST_EVENT_ID: &str = "last-event-id";
 
+/// Below this, a doorman tells where tokens are to be had.
+const WELL_KNOWN: &str = "/.well-known/";
+
+/// Between what a listener stands.
+pub(crate) struct Doors {
+    pub(crate) bound: SocketAddr,
+    pub(crate) gateway: Arc<dyn Gateway>,
+    pub(crate) doorman: Option<Arc<dyn Doorman>>,
+}
+
 /// What all connections share.
 pub(crate) struct Endpoint {
     pub(crate) options: Options,
     pub(crate) runtime: Handle,
     guard: Guard,
     gateway: Arc<dyn Gateway>,
+    doorman: Option<Arc<dyn Doorman>>,
     clock: Clock,
     sessions: Mutex<Sessions>,
 }
@@ -49,50 +63,74 @@ struct Sessions {
 }
 
 impl Endpoint {
-    pub(crate) fn new(
-        bound: SocketAddr,
-        gateway: Arc<dyn Gateway>,
-        options: Options,
-        runtime: Handle,
-    ) -> Self {
+    pub(crate) fn new(doors: Doors, options: Options, runtime: Handle) -> Self {
+        let Doors { bound, gateway, doorman } = doors;
         let guard = Guard::new(bound, &options);
         let sessions = Mutex::new(Sessions::default());
-        Self { options, runtime, guard, gateway, clock: Clock::start(), sessions }
+        Self { options, runtime, guard, gateway, doorman, clock: Clock::start(), sessions }
     }
 
     /// Serves one request.
     pub(crate) async fn serve(self: Arc<Self>, request: HttpRequest<Incoming>) -> Reply {
-        let served = match self.check(&request) {
-            Err(refusal) => Err(refusal),
-            Ok(()) if request.method() == Method::POST => post::serve(&self, request).await,
-            Ok(()) if request.method() == Method::GET => self.listen(request.headers()),
-            Ok(()) if request.method() == Method::DELETE => self.delete(request.headers()),
-            Ok(()) => Err(Refusal::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                &"only GET, POST and DELETE are served",
-            )
-            .with(header::ALLOW, "GET, POST, DELETE")),
-        };
-        served.unwrap_or_else(Refusal::into_reply)
+        self.answer(request).await.unwrap_or_else(Refusal::into_reply)
     }
 
-    fn check(&self, request: &HttpRequest<Incoming>) -> Result<(), Refusal> {
+    async fn answer(self: Arc<Self>, request: HttpRequest<Incoming>) -> Result<Reply, Refusal> {
         if let Some(why) = self.guard.objection(request.uri(), request.headers()) {
             return Err(Refusal::new(StatusCode::FORBIDDEN, &why));
         }
-        if request.uri().path() != self.options.path {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, &"nothing is served under this path"));
+        let path = request.uri().path();
+        if path != self.options.path {
+            let told = self.doorman.as_ref().filter(|_| path.starts_with(WELL_KNOWN));
+            let told = told.filter(|_| request.method() == Method::GET);
+            let told = told.and_then(|doorman| doorman.metadata(path));
+            let nothing = "nothing is served under this path";
+            let refused = || Refusal::new(StatusCode::NOT_FOUND, &nothing);
+            return told.map(reply::json_text).ok_or_else(refused);
         }
-        Ok(())
+        let principal = self.admit(request.headers()).await?;
+        match *request.method() {
+            Method::POST => post::serve(&self, request, principal).await,
+            Method::GET => self.listen(request.headers(), &principal),
+            Method::DELETE => self.delete(request.headers(), &principal),
+            _ => {
+                let why = "only GET, POST and DELETE are served";
+                let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, &why);
+                Err(refusal.with(header::ALLOW, "GET, POST, DELETE"))
+            }
+        }
+    }
+
+    /// On whose behalf a request is served, if it is.
+    async fn admit(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
+        let Some(doorman) = &self.doorman else { return Ok(Principal::Anybody) };
+        let mut told = headers.get_all(header::AUTHORIZATION).iter();
+        let (first, second) = (told.next(), told.next());
+        if second.is_some() {
+            let why = "there must be one Authorization at most";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
+        }
+        match doorman.admit(first.map(HeaderValue::as_bytes)).await {
+            Verdict::Admitted(principal) => Ok(principal),
+            Verdict::Refused { status, why, www_authenticate } => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+                let challenge = www_authenticate.and_then(|text| HeaderValue::try_from(text).ok());
+                let refusal = Refusal::new(status, &why);
+                Err(match challenge {
+                    Some(challenge) => refusal.with_value(header::WWW_AUTHENTICATE, challenge),
+                    None => refusal,
+                })
+            }
+        }
     }
 
     /// GET: the standalone stream, or any stream from where the client lost it.
-    fn listen(&self, headers: &HeaderMap) -> Result<Reply, Refusal> {
+    fn listen(&self, headers: &HeaderMap, principal: &Principal) -> Result<Reply, Refusal> {
         if !Accept::read(headers).sse {
             let why = "Accept must allow text/event-stream";
             return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why));
         }
-        let live = self.find(headers)?;
+        let live = self.find(headers, principal)?;
         if self.lock().is_draining {
             return Err(unavailable("no new streams: the listener stops"));
         }
@@ -111,14 +149,14 @@ impl Endpoint {
     }
 
     /// DELETE: the end of a session.
-    fn delete(&self, headers: &HeaderMap) -> Result<Reply, Refusal> {
-        let live = self.find(headers)?;
+    fn delete(&self, headers: &HeaderMap, principal: &Principal) -> Result<Reply, Refusal> {
+        let live = self.find(headers, principal)?;
         self.forget(&live);
         Ok(reply::empty(StatusCode::NO_CONTENT))
     }
 
-    /// Opens a session.
-    pub(crate) fn open(&self) -> Result<Arc<Live>, Refusal> {
+    /// Opens a session that only this principal can use.
+    pub(crate) fn open(&self, principal: Principal) -> Result<Arc<Live>, Refusal> {
         let id = session::mint_id().map_err(|error| {
             tracing::error!(%error, "no random bytes for a session id");
             unavailable("no session id can be made")
@@ -127,9 +165,10 @@ impl Endpoint {
         let outlet = Arc::new(Outlet::new(&self.options));
         let client: Arc<dyn Client> = Arc::<Outlet>::clone(&outlet);
         // Outside of the lock: this is foreign code.
-        let session =
-            self.gateway.open(client, Arrival { principal: Principal::Anybody, stay: Stay::Long });
-        let live = Arc::new(Live::new(id.clone(), session, outlet, self.clock.millis()));
+        let arrival = Arrival { principal: principal.clone(), stay: Stay::Long };
+        let session = self.gateway.open(client, arrival);
+        let now = self.clock.millis();
+        let live = Arc::new(Live::new(id.clone(), principal, session, outlet, now));
         let mut sessions = self.lock();
         if let Err(refusal) = self.check_room(&sessions) {
             drop(sessions);
@@ -151,16 +190,20 @@ impl Endpoint {
         Ok(())
     }
 
-    /// The session a request belongs to.
+    /// The session a request belongs to; that of another principal is none.
     ///
     /// The header may name another revision than the one that `initialize` agreed on: there are
     /// clients that always send the same, and servers need only refuse what they do not speak.
-    pub(crate) fn find(&self, headers: &HeaderMap) -> Result<Arc<Live>, Refusal> {
+    pub(crate) fn find(
+        &self,
+        headers: &HeaderMap,
+        principal: &Principal,
+    ) -> Result<Arc<Live>, Refusal> {
         let Some(id) = headers.get(SESSION_ID) else {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, &"Mcp-Session-Id is missing"));
         };
         let live = id.to_str().ok().and_then(|id| self.lock().by_id.get(id).cloned());
-        let live = live.ok_or_else(post::gone)?;
+        let live = live.filter(|live| live.principal == *principal).ok_or_else(post::gone)?;
         if let Some(wanted) = headers.get(PROTOCOL_VERSION) {
             let wanted = wanted.to_str().ok().and_then(|text| text.parse::<Version>().ok());
             if wanted.is_none_or(|wanted| wanted.era() != Era::Legacy) {
@@ -172,10 +215,11 @@ impl Endpoint {
         Ok(live)
     }
 
-    /// Whether the request names a session that is open.
-    pub(crate) fn knows(&self, headers: &HeaderMap) -> bool {
+    /// Whether the request names a session of this principal that is open.
+    pub(crate) fn knows(&self, headers: &HeaderMap, principal: &Principal) -> bool {
         let id = headers.get(SESSION_ID).and_then(|id| id.to_str().ok());
-        id.is_some_and(|id| self.lock().by_id.contains_key(id))
+        let is_own = |live: &Arc<Live>| live.principal == *principal;
+        id.is_some_and(|id| self.lock().by_id.get(id).is_some_and(is_own))
     }
 
     /// Ends a session, once.

@@ -1,9 +1,9 @@
 //! Connections coming in, and the end of all of them.
 
-use crate::{endpoint::Endpoint, options::Options};
+use crate::{endpoint::Doors, endpoint::Endpoint, options::Options};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use mcplex_proto::downstream::Gateway;
+use mcplex_proto::downstream::{Doorman, Gateway};
 use std::{
     convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
 };
@@ -35,6 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct HttpListener {
     listener: TcpListener,
     bound: SocketAddr,
+    doorman: Option<Arc<dyn Doorman>>,
 }
 
 impl HttpListener {
@@ -55,7 +56,14 @@ impl HttpListener {
         socket.bind(addr)?;
         let listener = socket.listen(BACKLOG)?;
         let bound = listener.local_addr()?;
-        Ok(Self { listener, bound })
+        Ok(Self { listener, bound, doorman: None })
+    }
+
+    /// Asks a doorman about every request; without one, whoever comes is served.
+    #[must_use]
+    pub fn with_doorman(mut self, doorman: Arc<dyn Doorman>) -> Self {
+        self.doorman = Some(doorman);
+        self
     }
 
     /// The address clients reach.
@@ -76,7 +84,8 @@ impl HttpListener {
     ) {
         let drain = options.drain;
         let permits = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
-        let endpoint = Arc::new(Endpoint::new(self.bound, gateway, options, Handle::current()));
+        let doors = Doors { bound: self.bound, gateway, doorman: self.doorman };
+        let endpoint = Arc::new(Endpoint::new(doors, options, Handle::current()));
         let (stopping, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut sweep = interval(endpoint.sweep_every());

@@ -16,6 +16,7 @@ use crate::{
 use futures_util::Stream as _;
 use hyper::{Request as HttpRequest, StatusCode, body::Incoming, header, header::HeaderValue};
 use mcplex_proto::{
+    downstream::Principal,
     id::Id,
     message::{Message, Outcome, Request},
     method,
@@ -34,6 +35,7 @@ use tokio::time::Sleep;
 pub(crate) async fn serve(
     endpoint: &Arc<Endpoint>,
     request: HttpRequest<Incoming>,
+    principal: Principal,
 ) -> Result<Reply, Refusal> {
     let (head, mut body) = request.into_parts();
     let headers = &head.headers;
@@ -55,14 +57,14 @@ pub(crate) async fn serve(
     let named = |refusal: Refusal| refusal.naming(id.as_ref());
     match payload {
         Payload::One(Message::Request(request)) if request.method == method::INITIALIZE => {
-            initialize(endpoint, headers, request, accept).await.map_err(named)
+            initialize(endpoint, headers, request, principal, accept).await.map_err(named)
         }
         Payload::One(message) => {
-            let live = endpoint.find(headers).map_err(named)?;
+            let live = endpoint.find(headers, &principal).map_err(named)?;
             deliver(endpoint, &live, vec![message], accept, false).await.map_err(named)
         }
         Payload::Batch(messages) => {
-            let live = endpoint.find(headers)?;
+            let live = endpoint.find(headers, &principal)?;
             check_batch(&live, &messages)?;
             deliver(endpoint, &live, messages, accept, true).await
         }
@@ -86,13 +88,14 @@ async fn initialize(
     endpoint: &Arc<Endpoint>,
     headers: &hyper::HeaderMap,
     request: Request,
+    principal: Principal,
     accept: Accept,
 ) -> Result<Reply, Refusal> {
     // A client that still names a session we have forgotten needs a new one.
-    if endpoint.knows(headers) {
+    if endpoint.knows(headers, &principal) {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, &"the session is open already"));
     }
-    let live = endpoint.open()?;
+    let live = endpoint.open(principal)?;
     let mut waiting = match Waiting::begin(endpoint, &live, vec![request], accept) {
         Ok(waiting) => waiting,
         Err(refusal) => {

@@ -116,6 +116,11 @@ pub(crate) fn json_array(messages: &[Message]) -> Reply {
     json_pieces(out.freeze().into())
 }
 
+/// A document as it is.
+pub(crate) fn json_text(text: Bytes) -> Reply {
+    json_pieces(text.into())
+}
+
 fn json_pieces(pieces: Pieces) -> Reply {
     let mut reply = HttpResponse::new(Content::Whole(pieces));
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(accept::JSON));
@@ -141,7 +146,7 @@ pub(crate) struct Refusal(Box<Why>);
 struct Why {
     status: StatusCode,
     response: Response,
-    extra: Option<(HeaderName, &'static str)>,
+    extra: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -162,7 +167,12 @@ impl Refusal {
     }
 
     /// The same with one more header.
-    pub(crate) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+    pub(crate) fn with(self, name: HeaderName, value: &'static str) -> Self {
+        self.with_value(name, HeaderValue::from_static(value))
+    }
+
+    /// The same with one more header, in place of what [`Self::with`] gave it.
+    pub(crate) fn with_value(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.extra = Some((name, value));
         self
     }
@@ -172,7 +182,7 @@ impl Refusal {
         let mut reply = json(&response.into());
         *reply.status_mut() = status;
         if let Some((name, value)) = extra {
-            reply.headers_mut().insert(name, HeaderValue::from_static(value));
+            reply.headers_mut().insert(name, value);
         }
         reply
     }

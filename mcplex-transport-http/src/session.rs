@@ -2,7 +2,7 @@
 
 use crate::{outlet::Outlet, work::Work};
 use futures_util::StreamExt as _;
-use mcplex_proto::downstream::Session;
+use mcplex_proto::downstream::{Principal, Session};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU64, Ordering},
@@ -12,6 +12,8 @@ use tokio::{runtime::Handle, task::JoinSet};
 /// A session that clients can name.
 pub(crate) struct Live {
     pub(crate) id: Box<str>,
+    /// Who opened it; nobody else gets anything of it.
+    pub(crate) principal: Principal,
     pub(crate) session: Arc<dyn Session>,
     pub(crate) outlet: Arc<Outlet>,
     /// Calls that go on without a POST that waits for them; ended with the session.
@@ -23,12 +25,13 @@ pub(crate) struct Live {
 impl Live {
     pub(crate) fn new(
         id: Box<str>,
+        principal: Principal,
         session: Arc<dyn Session>,
         outlet: Arc<Outlet>,
         now: u64,
     ) -> Self {
         let tasks = Mutex::new(JoinSet::new());
-        Self { id, session, outlet, tasks, seen: AtomicU64::new(now) }
+        Self { id, principal, session, outlet, tasks, seen: AtomicU64::new(now) }
     }
 
     /// Remembers that the session is in use.

@@ -3,7 +3,7 @@
 use crate::peer::{Peer, within};
 use async_trait::async_trait;
 use mcplex_proto::{
-    downstream::{Arrival, Client, Gateway, Session},
+    downstream::{Arrival, Client, Doorman, Gateway, Session},
     error::ErrorObject,
     header::HeaderParams,
     id::Id,
@@ -143,7 +143,19 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(options: Options) -> Self {
-        let listener = HttpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self::serve(Self::bind(), options)
+    }
+
+    /// One whose requests a doorman decides on.
+    pub(crate) fn guarded(options: Options, doorman: Arc<dyn Doorman>) -> Self {
+        Self::serve(Self::bind().with_doorman(doorman), options)
+    }
+
+    fn bind() -> HttpListener {
+        HttpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap()
+    }
+
+    fn serve(listener: HttpListener, options: Options) -> Self {
         let addr = listener.local_addr();
         let (seen, receiver) = mpsc::channel(1000);
         let world = Arc::new(World { seen, release: Semaphore::new(0), clients: Mutex::default() });

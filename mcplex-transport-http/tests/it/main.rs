@@ -10,6 +10,8 @@ mod batches;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod doorman;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod resuming;
