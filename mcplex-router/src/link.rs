@@ -3,7 +3,7 @@
 use crate::{
     crew::Crew,
     isolation::{Isolation, MemberKey},
-    lists::Lists,
+    lists::{Kind, Lists},
     memory::{self, Memory},
     router::{UpstreamKey, lock},
     session::SessionNumber,
@@ -32,6 +32,8 @@ pub(crate) struct Link {
     /// Sessions that were asked to open a URL, to tell them when that is done.
     elicitations: Mutex<VecDeque<(String, SessionNumber)>>,
     stale: Mutex<Stale>,
+    /// Lists that the upstream itself says have changed.
+    said: Mutex<Stale>,
     /// Raised when something went stale.
     pub(crate) signal: Signal,
 }
@@ -55,6 +57,7 @@ impl Link {
             subscribers: Mutex::default(),
             elicitations: Mutex::default(),
             stale: Mutex::default(),
+            said: Mutex::default(),
             signal: Signal::default(),
         }
     }
@@ -109,6 +112,18 @@ impl Link {
 
     pub(crate) fn take_stale(&self) -> Stale {
         std::mem::take(&mut lock(&self.stale))
+    }
+
+    /// Notes that the upstream itself says that these lists have changed.
+    pub(crate) fn hear(&self, kinds: &[Kind]) {
+        let note = |lists: &mut Stale| kinds.iter().for_each(|&kind| lists[kind as usize] = true);
+        note(&mut lock(&self.said));
+        self.mark(note);
+    }
+
+    /// The lists that the upstream says have changed, once each.
+    pub(crate) fn take_said(&self) -> Stale {
+        std::mem::take(&mut lock(&self.said))
     }
 
     /// Adds a subscriber; `true` when it is the first of this URI in its member.

@@ -2,7 +2,8 @@
 //!
 //! One loop per upstream reads the lists that went stale, so a slow upstream delays no other. One
 //! more loop tells the clients: at once, and then at most once per interval, and only of lists
-//! that are others now. A crash loop that comes back with the same tools is never heard of.
+//! that are others now or of which the upstream itself says so. A crash loop that comes back with
+//! the same tools is never heard of.
 
 use crate::{
     link::{Link, Stale},
@@ -109,6 +110,7 @@ async fn read(
 ) -> bool {
     let timeout = shared.options().list_timeout;
     let kinds = Kind::ALL.into_iter().filter(|&kind| stale[kind as usize]);
+    let said = link.take_said();
     let fetches: FuturesUnordered<_> = kinds
         .map(|kind| {
             let info = &info;
@@ -121,9 +123,13 @@ async fn read(
     let mut is_whole = true;
     let mut fetched = fetches.ready_chunks(Kind::ALL.len());
     while let Some(chunk) = fetched.next().await {
+        let mut told = Vec::new();
         for (kind, result) in chunk {
             match result {
-                Ok(items) => lists.items[kind as usize] = items,
+                Ok(items) => {
+                    lists.items[kind as usize] = items;
+                    told.extend(said[kind as usize].then_some(kind));
+                }
                 Err(error) => {
                     is_whole = false;
                     unread(link, kind, &error);
@@ -132,6 +138,8 @@ async fn read(
         }
         link.set_lists(lists.clone());
         shared.rebuild();
+        // What its tools do may have changed while what it lists did not.
+        shared.changes.note(&told);
     }
     is_whole
 }

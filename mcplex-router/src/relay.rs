@@ -49,11 +49,7 @@ impl Relay {
         let changed = |kinds: &[Kind]| {
             // A member that was replaced no longer speaks for the upstream.
             if self.link.has(&self.member) {
-                self.link.mark(|stale| {
-                    for &kind in kinds {
-                        stale[kind as usize] = true;
-                    }
-                });
+                self.link.hear(kinds);
             }
         };
         match &*notification.method {

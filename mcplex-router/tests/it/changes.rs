@@ -46,13 +46,16 @@ fn the_first_change_is_told_at_once_and_the_last_one_after_the_interval() {
 }
 
 #[test]
-fn a_change_that_changes_nothing_is_not_told() {
+fn what_an_upstream_says_has_changed_is_told_though_its_list_is_the_same() {
     let (mut world, peer) = settled();
+    let prompts = CHANGED.replace("tools", "prompts");
     world.says(0, CHANGED);
-    world.says(0, r#"{"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}"#);
-    world.says(0, r#"{"jsonrpc":"2.0","method":"notifications/resources/list_changed"}"#);
-    assert!(peer.client.take().is_empty());
-    assert_eq!(world.upstreams[0].take_reads().len(), 2, "the lists were read all the same");
+    world.says(0, &prompts);
+    world.says(0, &prompts);
+    assert_eq!(peer.client.take(), [CHANGED]);
+    world.clock.wake();
+    world.run();
+    assert_eq!(peer.client.take(), [prompts]);
 }
 
 #[test]
