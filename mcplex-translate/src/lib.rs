@@ -9,6 +9,7 @@
 //! | [`result`] | the result of a call |
 //! | [`item`] | a tool as it stands in a list |
 //! | [`error`] | the error of a call |
+//! | [`question`] | what a server asks its client, and what that answers |
 //! | [`capability`] | what a client says it can do |
 //!
 //! ```
@@ -29,4 +30,5 @@ mod content;
 mod draft;
 pub mod error;
 pub mod item;
+pub mod question;
 pub mod result;

@@ -10,7 +10,7 @@ use mcplex_proto::{
 };
 
 /// Marks a message of a task (revision 2025-11-25).
-const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 
 /// What kind of result a server of a stateless revision gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
