@@ -28,5 +28,7 @@ export const fixtures = (dir) => [
   fixture('typescript-v2', ['legacy', 'modern'], script(dir, 'typescript-v2/server.mjs')),
   fixture('typescript-v2-legacy', ['legacy'], script(dir, 'typescript-v2/server.mjs', '--era', 'legacy')),
   fixture('typescript-v2-modern', ['modern'], script(dir, 'typescript-v2/server.mjs', '--era', 'modern')),
+  fixture('python', ['legacy', 'modern'], [join(dir, 'python/bin/python'), join(here, 'python/server.py')]),
+  fixture('rust', ['legacy', 'modern'], [join(dir, 'rust/debug/mcplex-fixture')]),
   fixture('typescript-v1', ['legacy'], script(dir, 'typescript-v1/server.mjs')),
 ];

@@ -21,6 +21,18 @@ install_node() {
     (cd "$dir/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
 }
 
+# The requirements file is complete (every package, exact version), so no resolver runs.
+install_python() {
+    rm -rf "${dir:?}/python"
+    python3 -m venv "$dir/python"
+    "$dir/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps -r "$here/requirements-python.txt"
+}
+
+# Outside of the workspace and of its target folder: nothing of it belongs to mcplex.
+install_rust() {
+    CARGO_TARGET_DIR="$dir/rust" cargo build --quiet --locked --manifest-path "$here/fixtures/rust/Cargo.toml"
+}
+
 # part NAME COMMAND FILES...: installs NAME by COMMAND unless its stamp says it was.
 part() {
     local name=$1 command=$2 stamp
@@ -43,6 +55,8 @@ part() {
 
 jobs_=()
 part node install_node "$here/package.json" "$here/package-lock.json" & jobs_+=($!)
+part python install_python "$here/requirements-python.txt" & jobs_+=($!)
+part rust install_rust "$here"/fixtures/catalog.json "$here"/fixtures/rust/{Cargo.toml,Cargo.lock,src/*.rs} & jobs_+=($!)
 
 failed=0
 for job in "${jobs_[@]}"; do wait "$job" || failed=1; done
