@@ -14,6 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mcplex-config", &[]),
     ("mcplex-transport-stdio", &["mcplex-proto"]),
     ("mcplex-transport-http", &["mcplex-proto"]),
+    // OAuth knows nothing of MCP but an address.
+    ("mcplex-auth", &[]),
     ("mcplex-supervisor", &["mcplex-proto"]),
     ("mcplex-translate", &["mcplex-proto"]),
     // What it passes on is written in the words of another revision there.
@@ -29,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mcplex-config",
             "mcplex-transport-stdio",
             "mcplex-transport-http",
+            "mcplex-auth",
             "mcplex-supervisor",
             "mcplex-router",
             "mcplex-telemetry",

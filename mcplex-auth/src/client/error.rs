@@ -1,0 +1,92 @@
+//! Why there is no token.
+
+use crate::{discovery::DiscoveryError, fetch::FetchError};
+use std::{io, sync::Arc};
+
+/// Why there is no token, or none that is taken.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// It is not known whom to ask.
+    #[error("the authorization server cannot be found")]
+    Discovery(#[from] DiscoveryError),
+    /// The server wants tokens of somebody who does not know us.
+    #[error("no credentials for any of the issuers that the server takes tokens of: {}", issuers.join(", "))]
+    NoCredentials {
+        /// Whose tokens it takes.
+        issuers: Vec<String>,
+    },
+    /// The authorization server was not reached.
+    #[error("{issuer} cannot be asked for a token")]
+    Fetch {
+        /// Which one.
+        issuer: String,
+        /// Why.
+        #[source]
+        source: Arc<FetchError>,
+    },
+    /// The authorization server says no.
+    #[error("{issuer} gives no token: {error}{}", description.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
+    Refused {
+        /// Which one.
+        issuer: String,
+        /// Its word for it, such as `invalid_client`, or the status.
+        error: String,
+        /// The same for people.
+        description: Option<String>,
+    },
+    /// The authorization server answered with something else than a bearer token.
+    #[error("the answer of {issuer} is no bearer token")]
+    Answer {
+        /// Which one.
+        issuer: String,
+    },
+    /// A person has to agree, or to agree again.
+    #[error("somebody has to log in at {issuer}")]
+    LoginNeeded {
+        /// Where.
+        issuer: String,
+    },
+    /// The authorization server cannot bind a code to who asked for it.
+    #[error("{issuer} does not support PKCE with S256")]
+    NoPkce {
+        /// Which one.
+        issuer: String,
+    },
+    /// Another authorization server sent a person back, or somebody who claims to be one.
+    #[error("the answer of a login is not from {issuer}")]
+    WrongIssuer {
+        /// Who was asked.
+        issuer: String,
+    },
+    /// What came back does not belong to what was asked.
+    #[error("the answer does not belong to this login")]
+    WrongState,
+    /// A person, or the authorization server, did not agree.
+    #[error("the login was refused: {error}")]
+    LoginRefused {
+        /// The word for it.
+        error: String,
+    },
+    /// The server refuses tokens that were just made for it.
+    #[error("the server refuses the tokens of its authorization server")]
+    Rejected,
+    /// The server wants more than can be had.
+    #[error("the server wants more than the token allows: {}", needed.join(" "))]
+    InsufficientScope {
+        /// What it wants.
+        needed: Vec<String>,
+    },
+    /// The store failed.
+    #[error("the stored refresh token cannot be used")]
+    Store(#[source] Arc<io::Error>),
+    /// No random bytes or no signature could be made.
+    #[error("the system's cryptography failed")]
+    Cryptography,
+}
+
+impl AuthError {
+    pub(crate) fn store(error: io::Error) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}

@@ -1,0 +1,120 @@
+//! Boundary: where refresh tokens outlive us.
+
+use crate::{metadata::Issuer, secret::Secret};
+use ring::digest::{SHA256, digest};
+use std::{
+    fmt, fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+/// Keeps one refresh token per issuer and resource.
+///
+/// It is asked seldom: when there is no newer one in memory, and when a new one was handed out.
+pub trait TokenStore: fmt::Debug + Send + Sync {
+    /// The token that was saved last; `None` when there is none.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn load(&self, issuer: &Issuer, resource: &str) -> io::Result<Option<Secret>>;
+
+    /// Keeps a token in place of the one before.
+    ///
+    /// # Errors
+    /// When it is not kept; the one before may be void already.
+    fn save(&self, issuer: &Issuer, resource: &str, refresh: &Secret) -> io::Result<()>;
+}
+
+/// Keeps tokens in files that only their owner can read.
+#[derive(Debug)]
+pub struct FileStore {
+    folder: PathBuf,
+}
+
+impl FileStore {
+    /// Keeps them in this folder, which is made when the first one comes.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// A name that no issuer can choose: the hash of what the token is for.
+    fn path(&self, issuer: &Issuer, resource: &str) -> PathBuf {
+        let hash = digest(&SHA256, format!("{issuer} {resource}").as_bytes());
+        let name: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.folder.join(format!("{name}.token"))
+    }
+}
+
+impl TokenStore for FileStore {
+    fn load(&self, issuer: &Issuer, resource: &str) -> io::Result<Option<Secret>> {
+        match fs::read_to_string(self.path(issuer, resource)) {
+            Ok(text) => Ok(Some(Secret::new(text.trim_end()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Written beside and then put in place, so that there is always one of the two.
+    fn save(&self, issuer: &Issuer, resource: &str, refresh: &Secret) -> io::Result<()> {
+        make_folder(&self.folder)?;
+        let path = self.path(issuer, resource);
+        let beside = path.with_extension(format!("new-{}", std::process::id()));
+        let written = write(&beside, refresh).and_then(|()| fs::rename(&beside, &path));
+        if written.is_err() {
+            drop(fs::remove_file(&beside));
+        }
+        written
+    }
+}
+
+fn write(path: &Path, secret: &Secret) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    // Anew, so that nobody has it open who could read it before.
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(secret.expose().as_bytes())?;
+    file.sync_all()
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_kept_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::new(folder.path().join("tokens"));
+        let issuer = Issuer::new("https://as.example").unwrap();
+        let load = |resource| store.load(&issuer, resource).unwrap();
+        assert!(load("a").is_none());
+        for text in ["first", "second"] {
+            store.save(&issuer, "a", &Secret::new(text)).unwrap();
+            assert_eq!(load("a").unwrap().expose(), text);
+        }
+        assert!(load("b").is_none());
+        let files: Vec<_> = fs::read_dir(folder.path().join("tokens")).unwrap().collect();
+        assert_eq!(files.len(), 1);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&files[0].as_ref().unwrap().path()), 0o600);
+            assert_eq!(mode(&folder.path().join("tokens")), 0o700);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! [`Web`](mcplex_auth::Web) against real sockets.
+
+mod peer;
+
+mod web;
