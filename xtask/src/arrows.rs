@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // It carries trace contexts over the `TraceBridge` that proto defines.
     ("mcplex-telemetry", &["mcplex-proto"]),
     ("mcplex-admin", &["mcplex-proto"]),
+    ("mcplex-schema", &["mcplex-proto"]),
     ("mcplex-testkit", &["mcplex-proto"]),
     (
         "mcplex-cli",
