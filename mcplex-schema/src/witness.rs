@@ -51,16 +51,15 @@ impl Witness {
             Err(error) if side == self.judged => return vec![format!("no JSON: {error}")],
             Err(_) => return Vec::new(),
         };
-        let complaints = match &message {
-            Value::Array(batch) => {
-                let mut complaints: Vec<_> =
-                    batch.iter().flat_map(|message| self.one(side, message)).collect();
-                if self.session.is_some_and(|version| version != Version::V2025_03_26) {
-                    complaints.push("a batch in a revision without batches".to_owned());
-                }
-                complaints
+        let complaints = if let Value::Array(batch) = &message {
+            let mut complaints: Vec<_> =
+                batch.iter().flat_map(|message| self.one(side, message)).collect();
+            if self.session.is_some_and(|version| version != Version::V2025_03_26) {
+                complaints.push("a batch in a revision without batches".to_owned());
             }
-            one => self.one(side, one),
+            complaints
+        } else {
+            self.one(side, &message)
         };
         if side == self.judged { complaints } else { Vec::new() }
     }
