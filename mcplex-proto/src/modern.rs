@@ -50,7 +50,15 @@ pub enum Class {
 /// The revision a request names in `_meta`, as JSON, whatever it is; `None` for a legacy request.
 #[must_use]
 pub fn named_version(params: Option<&Raw>) -> Option<&RawValue> {
-    edit::member(edit::member(params?.as_str(), "_meta")?.get(), PROTOCOL_VERSION)
+    let params = params.filter(|params| may_name_version(params))?;
+    edit::member(edit::member(params.as_str(), "_meta")?.get(), PROTOCOL_VERSION)
+}
+
+/// Whether a request could name a revision; most legacy ones are told by it, for a search.
+#[must_use]
+pub fn may_name_version(params: &Raw) -> bool {
+    // Only the end of the name is looked for, because some encoders write `\/` for the slash.
+    memchr::memmem::find(params.bytes(), b"protocolVersion").is_some()
 }
 
 /// Tells by `_meta` alone which era a request belongs to.
@@ -59,32 +67,46 @@ pub fn named_version(params: Option<&Raw>) -> Option<&RawValue> {
 /// -32602 when the envelope cannot be read, and -32022 when it names a revision that is not served
 /// in this way.
 pub fn classify(params: Option<&Raw>) -> Result<Class, ErrorObject> {
-    let Some(params) = params else { return Ok(Class::Legacy) };
-    // Nearly every legacy request is done with here, for the price of a search. Only the end of the
-    // name is looked for, because some encoders write `\/` for the slash.
-    if memchr::memmem::find(params.bytes(), b"protocolVersion").is_none() {
+    let Some(params) = params.filter(|params| may_name_version(params)) else {
         return Ok(Class::Legacy);
-    }
-    let members = edit::member(params.as_str(), "_meta").and_then(|meta| edit::members(meta.get()));
-    let Some(members) = members else { return Ok(Class::Legacy) };
-    let find = |name: &str| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
-    let Some(version) = find(PROTOCOL_VERSION) else { return Ok(Class::Legacy) };
-    let bad = |name: &str, what: &str| {
-        ErrorObject::invalid_params(format_args!("`_meta[\"{name}\"]` must be {what}"))
     };
-    let version = raw::string(version).ok_or_else(|| bad(PROTOCOL_VERSION, "a string"))?;
+    match edit::member(params.as_str(), "_meta") {
+        Some(meta) => classify_meta(params, meta),
+        None => Ok(Class::Legacy),
+    }
+}
+
+/// The same for parameters whose `_meta` was found already.
+///
+/// # Errors
+/// As [`classify`].
+pub fn classify_meta(params: &Raw, meta: &RawValue) -> Result<Class, ErrorObject> {
+    let Some(members) = edit::members(meta.get()) else { return Ok(Class::Legacy) };
+    let bad = |name: &str, what: &str| {
+        ErrorObject::invalid_params(format_args!("`_meta[\"{name}\"]` {what}"))
+    };
+    let all = |name: &'static str| {
+        members.iter().filter(move |(key, _)| key == name).map(|&(_, value)| value)
+    };
+    let find = |name: &'static str| all(name).next();
+    let Some(version) = find(PROTOCOL_VERSION) else { return Ok(Class::Legacy) };
+    // Two readers that disagree on which one counts would act on different envelopes.
+    if let Some(name) = PER_HOP.into_iter().find(|name| all(name).nth(1).is_some()) {
+        return Err(bad(name, "stands twice"));
+    }
+    let version = raw::string(version).ok_or_else(|| bad(PROTOCOL_VERSION, "must be a string"))?;
     let known = version.parse().ok().filter(|known: &Version| known.era() == Era::Modern);
     let version = known.ok_or_else(|| ErrorObject::unsupported_version(&version))?;
-    let object = |name: &str| match find(name) {
+    let object = |name: &'static str| match find(name) {
         Some(value) if value.get().starts_with('{') => Ok(Some(Raw::part(params, value))),
-        Some(_) => Err(bad(name, "an object")),
+        Some(_) => Err(bad(name, "must be an object")),
         None => Ok(None),
     };
     let capabilities =
-        object(CLIENT_CAPABILITIES)?.ok_or_else(|| bad(CLIENT_CAPABILITIES, "there"))?;
+        object(CLIENT_CAPABILITIES)?.ok_or_else(|| bad(CLIENT_CAPABILITIES, "must be there"))?;
     let log_level = match find(LOG_LEVEL) {
         Some(value) => {
-            Some(raw::string(value).ok_or_else(|| bad(LOG_LEVEL, "a string"))?.into_owned())
+            Some(raw::string(value).ok_or_else(|| bad(LOG_LEVEL, "must be a string"))?.into_owned())
         }
         None => None,
     };
@@ -129,6 +151,8 @@ mod tests {
         let bad = format!(r#","{CLIENT_CAPABILITIES}":[]"#);
         assert_eq!(with(r#""2026-07-28""#, &bad), Err(-32602));
         assert_eq!(with(r#""2999-01-01""#, &can), Err(-32022));
+        let twice = format!(r#"{can}{can}"#);
+        assert_eq!(with(r#""2026-07-28""#, &twice), Err(-32602));
         // A session cannot be had without `initialize`.
         assert_eq!(with(r#""2025-11-25""#, &can), Err(-32022));
     }

@@ -3,13 +3,12 @@
 use crate::{
     accept::Accept,
     clock::Clock,
+    duplex, envelope,
     guard::Guard,
     mailbox::STANDALONE,
     options::Options,
-    outlet::Outlet,
     post, reply,
-    reply::{Refusal, Reply, SESSION_ID},
-    session,
+    reply::{Refusal, Reply},
     session::Live,
     sse::EventId,
     stream::EventStream,
@@ -19,21 +18,22 @@ use hyper::{
     header::HeaderValue,
 };
 use mcplex_proto::{
-    downstream::{Arrival, Client, Doorman, Gateway, Principal, Stay, Verdict},
-    version::{Era, Version},
+    downstream::{Doorman, Gateway, Principal, Verdict},
+    version::Version,
 };
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::runtime::Handle;
 
-/// The header that names the revision.
-const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 /// The header that names the last event a client has seen.
 const LAST_EVENT_ID: &str = "last-event-id";
+
+mod sessions;
+
+use self::sessions::Sessions;
 
 /// Below this, a doorman tells where tokens are to be had.
 const WELL_KNOWN: &str = "/.well-known/";
@@ -56,12 +56,6 @@ pub(crate) struct Endpoint {
     sessions: Mutex<Sessions>,
 }
 
-#[derive(Default)]
-struct Sessions {
-    by_id: BTreeMap<Box<str>, Arc<Live>>,
-    is_draining: bool,
-}
-
 impl Endpoint {
     pub(crate) fn new(doors: Doors, options: Options, runtime: Handle) -> Self {
         let Doors { bound, gateway, doorman } = doors;
@@ -80,7 +74,8 @@ impl Endpoint {
             return Err(Refusal::new(StatusCode::FORBIDDEN, &why));
         }
         let path = request.uri().path();
-        if path != self.options.path {
+        let is_duplex = self.options.sse_path.as_deref() == Some(path);
+        if path != self.options.path && !is_duplex {
             let told = self.doorman.as_ref().filter(|_| path.starts_with(WELL_KNOWN));
             let told = told.filter(|_| request.method() == Method::GET);
             let told = told.and_then(|doorman| doorman.metadata(path));
@@ -90,13 +85,21 @@ impl Endpoint {
         }
         let principal = self.admit(request.headers()).await?;
         match *request.method() {
+            Method::GET if is_duplex => duplex::open(&self, request.headers(), principal),
+            Method::POST if is_duplex => duplex::post(&self, request, &principal).await,
+            _ if is_duplex => {
+                Err(Refusal::not_allowed("only GET and POST are served", "GET, POST"))
+            }
             Method::POST => post::serve(&self, request, principal).await,
+            // Stateless revisions have nothing but POST.
+            Method::GET | Method::DELETE if envelope::names_modern(request.headers()) => {
+                Err(Refusal::not_allowed("this revision has only POST", "POST"))
+            }
             Method::GET => self.listen(request.headers(), &principal),
             Method::DELETE => self.delete(request.headers(), &principal),
             _ => {
                 let why = "only GET, POST and DELETE are served";
-                let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, &why);
-                Err(refusal.with(header::ALLOW, "GET, POST, DELETE"))
+                Err(Refusal::not_allowed(why, "GET, POST, DELETE"))
             }
         }
     }
@@ -155,81 +158,6 @@ impl Endpoint {
         Ok(reply::empty(StatusCode::NO_CONTENT))
     }
 
-    /// Opens a session that only this principal can use.
-    pub(crate) fn open(&self, principal: Principal) -> Result<Arc<Live>, Refusal> {
-        let id = session::mint_id().map_err(|error| {
-            tracing::error!(%error, "no random bytes for a session id");
-            unavailable("no session id can be made")
-        })?;
-        self.check_room(&self.lock())?;
-        let outlet = Arc::new(Outlet::new(&self.options));
-        let client: Arc<dyn Client> = Arc::<Outlet>::clone(&outlet);
-        // Outside of the lock: this is foreign code.
-        let arrival = Arrival { principal: principal.clone(), stay: Stay::Long };
-        let session = self.gateway.open(client, arrival);
-        let now = self.clock.millis();
-        let live = Arc::new(Live::new(id.clone(), principal, session, outlet, now));
-        let mut sessions = self.lock();
-        if let Err(refusal) = self.check_room(&sessions) {
-            drop(sessions);
-            live.close();
-            return Err(refusal);
-        }
-        sessions.by_id.insert(id, Arc::clone(&live));
-        tracing::debug!(sessions = sessions.by_id.len(), "session opened");
-        Ok(live)
-    }
-
-    fn check_room(&self, sessions: &Sessions) -> Result<(), Refusal> {
-        if sessions.is_draining {
-            return Err(unavailable("no new sessions: the listener stops"));
-        }
-        if sessions.by_id.len() >= self.options.max_sessions {
-            return Err(unavailable("too many sessions are open"));
-        }
-        Ok(())
-    }
-
-    /// The session a request belongs to; that of another principal is none.
-    ///
-    /// The header may name another revision than the one that `initialize` agreed on: there are
-    /// clients that always send the same, and servers need only refuse what they do not speak.
-    pub(crate) fn find(
-        &self,
-        headers: &HeaderMap,
-        principal: &Principal,
-    ) -> Result<Arc<Live>, Refusal> {
-        let Some(id) = headers.get(SESSION_ID) else {
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, &"Mcp-Session-Id is missing"));
-        };
-        let live = id.to_str().ok().and_then(|id| self.lock().by_id.get(id).cloned());
-        let live = live.filter(|live| live.principal == *principal).ok_or_else(post::gone)?;
-        if let Some(wanted) = headers.get(PROTOCOL_VERSION) {
-            let wanted = wanted.to_str().ok().and_then(|text| text.parse::<Version>().ok());
-            if wanted.is_none_or(|wanted| wanted.era() != Era::Legacy) {
-                let why = "MCP-Protocol-Version names no revision that has sessions";
-                return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
-            }
-        }
-        live.touch(self.clock.millis());
-        Ok(live)
-    }
-
-    /// Whether the request names a session of this principal that is open.
-    pub(crate) fn knows(&self, headers: &HeaderMap, principal: &Principal) -> bool {
-        let id = headers.get(SESSION_ID).and_then(|id| id.to_str().ok());
-        let is_own = |live: &Arc<Live>| live.principal == *principal;
-        id.is_some_and(|id| self.lock().by_id.get(id).is_some_and(is_own))
-    }
-
-    /// Ends a session, once.
-    pub(crate) fn forget(&self, live: &Live) {
-        let known = self.lock().by_id.remove(&live.id);
-        if let Some(live) = known {
-            live.close();
-        }
-    }
-
     /// How long an answer as JSON is awaited; `None` is without end.
     pub(crate) fn patience(&self, accept: Accept) -> Option<Duration> {
         match (accept.json, accept.sse) {
@@ -245,59 +173,9 @@ impl Endpoint {
     pub(crate) fn primes(&self, live: &Live) -> bool {
         live.session.version() >= Some(Version::V2025_11_25)
     }
-
-    /// How often [`Self::sweep`] is due: late by a quarter of the idle time, a minute at most.
-    pub(crate) fn sweep_every(&self) -> Duration {
-        let most = Duration::from_secs(60);
-        (self.options.session_idle / 4).clamp(Duration::from_millis(1), most)
-    }
-
-    /// Ends the sessions nobody used for too long.
-    pub(crate) fn sweep(&self) {
-        let now = self.clock.millis();
-        let bound = u64::try_from(self.options.session_idle.as_millis()).unwrap_or(u64::MAX);
-        let mut ended = Vec::new();
-        self.lock().by_id.retain(|_, live| {
-            if live.outlet.lock().is_busy() {
-                live.touch(now);
-            }
-            let is_over = live.idle(now) >= bound;
-            if is_over {
-                ended.push(Arc::clone(live));
-            }
-            !is_over
-        });
-        for live in ended {
-            live.close();
-        }
-    }
-
-    /// From now on no session and no stream is opened; standalone streams end.
-    pub(crate) fn drain(&self) {
-        let live: Vec<_> = {
-            let mut sessions = self.lock();
-            sessions.is_draining = true;
-            sessions.by_id.values().cloned().collect()
-        };
-        for live in live {
-            live.outlet.end_standalone();
-        }
-    }
-
-    /// Ends all sessions.
-    pub(crate) fn close(&self) {
-        let sessions = std::mem::take(&mut self.lock().by_id);
-        for live in sessions.into_values() {
-            live.close();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Sessions> {
-        self.sessions.lock().expect("nothing panics while it holds the sessions")
-    }
 }
 
-fn unavailable(why: &str) -> Refusal {
+pub(crate) fn unavailable(why: &str) -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, &why).with(header::RETRY_AFTER, "5")
 }
 

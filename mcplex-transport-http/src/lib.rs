@@ -1,12 +1,14 @@
-//! Serves MCP clients over Streamable HTTP, revisions 2025-03-26 to 2025-11-25.
+//! Serves MCP clients over HTTP: sessions of the revisions up to 2025-11-25, and stateless requests
+//! of 2026-07-28, on one endpoint and at the same time.
 //!
 //! It carries messages between clients and a [`Gateway`](mcplex_proto::downstream::Gateway): it
 //! never answers a request itself, never reads a payload, and knows no upstream.
 //!
 //! Read it in this order: [`options`] (every bound, with its default), `listener` (connections and
-//! their end), `endpoint` (one HTTP request), `post` (calls, answered as JSON or as a stream),
-//! `session` (one client), `mailbox` (what waits for a client, what can be replayed), then the
-//! small pure parts `guard`, `accept`, `sse`.
+//! their end), `endpoint` (one HTTP request), `post` (which era a message is of, and calls of
+//! sessions, answered as JSON or as a stream), `session` (one client), `mailbox` (what waits for a
+//! client, what can be replayed); then `envelope`, `exchange` and `line`, which are all that a
+//! stateless request needs; `duplex` (revision 2024-11-05, on a path of its own); then the small pure parts `guard`, `accept`, `sse`.
 //!
 //! ```no_run
 //! # async fn run(gateway: std::sync::Arc<dyn mcplex_proto::downstream::Gateway>) -> std::io::Result<()> {
@@ -28,6 +30,14 @@ pub use listener::HttpListener;
 mod endpoint;
 
 mod post;
+
+mod envelope;
+
+mod exchange;
+
+mod line;
+
+mod duplex;
 
 mod payload;
 

@@ -291,7 +291,7 @@ impl Mailbox {
         let track = self.tracks.get_mut(&number)?;
         track.latest += 1;
         let id = EventId { stream: number, number: track.latest };
-        let pieces = sse::event(id, message);
+        let pieces = sse::event(Some(id), message);
         if !is_answer {
             self.pending.add(pieces.len());
         }

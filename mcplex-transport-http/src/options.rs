@@ -5,8 +5,11 @@ use std::time::Duration;
 /// How the listener behaves; plain data, to be filled by whoever read a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The one path that is served; `/mcp`, as the examples of the specification.
+    /// The path of the endpoint; `/mcp`, as the examples of the specification.
     pub path: String,
+    /// Where clients of revision 2024-11-05 open their stream, and post to; `/sse`, as the official
+    /// SDKs of that time have it. `None` serves only the one path.
+    pub sse_path: Option<String>,
     /// Values of `Host` that are served, as `name` (any port) or `name:port`; none.
     ///
     /// A listener bound to a loopback address also serves every loopback name. Any other one
@@ -32,6 +35,11 @@ pub struct Options {
     pub max_sessions: usize,
     /// The most calls in flight in one session; 1024. One more gets 429 and `Retry-After`.
     pub max_calls: usize,
+    /// The most `subscriptions/listen` of stateless clients that are open at once; 256, one for each
+    /// session that could be. One more gets 503 and `Retry-After`.
+    ///
+    /// Each holds a connection, so the bound leaves connections for calls.
+    pub max_listens: usize,
     /// How long a session may stay without a request, a stream or a call; 30 min.
     ///
     /// Long enough for a person to think, short enough that forgotten sessions do not pile up.
@@ -58,6 +66,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             path: "/mcp".to_owned(),
+            sse_path: Some("/sse".to_owned()),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             max_body: 64 * 1024 * 1024,
@@ -65,6 +74,7 @@ impl Default for Options {
             max_connections: 1024,
             max_sessions: 256,
             max_calls: 1024,
+            max_listens: 256,
             session_idle: Duration::from_secs(30 * 60),
             json_wait: Duration::from_secs(1),
             keepalive: Duration::from_secs(15),

@@ -4,6 +4,7 @@ use crate::{
     accept,
     accept::Accept,
     endpoint::Endpoint,
+    envelope, exchange,
     mailbox::{Refused, Signal},
     payload,
     payload::Payload,
@@ -14,13 +15,15 @@ use crate::{
     work::{Answer, Work},
 };
 use futures_util::Stream as _;
-use hyper::{Request as HttpRequest, StatusCode, body::Incoming, header, header::HeaderValue};
+use hyper::{
+    HeaderMap, Request as HttpRequest, StatusCode, body::Incoming, header, header::HeaderValue,
+};
 use mcplex_proto::{
-    downstream::Principal,
+    downstream::{Principal, Session},
     id::Id,
     message::{Message, Outcome, Request},
     method,
-    version::Version,
+    version::{Era, Version},
 };
 use std::{
     future::{Future as _, poll_fn},
@@ -39,40 +42,82 @@ pub(crate) async fn serve(
 ) -> Result<Reply, Refusal> {
     let (head, mut body) = request.into_parts();
     let headers = &head.headers;
-    if !accept::is_json(headers) {
-        let why = "Content-Type must be application/json";
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why));
-    }
+    check_type(headers)?;
     let accept = Accept::read(headers);
     if !accept.json && !accept.sse {
         let why = "Accept must allow application/json or text/event-stream";
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why));
     }
     let bytes = payload::read(headers, &mut body, &endpoint.options).await?;
-    let payload = payload::parse(bytes, endpoint.options.max_batch)?;
-    let id = match &payload {
-        Payload::One(Message::Request(request)) => Some(request.id.clone()),
-        Payload::One(_) | Payload::Batch(_) => None,
-    };
-    let named = |refusal: Refusal| refusal.naming(id.as_ref());
-    match payload {
-        Payload::One(Message::Request(request)) if request.method == method::INITIALIZE => {
-            initialize(endpoint, headers, request, principal, accept).await.map_err(named)
+    match payload::parse(bytes, endpoint.options.max_batch)? {
+        Payload::One(Message::Request(request)) => {
+            let id = request.id.clone();
+            let served = serve_request(endpoint, headers, request, principal, accept).await;
+            served.map_err(|refusal| refusal.naming(Some(&id)))
         }
-        Payload::One(message) => {
-            let live = endpoint.find(headers, &principal).map_err(named)?;
-            deliver(endpoint, &live, vec![message], accept, false).await.map_err(named)
+        Payload::One(Message::Notification(notification)) => {
+            let era = envelope::of_notification(headers, &notification);
+            if era.map_err(|error| Refusal::bad(&error))? == Era::Modern {
+                // None is known: who no longer wants an answer closes its stream.
+                return Ok(reply::empty(StatusCode::ACCEPTED));
+            }
+            let live = endpoint.find(headers, &principal)?;
+            live.session.notification(notification);
+            Ok(reply::empty(StatusCode::ACCEPTED))
+        }
+        Payload::One(Message::Response(response)) => {
+            if envelope::names_modern(headers) {
+                let why = "this revision has no responses of clients";
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
+            }
+            let live = endpoint.find(headers, &principal)?;
+            live.session.response(response);
+            Ok(reply::empty(StatusCode::ACCEPTED))
         }
         Payload::Batch(messages) => {
+            if envelope::has_modern(headers, &messages) {
+                let why = "this revision has no batches";
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
+            }
             let live = endpoint.find(headers, &principal)?;
-            check_batch(&live, &messages)?;
+            check_batch(&*live.session, &messages)?;
             deliver(endpoint, &live, messages, accept, true).await
         }
     }
 }
 
-fn check_batch(live: &Live, messages: &[Message]) -> Result<(), Refusal> {
-    if live.session.version() != Some(Version::V2025_03_26) {
+/// Whether the body is said to be JSON.
+pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    if accept::is_json(headers) {
+        return Ok(());
+    }
+    let why = "Content-Type must be application/json";
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why))
+}
+
+async fn serve_request(
+    endpoint: &Arc<Endpoint>,
+    headers: &HeaderMap,
+    request: Request,
+    principal: Principal,
+    accept: Accept,
+) -> Result<Reply, Refusal> {
+    let era = envelope::of_request(headers, &request, endpoint.gateway());
+    match era.map_err(|error| Refusal::bad(&error))? {
+        Era::Modern => exchange::serve(endpoint, request, principal, accept).await,
+        Era::Legacy if request.method == method::INITIALIZE => {
+            initialize(endpoint, headers, request, principal, accept).await
+        }
+        Era::Legacy => {
+            let live = endpoint.find(headers, &principal)?;
+            deliver(endpoint, &live, vec![request.into()], accept, false).await
+        }
+    }
+}
+
+/// Whether this session may send these messages at once.
+pub(crate) fn check_batch(session: &dyn Session, messages: &[Message]) -> Result<(), Refusal> {
+    if session.version() != Some(Version::V2025_03_26) {
         let why = "only sessions of revision 2025-03-26 have batches";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
     }
@@ -86,7 +131,7 @@ fn check_batch(live: &Live, messages: &[Message]) -> Result<(), Refusal> {
 /// Opens a session, and closes it again when the gateway does not accept the client.
 async fn initialize(
     endpoint: &Arc<Endpoint>,
-    headers: &hyper::HeaderMap,
+    headers: &HeaderMap,
     request: Request,
     principal: Principal,
     accept: Accept,
@@ -274,14 +319,16 @@ impl Drop for Waiting {
 fn refuse(why: Refused) -> Refusal {
     match why {
         Refused::Closed => gone(),
-        Refused::Full => {
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, &"too many calls are in flight")
-                .with(header::RETRY_AFTER, "1")
-        }
+        Refused::Full => busy("too many calls are in flight"),
         Refused::Duplicate => {
             Refusal::new(StatusCode::BAD_REQUEST, &"a call with this id is in flight")
         }
     }
+}
+
+/// The answer to whoever asks for too much at once.
+pub(crate) fn busy(why: &str) -> Refusal {
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, &why).with(header::RETRY_AFTER, "1")
 }
 
 /// The answer to whoever names a session that is no more.

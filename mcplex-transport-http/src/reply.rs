@@ -1,6 +1,8 @@
 //! HTTP responses: JSON in pieces, event streams, and refusals.
 
-use crate::{accept, sse::Pieces, stream::EventStream};
+use crate::{
+    accept, duplex::DuplexStream, exchange::AnswerStream, sse::Pieces, stream::EventStream,
+};
 use bytes::{Bytes, BytesMut};
 use hyper::{
     Response as HttpResponse, StatusCode,
@@ -34,6 +36,10 @@ pub(crate) enum Content {
     Whole(Pieces),
     /// Events as they come.
     Events(EventStream),
+    /// What is said of a stateless request, and its answer.
+    Answer(Box<AnswerStream>),
+    /// All that is said in a session.
+    Duplex(Box<DuplexStream>),
 }
 
 impl Body for Content {
@@ -47,6 +53,8 @@ impl Body for Content {
         let bytes = match self.get_mut() {
             Self::Whole(pieces) => Poll::Ready(pieces.pop()),
             Self::Events(events) => events.poll_bytes(cx),
+            Self::Answer(answer) => answer.poll_bytes(cx),
+            Self::Duplex(duplex) => duplex.poll_bytes(cx),
         };
         bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -54,14 +62,14 @@ impl Body for Content {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(pieces) => pieces.len() == 0,
-            Self::Events(_) => false,
+            Self::Events(_) | Self::Answer(_) | Self::Duplex(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(pieces) => SizeHint::with_exact(pieces.len() as u64),
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(_) | Self::Answer(_) | Self::Duplex(_) => SizeHint::default(),
         }
     }
 }
@@ -129,7 +137,21 @@ fn json_pieces(pieces: Pieces) -> Reply {
 
 /// An event stream.
 pub(crate) fn events(stream: EventStream) -> Reply {
-    let mut reply = HttpResponse::new(Content::Events(stream));
+    stream_of(Content::Events(stream))
+}
+
+/// The event stream of a stateless request.
+pub(crate) fn events_of(answer: AnswerStream) -> Reply {
+    stream_of(Content::Answer(Box::new(answer)))
+}
+
+/// The event stream that is a session.
+pub(crate) fn events_in(duplex: DuplexStream) -> Reply {
+    stream_of(Content::Duplex(Box::new(duplex)))
+}
+
+fn stream_of(content: Content) -> Reply {
+    let mut reply = HttpResponse::new(content);
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(accept::SSE));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
@@ -158,6 +180,16 @@ impl Refusal {
     /// A refusal with this JSON-RPC error.
     pub(crate) fn of(status: StatusCode, response: Response) -> Self {
         Self(Box::new(Why { status, response, extra: None }))
+    }
+
+    /// 400 with this error.
+    pub(crate) fn bad(error: &ErrorObject) -> Self {
+        Self::of(StatusCode::BAD_REQUEST, Response::error(None, error))
+    }
+
+    /// 405, with the methods there are.
+    pub(crate) fn not_allowed(why: &str, allowed: &'static str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, &why).with(header::ALLOW, allowed)
     }
 
     /// The same, naming the request it refuses.

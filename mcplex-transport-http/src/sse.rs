@@ -44,11 +44,19 @@ pub(crate) fn prime(id: EventId) -> Bytes {
     format!("id: {id}\nretry: {RETRY_MS}\ndata: \n\n").into()
 }
 
-/// The event that carries `message`.
-pub(crate) fn event(id: EventId, message: &Message) -> Pieces {
+/// The first event of a stream whose client posts elsewhere: says where.
+pub(crate) fn endpoint(uri: &str) -> Bytes {
+    format!("event: endpoint\ndata: {uri}\n\n").into()
+}
+
+/// The event that carries `message`; only one with an id can be asked for again.
+pub(crate) fn event(id: Option<EventId>, message: &Message) -> Pieces {
     // A message is one line of JSON, so one `data` line holds it.
+    const FIELDS: &[u8] = b"event: message\ndata: ";
+    let Some(id) = id else { return Pieces::of(FIELDS, message, b"\n\n") };
     let mut head = Vec::with_capacity(64);
-    write!(head, "id: {id}\nevent: message\ndata: ").expect("writing to memory cannot fail");
+    writeln!(head, "id: {id}").expect("writing to memory cannot fail");
+    head.extend_from_slice(FIELDS);
     Pieces::of(&head, message, b"\n\n")
 }
 
@@ -121,7 +129,7 @@ mod tests {
     #[test]
     fn an_event_is_three_fields_and_a_blank_line() {
         let message = Response::result(7.into(), Raw::parse(r#"{"n":1.50}"#).unwrap()).into();
-        let event = event(EventId { stream: 3, number: 12 }, &message);
+        let event = event(Some(EventId { stream: 3, number: 12 }), &message);
         assert_eq!(
             text(event),
             (
@@ -136,8 +144,7 @@ mod tests {
     fn a_large_payload_is_not_copied() {
         let raw = Raw::of(&"x".repeat(FLAT));
         let payload = raw.bytes().as_ptr();
-        let mut pieces =
-            event(EventId { stream: 1, number: 1 }, &Response::result(1.into(), raw).into());
+        let mut pieces = event(None, &Response::result(1.into(), raw).into());
         let length = pieces.len();
         let (first, second) = (pieces.pop().unwrap(), pieces.pop().unwrap());
         assert_eq!(second.as_ptr(), payload);

@@ -4,6 +4,7 @@ use crate::peer::{Peer, within};
 use async_trait::async_trait;
 use mcplex_proto::{
     downstream::{Arrival, Client, Doorman, Gateway, Session},
+    edit,
     error::ErrorObject,
     header::HeaderParams,
     id::Id,
@@ -47,11 +48,14 @@ impl Gateway for Shared {
     fn open(&self, client: Arc<dyn Client>, _: Arrival) -> Arc<dyn Session> {
         self.0.clients.lock().unwrap().push(Arc::clone(&client));
         let (world, version) = (Arc::clone(&self.0), Mutex::new(None));
-        Arc::new(Scripted { world, client, version, answered: Notify::new() })
+        let (answered, drained) = (Notify::new(), Notify::new());
+        Arc::new(Scripted { world, client, version, answered, drained })
     }
 
-    fn header_params(&self, _: &str) -> Option<Arc<HeaderParams>> {
-        None
+    /// The tool `deploy` repeats its region in a header.
+    fn header_params(&self, tool: &str) -> Option<Arc<HeaderParams>> {
+        let schema = r#"{"properties":{"region":{"type":"string","x-mcp-header":"Region"}}}"#;
+        (tool == "deploy").then(|| Arc::new(HeaderParams::read(schema).unwrap().unwrap()))
     }
 }
 
@@ -60,6 +64,7 @@ struct Scripted {
     client: Arc<dyn Client>,
     version: Mutex<Option<Version>>,
     answered: Notify,
+    drained: Notify,
 }
 
 pub(crate) fn note(text: &str) -> Message {
@@ -102,6 +107,17 @@ impl Session for Scripted {
                 self.answered.notified().await;
                 done(Raw::empty_object())
             }
+            "subscriptions/listen" => {
+                assert!(self.client.send(note("acknowledged"), Some(&id)));
+                self.world.saw(format!("listen {id}"));
+                self.drained.notified().await;
+                done(Raw::empty_object())
+            }
+            "error" => {
+                let code = edit::member(params.unwrap().as_str(), "code").unwrap().get().parse();
+                Some(Response::error(Some(id), &ErrorObject::new(code.unwrap(), "as you like")))
+            }
+            "tools/call" => done(params.unwrap_or_else(Raw::empty_object)),
             "large" => done(Raw::of(&"x".repeat(300_000))),
             "cancelled" => None,
             "bug" => {
@@ -125,7 +141,9 @@ impl Session for Scripted {
         *self.version.lock().unwrap()
     }
 
-    fn drain(&self) {}
+    fn drain(&self) {
+        self.drained.notify_one();
+    }
 
     fn close(&self) {
         self.world.saw("close");

@@ -12,10 +12,16 @@ mod bounds;
 #[cfg(test)]
 mod doorman;
 #[cfg(test)]
+mod duplex;
+#[cfg(test)]
+mod eras;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod resuming;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod stateless;
 #[cfg(test)]
 mod streams;

@@ -36,6 +36,7 @@ pub(crate) struct Event {
     pub(crate) data: String,
     pub(crate) comment: String,
     pub(crate) retry: String,
+    pub(crate) kind: String,
 }
 
 /// One connection, and the session it speaks for.
@@ -59,7 +60,11 @@ impl Peer {
 
     /// Sends a request; `headers` are whole lines without their ends.
     pub(crate) async fn request(&mut self, method: &str, headers: &[&str], body: &str) {
-        let mut text = format!("{method} /mcp HTTP/1.1\r\n");
+        self.request_to("/mcp", method, headers, body).await;
+    }
+
+    async fn request_to(&mut self, uri: &str, method: &str, headers: &[&str], body: &str) {
+        let mut text = format!("{method} {uri} HTTP/1.1\r\n");
         let mut line = |line: &str| {
             text.push_str(line);
             text.push_str("\r\n");
@@ -130,9 +135,54 @@ impl Peer {
         self.ask("POST", &[], body).await
     }
 
+    /// Reads what is under this URI.
+    pub(crate) async fn get(&mut self, uri: &str) -> (Head, String) {
+        self.request_to(uri, "GET", &[], "").await;
+        self.response().await
+    }
+
+    /// Opens the stream under this URI.
+    pub(crate) async fn get_stream(&mut self, uri: &str) -> Head {
+        self.request_to(uri, "GET", &["Accept: text/event-stream"], "").await;
+        let head = self.head().await;
+        assert_eq!((head.status, head.get("content-type")), (200, "text/event-stream"));
+        head
+    }
+
+    /// Posts to this URI.
+    pub(crate) async fn post_to(&mut self, uri: &str, body: &str) -> (Head, String) {
+        self.request_to(uri, "POST", &["Accept: */*"], body).await;
+        self.response().await
+    }
+
     /// Sends a request that is answered by a stream.
     pub(crate) async fn stream(&mut self, method: &str, headers: &[&str], body: &str) -> Head {
         self.request(method, headers, body).await;
+        let head = self.head().await;
+        assert_eq!((head.status, head.get("content-type")), (200, "text/event-stream"));
+        head
+    }
+
+    /// Sends a stateless request, with the headers that repeat it.
+    pub(crate) async fn send_stateless(&mut self, id: &str, method: &str, rest: &str) {
+        let told = format!("Mcp-Method: {method}");
+        self.request("POST", &[VERSION_HEADER, &told], &stateless(id, method, rest)).await;
+    }
+
+    /// Sends a stateless request and reads a response that is not a stream.
+    pub(crate) async fn ask_stateless(
+        &mut self,
+        id: &str,
+        method: &str,
+        rest: &str,
+    ) -> (Head, String) {
+        self.send_stateless(id, method, rest).await;
+        self.response().await
+    }
+
+    /// Sends a stateless request that is answered by a stream.
+    pub(crate) async fn stream_stateless(&mut self, id: &str, method: &str, rest: &str) -> Head {
+        self.send_stateless(id, method, rest).await;
         let head = self.head().await;
         assert_eq!((head.status, head.get("content-type")), (200, "text/event-stream"));
         head
@@ -187,10 +237,7 @@ fn parse_event(text: &str) -> Event {
             "data" => &mut event.data,
             "retry" => &mut event.retry,
             "" => &mut event.comment,
-            "event" => {
-                assert_eq!(value.trim(), "message");
-                continue;
-            }
+            "event" => &mut event.kind,
             other => panic!("no such field: {other}"),
         };
         value.trim_start().clone_into(slot);
@@ -206,6 +253,18 @@ pub(crate) fn initialize(version: &str) -> String {
 /// A request.
 pub(crate) fn call(id: &str, method: &str, params: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#)
+}
+
+/// Names the stateless revision.
+pub(crate) const VERSION_HEADER: &str = "MCP-Protocol-Version: 2026-07-28";
+
+/// A request of the stateless revision; `rest` are more members of its parameters.
+pub(crate) fn stateless(id: &str, method: &str, rest: &str) -> String {
+    let comma = if rest.is_empty() { "" } else { "," };
+    let params = format!(
+        r#"{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}}}}{comma}{rest}}}"#
+    );
+    call(id, method, &params)
 }
 
 /// The answer to a request.
