@@ -48,6 +48,8 @@ pub mod guard;
 
 mod resolve;
 
+mod elsewhere;
+
 #[cfg(unix)]
 mod script;
 
@@ -90,6 +92,7 @@ mod batch;
 mod process;
 
 pub use command::Command;
+pub use elsewhere::elsewhere;
 #[cfg(target_os = "linux")]
 pub use linux::{LeftBehind, Orphans, raise_descriptor_limit, sweep_leftovers};
 #[cfg(unix)]

@@ -82,6 +82,18 @@ fn check_refuses_a_log_filter_as_serve_does() {
 }
 
 #[test]
+fn check_says_where_a_program_is_that_path_does_not_reach() {
+    let setup = Setup::new("[[servers]]\nname = \"far\"\ncommand = \"a-server-of-nvm\"");
+    let bin = setup.file(".nvm/versions/node/v22.1.0/bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::copy("/bin/sh", bin.join("a-server-of-nvm")).unwrap();
+    let ran = setup.run(&["check"]);
+    assert_eq!(ran.code, 3);
+    let found = format!("there is {}; set `env.PATH` to", bin.join("a-server-of-nvm").display());
+    assert!(ran.stdout.contains(&found), "{ran:?}");
+}
+
+#[test]
 fn check_finds_what_is_missing() {
     let setup = Setup::new("[[servers]]\nname = \"gone\"\ncommand = \"no-such-program-here\"");
     let ran = setup.run(&["check"]);
