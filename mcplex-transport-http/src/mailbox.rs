@@ -2,11 +2,14 @@
 //!
 //! Every POST with calls in it and the standalone stream (number 0) is a [`Track`]. An event is
 //! *pending* until a reader took it and *kept* afterwards, for a client that resumes. Both have
-//! their own bound; answers to calls are always taken, as the calls themselves are bounded.
+//! their own bound; answers to calls are always taken, as the calls themselves are bounded. Where
+//! there is no room for more pending events, the oldest notification makes room: what is newest
+//! says most, and a client that reads again should not begin with what is long over.
 
+mod drops;
 mod track;
 
-use self::track::{Event, Load, Phase, Track};
+use self::track::{Class, Event, Load, Phase, Track};
 use crate::{options::Options, sse, sse::EventId, sse::Pieces};
 use mcplex_proto::{id::Id, message::Message};
 use std::{
@@ -28,6 +31,10 @@ pub(crate) struct Mailbox {
     tracks: BTreeMap<u64, Track>,
     next_track: u64,
     pending: Load,
+    /// Pending notifications, oldest first; some of them were taken meanwhile.
+    droppable: VecDeque<(u64, u64)>,
+    /// How many notifications were dropped.
+    dropped: u64,
     kept: Load,
     /// Kept events, oldest first.
     kept_order: VecDeque<u64>,
@@ -87,6 +94,8 @@ impl Mailbox {
             tracks: BTreeMap::from([(STANDALONE, standalone)]),
             next_track: 1,
             pending: Load::default(),
+            droppable: VecDeque::new(),
+            dropped: 0,
             kept: Load::default(),
             kept_order: VecDeque::new(),
             is_closed: false,
@@ -147,14 +156,18 @@ impl Mailbox {
                 Some((_, Phase::Fixed)) => return (false, None),
             },
         };
-        if self.pending.events >= self.max_events || self.pending.bytes >= self.max_bytes {
-            return (false, None);
+        while self.pending.events >= self.max_events || self.pending.bytes >= self.max_bytes {
+            if !self.drop_oldest() {
+                return (false, None);
+            }
         }
         if self.phase(number) == Phase::Open {
             // Its POST is about to read it.
             self.stream(number);
         }
-        (true, self.push(number, message, false))
+        let class =
+            if let Message::Notification(_) = message { Class::Note } else { Class::Request };
+        (true, self.push(number, message, class))
     }
 
     fn phase(&self, number: u64) -> Phase {
@@ -174,7 +187,7 @@ impl Mailbox {
         let number = self.calls.remove(id)?;
         match answer {
             Some(answer) if self.phase(number) == Phase::Streaming => {
-                self.push(number, answer, true)
+                self.push(number, answer, Class::Answer)
             }
             Some(_) | None => None,
         }
@@ -207,7 +220,7 @@ impl Mailbox {
         track.phase = Phase::Fixed;
         track.has_reader = false;
         track.waker = None;
-        for event in track.events.drain(..).filter(|event| !event.is_answer) {
+        for event in track.events.drain(..).filter(|event| event.class != Class::Answer) {
             self.pending.remove(event.pieces.len());
         }
     }
@@ -282,24 +295,27 @@ impl Mailbox {
         self.is_closed = true;
         self.calls.clear();
         self.kept_order.clear();
+        self.droppable.clear();
         (self.pending, self.kept) = (Load::default(), Load::default());
         let tracks = std::mem::take(&mut self.tracks);
         tracks.into_values().filter_map(|track| track.waker).collect()
     }
 
-    fn push(&mut self, number: u64, message: &Message, is_answer: bool) -> Option<Waker> {
+    fn push(&mut self, number: u64, message: &Message, class: Class) -> Option<Waker> {
         let track = self.tracks.get_mut(&number)?;
         track.latest += 1;
         let id = EventId { stream: number, number: track.latest };
         let pieces = sse::event(Some(id), message);
-        if !is_answer {
+        if class != Class::Answer {
             self.pending.add(pieces.len());
         }
-        track.events.push_back(Event { number: track.latest, pieces, is_kept: false, is_answer });
+        track.events.push_back(Event { number: track.latest, pieces, is_kept: false, class });
         let waker = track.waker.take();
         if !track.has_reader && number != STANDALONE {
             let at = track.events.len() - 1;
             self.keep(number, at);
+        } else if class == Class::Note {
+            self.may_drop(id);
         }
         waker
     }
@@ -316,7 +332,7 @@ impl Mailbox {
         let Some(track) = self.tracks.get_mut(&number) else { return };
         let Some(event) = track.events.get_mut(at).filter(|event| !event.is_kept) else { return };
         let bytes = event.pieces.len();
-        if !event.is_answer {
+        if event.class != Class::Answer {
             self.pending.remove(bytes);
         }
         // One that is too large for the whole bound must not push out all others.

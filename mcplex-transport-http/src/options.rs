@@ -54,7 +54,8 @@ pub struct Options {
     pub read_timeout: Duration,
     /// How many events of a session are kept for a client that resumes; 1024.
     ///
-    /// As many events may wait for a client that has no stream open.
+    /// As many events may wait for a client that has no stream open; then the oldest notifications
+    /// make room.
     pub replay_events: usize,
     /// How many bytes of events are kept, and how many may wait; 4 MiB each per session.
     pub replay_bytes: usize,

@@ -43,7 +43,13 @@ impl Outlet {
 
     /// Ends everything.
     pub(crate) fn close(&self) {
-        let wakers = self.lock().close();
+        let (wakers, dropped) = {
+            let mut mailbox = self.lock();
+            (mailbox.close(), mailbox.dropped())
+        };
+        if dropped > 0 {
+            tracing::info!(dropped, "a client has left that did not read its notifications");
+        }
         for waker in wakers {
             waker.wake();
         }
@@ -52,7 +58,17 @@ impl Outlet {
 
 impl Client for Outlet {
     fn send(&self, message: Message, about: Option<&Id>) -> bool {
-        let (is_taken, waker) = self.lock().send(&message, about);
+        let (before, (is_taken, waker), dropped) = {
+            let mut mailbox = self.lock();
+            (mailbox.dropped(), mailbox.send(&message, about), mailbox.dropped())
+        };
+        // Told each time that it has doubled: a flood of them must not become one of the log.
+        if dropped.checked_ilog2() != before.checked_ilog2() {
+            tracing::warn!(
+                dropped,
+                "a client does not read; its oldest notifications make room for newer ones"
+            );
+        }
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -1,5 +1,8 @@
 use super::*;
-use mcplex_proto::{message::Notification, message::Response, raw::Raw};
+use mcplex_proto::{
+    message::{Notification, Request, Response},
+    raw::Raw,
+};
 use proptest::prelude::*;
 
 fn mailbox(events: usize, bytes: usize) -> Mailbox {
@@ -79,19 +82,63 @@ fn a_client_that_reads_no_stream_gets_related_messages_only_on_an_open_one() {
 }
 
 #[test]
-fn what_has_no_stream_waits_within_its_bound() {
+fn what_has_no_stream_waits_within_its_bound_and_the_oldest_makes_room() {
     let mut mailbox = mailbox(2, 1000);
-    assert!(mailbox.send(&note("a"), None).0);
-    assert!(mailbox.send(&note("b"), None).0);
-    assert!(!mailbox.send(&note("c"), None).0, "the queue is full");
+    for text in ["a", "b", "c"] {
+        assert!(mailbox.send(&note(text), None).0);
+    }
+    assert_eq!(mailbox.dropped(), 1);
     let (mut place, _) = mailbox.attach(STANDALONE, None).unwrap();
-    assert_eq!(read(&mut mailbox, &mut place), "id: 0-1");
-    assert!(mailbox.send(&note("d"), None).0, "there is room again");
+    assert_eq!(read(&mut mailbox, &mut place), "id: 0-2", "the first one is gone");
+    assert!(mailbox.send(&note("d"), None).0);
+    assert_eq!(mailbox.dropped(), 1, "there was room again");
     mailbox.detach(place);
     let (mut place, _) = mailbox.attach(STANDALONE, None).unwrap();
-    assert_eq!(read(&mut mailbox, &mut place), "id: 0-2");
     assert_eq!(read(&mut mailbox, &mut place), "id: 0-3");
+    assert_eq!(read(&mut mailbox, &mut place), "id: 0-4");
     assert_eq!(read(&mut mailbox, &mut place), "pending");
+}
+
+#[test]
+fn the_oldest_of_all_streams_is_dropped_and_no_request_is() {
+    let mut mailbox = mailbox(3, 1000);
+    let ask = || Message::from(Request::new(7, "sampling/createMessage", None));
+    let track = mailbox.begin(&[1.into()], true).unwrap();
+    assert!(mailbox.send(&ask(), None).0);
+    assert!(mailbox.send(&note("oldest"), Some(&1.into())).0);
+    assert!(mailbox.send(&note("newer"), None).0);
+    assert!(mailbox.send(&note("newest"), None).0);
+    let mut place = mailbox.stream(track).unwrap();
+    assert_eq!(read(&mut mailbox, &mut place), "pending", "the oldest was this stream's");
+    // A request pushes out notifications as well, but never another request.
+    assert!(mailbox.send(&ask(), None).0 && mailbox.send(&ask(), None).0);
+    assert_eq!(mailbox.dropped(), 3);
+    assert!(!mailbox.send(&ask(), None).0 && !mailbox.send(&note("late"), None).0);
+    let (mut place, _) = mailbox.attach(STANDALONE, None).unwrap();
+    for expect in ["id: 0-1", "id: 0-4", "id: 0-5", "pending"] {
+        assert_eq!(read(&mut mailbox, &mut place), expect);
+    }
+}
+
+#[test]
+fn a_flood_is_bounded_in_memory_and_ends_with_the_newest() {
+    let mut mailbox = mailbox(8, 10_000);
+    let (mut place, _) = mailbox.attach(STANDALONE, None).unwrap();
+    for n in 1..=10_000 {
+        assert!(mailbox.send(&note("x"), None).0);
+        // One that reads a little now and then leaves marks behind of what it took.
+        if n % 3 == 0 {
+            read(&mut mailbox, &mut place);
+        }
+        assert!(mailbox.droppable.len() <= 2 * 8 + 1);
+    }
+    let mut last = String::new();
+    while let event = read(&mut mailbox, &mut place)
+        && event != "pending"
+    {
+        last = event;
+    }
+    assert_eq!(last, "id: 0-10000");
 }
 
 #[test]
@@ -276,11 +323,12 @@ proptest! {
             };
             let kept = load(events().filter(|event| event.is_kept).collect());
             let pending =
-                load(events().filter(|event| !event.is_kept && !event.is_answer).collect());
+                load(events().filter(|event| !event.is_kept && event.class != Class::Answer).collect());
             prop_assert_eq!((mailbox.kept.events, mailbox.kept.bytes), kept);
             prop_assert_eq!((mailbox.pending.events, mailbox.pending.bytes), pending);
             prop_assert!(kept.0 <= 5 && kept.1 <= 300 && pending.0 <= 5);
             prop_assert_eq!(mailbox.kept_order.len(), kept.0);
+            prop_assert!(mailbox.droppable.len() <= 2 * 5 + 1);
             for track in mailbox.tracks.values() {
                 prop_assert!(track.events.iter().is_sorted_by_key(|event| event.number));
                 prop_assert!(track.events.iter().is_sorted_by_key(|event| !event.is_kept));

@@ -37,8 +37,18 @@ pub(super) struct Event {
     pub(super) number: u64,
     pub(super) pieces: Pieces,
     pub(super) is_kept: bool,
-    /// Answers do not count while they are pending: their calls are bounded.
-    pub(super) is_answer: bool,
+    pub(super) class: Class,
+}
+
+/// What an event carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Does not count while it is pending: calls are bounded.
+    Answer,
+    /// Somebody waits for what the client says to it, so it is not dropped.
+    Request,
+    /// May be dropped for newer ones.
+    Note,
 }
 
 /// How much of a bound is used.
@@ -61,6 +71,12 @@ impl Load {
 }
 
 impl Track {
+    /// Where the event of this number is, if nobody took it.
+    pub(super) fn pending(&self, number: u64) -> Option<usize> {
+        let at = self.events.binary_search_by_key(&number, |event| event.number).ok()?;
+        (!self.events[at].is_kept).then_some(at)
+    }
+
     /// Remembers whom to wake when something changes.
     pub(super) fn wake_with(&mut self, waker: &Waker) {
         match &mut self.waker {
