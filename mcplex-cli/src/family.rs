@@ -1,7 +1,7 @@
 //! The children of one upstream beside its first: the router says when, this starts and ends them.
 
 use crate::desk::{Desk, Seen};
-use mcplex_proto::upstream::{Upstream, UpstreamEvents};
+use mcplex_proto::upstream::{Upstream, UpstreamEvents, UpstreamName};
 use mcplex_router::{MemberKey, Members};
 use mcplex_supervisor::{Change, Handle, Spec, Starts, supervise};
 use std::{
@@ -69,16 +69,16 @@ impl Family {
     /// Puts another process in the place of each, and makes later ones like that.
     pub(crate) async fn replace(&self, change: Change, drain: Duration) {
         self.take(&change, drain);
-        for handle in self.handles() {
-            handle.replace(change.clone(), drain).await;
+        for (member, handle, _) in self.siblings.open() {
+            handle.replace(of_member(change.clone(), member, handle.name()), drain).await;
         }
     }
 
     /// Gives all of them new limits; what runs goes on.
     pub(crate) async fn adjust(&self, change: Change, drain: Duration) {
         self.take(&change, drain);
-        for handle in self.handles() {
-            handle.adjust(change.clone()).await;
+        for (member, handle, _) in self.siblings.open() {
+            handle.adjust(of_member(change.clone(), member, handle.name())).await;
         }
     }
 
@@ -183,12 +183,24 @@ impl State {
     fn next(&mut self, member: MemberKey) -> Spec {
         self.spec.seed = self.spec.seed.wrapping_add(1);
         let mut spec = self.spec.clone();
-        spec.member = Some(member.label(&spec.name));
+        let label = member.label(&spec.name);
+        if let Some(own) = spec.transport.of_member(&label) {
+            spec.transport = own;
+        }
+        spec.member = Some(label);
         if let MemberKey::Session(_) = member {
             spec.starts = Starts::Now;
         }
         spec
     }
+}
+
+/// What a change means for one of the children: its log lines go on saying which one it is.
+fn of_member(mut change: Change, member: MemberKey, name: &UpstreamName) -> Change {
+    if let Some(own) = change.transport.of_member(&member.label(name)) {
+        change.transport = own;
+    }
+    change
 }
 
 /// Locks for a moment, never over a wait; a panic elsewhere leaves whole tables behind.

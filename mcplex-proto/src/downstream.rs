@@ -99,7 +99,8 @@ pub enum Verdict {
 pub trait Client: Send + Sync + 'static {
     /// Hands over a message; `about` is the client's request that caused it.
     ///
-    /// Never waits. `false` means that the client cannot be reached with it.
+    /// Never waits. `false` means that the client cannot be reached with it. Where too much waits for
+    /// a client, its oldest notifications make room for newer messages.
     fn send(&self, message: Message, about: Option<&Id>) -> bool;
 
     /// The OpenTelemetry word for what carries the bytes: `pipe` or `tcp`.

@@ -29,6 +29,12 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 
     /// The OpenTelemetry word for what carries the bytes, such as `pipe`.
     fn network(&self) -> &'static str;
+
+    /// The same for one of several children of an upstream, whose log lines then say which one it
+    /// is; `None` where an upstream has no log that they could share.
+    fn of_member(&self, _label: &str) -> Option<Arc<dyn Transport>> {
+        None
+    }
 }
 
 /// A pair of message streams and the thing that keeps them open.

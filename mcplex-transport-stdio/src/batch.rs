@@ -1,6 +1,6 @@
 //! Answers to one request, or to a batch of them.
 
-use crate::{outbox::Outbox, serve::refuse};
+use crate::{backlog::Backlog, serve::refuse};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use mcplex_proto::{
@@ -33,21 +33,21 @@ impl Answer {
         }
     }
 
-    pub(crate) fn write(&self, outbox: &mut Outbox) {
+    pub(crate) fn write(self, backlog: &mut Backlog) {
         match self {
             Self::One(None) => {}
-            Self::One(Some(response)) => outbox.push(&response.clone().into()),
+            Self::One(Some(response)) => backlog.push(response.into()),
             Self::Batch { responses, .. } if responses.is_empty() => {}
             Self::Batch { responses, .. } => {
                 let mut line = BytesMut::from(&b"["[..]);
-                for (n, response) in responses.iter().enumerate() {
+                for (n, response) in responses.into_iter().enumerate() {
                     if n > 0 {
                         line.extend_from_slice(b",");
                     }
-                    Message::from(response.clone()).write(&mut line);
+                    Message::from(response).write(&mut line);
                 }
                 line.extend_from_slice(b"]");
-                outbox.push_text(&line);
+                backlog.push_text(line.freeze());
             }
         }
     }

@@ -9,6 +9,8 @@ use std::{path::PathBuf, sync::Arc};
 pub struct Command {
     /// Names the upstream in logs.
     pub name: UpstreamName,
+    /// Tells it from other children of the same upstream, in whose log its lines begin with it.
+    pub member: Option<Box<str>>,
     /// A path, or a name that is looked for in PATH at each connect.
     pub program: String,
     /// What it is started with.
@@ -36,6 +38,7 @@ impl Command {
     pub fn new(name: UpstreamName, program: impl Into<String>) -> Self {
         Self {
             name,
+            member: None,
             program: program.into(),
             args: Vec::new(),
             env: Vec::new(),

@@ -1,7 +1,12 @@
 //! Lines on their way in.
 
 use bytes::{Bytes, BytesMut};
-use mcplex_proto::frame::LineSplitter;
+use mcplex_proto::{
+    error::{ErrorObject, INTERNAL_ERROR},
+    frame::{LineSplitter, LineTooLong},
+    id::Id,
+    message::Response,
+};
 use std::{
     io,
     pin::pin,
@@ -29,8 +34,20 @@ pub(crate) struct Inbox<R> {
     has_grown: bool,
 }
 
-/// Why no more lines can be read.
-pub(crate) type Broken = Arc<str>;
+/// Why there is no line.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It was an answer to this request, and too long; the next lines can be read.
+    Answer(Id, LineTooLong),
+    /// No more lines can be read.
+    Broken(Arc<str>),
+}
+
+/// What whoever waits for an answer gets in place of one that is too long.
+pub(crate) fn in_place_of(id: Id, why: &LineTooLong) -> Response {
+    let what = format!("The answer was too long and was dropped: {why}");
+    Response::error(Some(id), &ErrorObject::new(INTERNAL_ERROR, what))
+}
 
 impl<R: AsyncRead + Unpin> Inbox<R> {
     pub(crate) fn new(input: R, max_line: usize) -> Self {
@@ -42,17 +59,25 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     pub(crate) fn poll_line(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Broken>>> {
+    ) -> Poll<Option<Result<Bytes, Unread>>> {
         for _ in 0..READS {
             match self.lines.next_line() {
                 Ok(Some(line)) => return Poll::Ready(Some(Ok(line))),
                 Ok(None) if self.is_at_end => return Poll::Ready(self.lines.rest().map(Ok)),
                 Ok(None) => {}
-                Err(too_long) => return Poll::Ready(Some(Err(too_long.to_string().into()))),
+                Err(mut too_long) => {
+                    let unread = match too_long.answers.take() {
+                        Some(id) => Unread::Answer(id, too_long),
+                        None => Unread::Broken(too_long.to_string().into()),
+                    };
+                    return Poll::Ready(Some(Err(unread)));
+                }
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(count) => self.is_at_end = count == 0,
-                Err(error) => return Poll::Ready(Some(Err(error.to_string().into()))),
+                Err(error) => {
+                    return Poll::Ready(Some(Err(Unread::Broken(error.to_string().into()))));
+                }
             }
         }
         cx.waker().wake_by_ref();

@@ -1,8 +1,8 @@
 //! What the child says on its stdout.
 
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Unread, in_place_of};
 use futures_core::Stream;
-use mcplex_proto::{message::Message, transport::Received};
+use mcplex_proto::{message::Message, transport::Received, upstream::UpstreamName};
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -12,13 +12,14 @@ use tokio::process::ChildStdout;
 /// Messages of the child, in order.
 #[derive(Debug)]
 pub(crate) struct Messages {
+    name: UpstreamName,
     /// Gone once nothing more can be read.
     inbox: Option<Inbox<ChildStdout>>,
 }
 
 impl Messages {
-    pub(crate) fn new(stdout: ChildStdout, max_line: usize) -> Self {
-        Self { inbox: Some(Inbox::new(stdout, max_line)) }
+    pub(crate) fn new(name: UpstreamName, stdout: ChildStdout, max_line: usize) -> Self {
+        Self { name, inbox: Some(Inbox::new(stdout, max_line)) }
     }
 }
 
@@ -32,7 +33,17 @@ impl Stream for Messages {
                 Ok(message) => return Poll::Ready(Some(Received::Message(message))),
                 Err(bad) => return Poll::Ready(Some(Received::Garbage(bad))),
             },
-            Some(Err(why)) => Some(Received::Broken(why)),
+            Some(Err(Unread::Answer(id, why))) => {
+                tracing::warn!(
+                    upstream = self.name.as_str(),
+                    id = %id,
+                    max_line = why.max_line,
+                    "upstream wrote an answer that is too long; its call fails"
+                );
+                let response = in_place_of(id, &why);
+                return Poll::Ready(Some(Received::Message(response.into())));
+            }
+            Some(Err(Unread::Broken(why))) => Some(Received::Broken(why)),
             None => None,
         };
         self.inbox = None;

@@ -86,6 +86,8 @@ mod words;
 
 mod serve;
 
+mod backlog;
+
 mod batch;
 
 #[cfg(unix)]

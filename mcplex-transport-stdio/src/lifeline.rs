@@ -1,10 +1,6 @@
 //! The end of a child: seen, or brought about.
 
-use crate::{
-    child::Child,
-    group::Group,
-    words::{LAST_WORDS, Words},
-};
+use crate::{child::Child, group::Group, words::Words};
 use async_trait::async_trait;
 use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, LastWords, Lifeline, Usage, Word};
 use rustix::process::Signal;
@@ -27,13 +23,12 @@ pub(crate) struct Life {
     group: Group,
     ending: Option<Ending>,
     words: Words,
-    heard_all: bool,
 }
 
 impl Life {
     pub(crate) fn new(child: Child, words: Words) -> Self {
         let group = Group::led_by(child.pid());
-        Self { child, group, ending: None, words, heard_all: false }
+        Self { child, group, ending: None, words }
     }
 
     /// Waits for the end of the leader; cancel safe.
@@ -93,26 +88,19 @@ impl Life {
         self.group.signal(Signal::KILL);
         (CloseStep::Kill, self.gone_within(grace.kill).await)
     }
-
-    async fn hear_all(&mut self) {
-        if !self.heard_all {
-            let _in_time: Result<(), _> = time::timeout(LAST_WORDS, self.words.finished()).await;
-            self.heard_all = true;
-        }
-    }
 }
 
 #[async_trait]
 impl Lifeline for Life {
     async fn ended(&mut self) -> Ending {
         let ending = self.leader_ended().await;
-        self.hear_all().await;
+        self.words.hear_out().await;
         ending
     }
 
     async fn close(&mut self, grace: Grace) -> Closed {
         let (step, is_gone) = self.descend(grace).await;
-        self.hear_all().await;
+        self.words.hear_out().await;
         let ending = self.ending.clone().unwrap_or(Ending::Unknown);
         Closed { ending, step, is_gone }
     }

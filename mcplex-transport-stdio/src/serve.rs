@@ -1,9 +1,9 @@
 //! Serves the one client that talks to us over a pair of pipes.
 
 use crate::{
+    backlog::Backlog,
     batch::{Answer, answer_batch, answer_one},
-    inbox::Inbox,
-    outbox::Outbox,
+    inbox::{Inbox, Unread, in_place_of},
 };
 use bytes::Bytes;
 use futures_util::{
@@ -39,10 +39,6 @@ const PAUSE_READING: usize = 1024 * 1024;
 /// How far is read ahead meanwhile, only to see whether the client has left: as much again as a
 /// pipe holds, which is more than a client writes that waits for answers.
 const READ_AHEAD: usize = 64 * 1024;
-
-/// What the gateway may have waiting for a client that does not read: 64 MiB, four of the longest
-/// lines, in 16384 messages. Beyond, the client counts as out of reach.
-const MAX_WAITING: (usize, usize) = (4 * frame::MAX_LINE, 16 * 1024);
 
 /// How long answers that are ready may take to be written at the end.
 const LAST_WRITE: Duration = Duration::from_millis(250);
@@ -129,14 +125,14 @@ where
 #[derive(Default)]
 struct Peer {
     /// Locked also while its bytes are written, which never waits.
-    outbox: Mutex<Outbox>,
+    backlog: Mutex<Backlog>,
     /// Wakes the task that writes.
     writer: AtomicWaker,
 }
 
 impl Peer {
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,15 +144,21 @@ impl fmt::Debug for Peer {
 
 impl Client for Peer {
     fn send(&self, message: Message, _: Option<&Id>) -> bool {
-        {
-            let mut outbox = self.outbox();
-            if outbox.bytes() >= MAX_WAITING.0 || outbox.lines() >= MAX_WAITING.1 {
-                return false;
-            }
-            outbox.push(&message);
+        let (before, is_taken, dropped) = {
+            let mut backlog = self.backlog();
+            (backlog.dropped(), backlog.offer(message), backlog.dropped())
+        };
+        // Told each time that it has doubled: a flood of them must not become one of the log.
+        if dropped.checked_ilog2() != before.checked_ilog2() {
+            tracing::warn!(
+                dropped,
+                "a client does not read; its oldest notifications make room for newer ones"
+            );
         }
-        self.writer.wake();
-        true
+        if is_taken {
+            self.writer.wake();
+        }
+        is_taken
     }
 
     fn network(&self) -> &'static str {
@@ -223,16 +225,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
         let Self { session, peer, mut output, calls, .. } = self;
         drop((session, calls));
         let write = poll_fn(|cx| {
-            ready!(peer.outbox().poll_write(cx, &mut output))?;
+            ready!(peer.backlog().poll_write(cx, &mut output))?;
             Pin::new(&mut output).poll_flush(cx)
         });
         if !matches!(timeout(LAST_WRITE, write).await, Ok(Ok(()))) {
             tracing::debug!("the client left before it had read everything");
         }
+        let dropped = peer.backlog().dropped();
+        if dropped > 0 {
+            tracing::info!(dropped, "a client has left that did not read its notifications");
+        }
     }
 
     fn may_read(&self) -> bool {
-        self.peer.outbox().bytes() < PAUSE_READING
+        self.peer.backlog().bytes() < PAUSE_READING
     }
 
     /// Takes lines until there are no more, and says how many they were.
@@ -244,9 +250,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
             }
             match self.inbox.poll_line(cx) {
                 Poll::Ready(Some(Ok(line))) => self.take(line, cx),
-                Poll::Ready(Some(Err(why))) => {
+                Poll::Ready(Some(Err(Unread::Answer(id, why)))) => {
+                    self.session.0.response(in_place_of(id, &why));
+                }
+                Poll::Ready(Some(Err(Unread::Broken(why)))) => {
                     let told = Response::error(None, &ErrorObject::invalid_request(&why));
-                    self.peer.outbox().push(&told.into());
+                    self.peer.backlog().push(told.into());
                     return (taken, Some(Left::Broken(why)));
                 }
                 Poll::Ready(None) => return (taken, Some(Left::InputEnded)),
@@ -269,14 +278,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
             }
             Err(bad) => {
                 tracing::debug!(error = %bad, "a client wrote what is no message");
-                self.peer.outbox().push(&bad.to_response().into());
+                self.peer.backlog().push(bad.to_response().into());
             }
         }
     }
 
     fn begin(&mut self, request: Request, cx: &mut Context<'_>) {
         if self.in_flight >= self.max_in_flight {
-            self.peer.outbox().push(&refuse(request).into());
+            self.peer.backlog().push(refuse(request).into());
             return;
         }
         let call = answer_one(Arc::clone(&self.session.0), request);
@@ -287,7 +296,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
     fn run(&mut self, calls: usize, mut call: Call, cx: &mut Context<'_>) {
         self.in_flight += calls;
         match call.as_mut().poll(cx) {
-            Poll::Ready(answer) => self.answer(&answer),
+            Poll::Ready(answer) => self.answer(answer),
             Poll::Pending => self.calls.push(call),
         }
     }
@@ -295,19 +304,19 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
     fn collect(&mut self, cx: &mut Context<'_>) -> usize {
         let mut answered = 0;
         while let Poll::Ready(Some(answer)) = self.calls.poll_next_unpin(cx) {
-            self.answer(&answer);
+            self.answer(answer);
             answered += 1;
         }
         answered
     }
 
-    fn answer(&mut self, answer: &Answer) {
+    fn answer(&mut self, answer: Answer) {
         self.in_flight -= answer.calls();
-        answer.write(&mut self.peer.outbox());
+        answer.write(&mut self.peer.backlog());
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.peer.outbox().poll_write(cx, &mut self.output))?;
+        ready!(self.peer.backlog().poll_write(cx, &mut self.output))?;
         Pin::new(&mut self.output).poll_flush(cx)
     }
 }

@@ -9,6 +9,7 @@ use crate::{child::Pipes, command::Command, incoming::Messages, outgoing::Lines,
 use crate::{lifeline::Life, spawn::spawn};
 use async_trait::async_trait;
 use mcplex_proto::transport::{ConnectError, Connection, Lifeline, Transport};
+use std::sync::Arc;
 
 /// Reaches an upstream by starting it as a child process, anew at each connect.
 #[derive(Debug)]
@@ -28,11 +29,11 @@ impl StdioTransport {
         pipes: Pipes,
         lifeline: impl FnOnce(Words) -> Box<dyn Lifeline>,
     ) -> Connection {
-        let Command { name, max_line, stderr_lines, log, .. } = &self.command;
+        let Command { name, max_line, .. } = &self.command;
         Connection {
             outgoing: Box::pin(Lines::new(pipes.stdin)),
-            incoming: Box::pin(Messages::new(pipes.stdout, *max_line)),
-            lifeline: lifeline(Words::of(name.clone(), pipes.stderr, *stderr_lines, log.clone())),
+            incoming: Box::pin(Messages::new(name.clone(), pipes.stdout, *max_line)),
+            lifeline: lifeline(Words::of(&self.command, pipes.stderr)),
         }
     }
 }
@@ -54,5 +55,10 @@ impl Transport for StdioTransport {
 
     fn network(&self) -> &'static str {
         "pipe"
+    }
+
+    fn of_member(&self, label: &str) -> Option<Arc<dyn Transport>> {
+        let command = Command { member: Some(label.into()), ..self.command.clone() };
+        Some(Arc::new(Self { command }))
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     child::Pipes,
     command::Command,
     resolve::{not_executable, nul, resolve},
-    words::{LAST_WORDS, Words},
+    words::Words,
 };
 use async_trait::async_trait;
 use mcplex_proto::transport::{CloseStep, Closed, ConnectError, Ending, Grace, Lifeline, Word};
@@ -78,17 +78,13 @@ impl Life {
     async fn ended_within(&mut self, limit: Duration) -> bool {
         time::timeout(limit, self.leader_ended()).await.is_ok()
     }
-
-    async fn hear_all(&mut self) {
-        let _in_time: Result<(), _> = time::timeout(LAST_WORDS, self.words.finished()).await;
-    }
 }
 
 #[async_trait]
 impl Lifeline for Life {
     async fn ended(&mut self) -> Ending {
         let ending = self.leader_ended().await;
-        self.hear_all().await;
+        self.words.hear_out().await;
         ending
     }
 
@@ -104,7 +100,7 @@ impl Lifeline for Life {
         let _ended = self.job.start_kill();
         let is_gone = self.ended_within(grace.kill).await
             && time::timeout(grace.kill, self.job.wait()).await.is_ok();
-        self.hear_all().await;
+        self.words.hear_out().await;
         Closed { ending: self.ending.clone().unwrap_or(Ending::Unknown), step, is_gone }
     }
 

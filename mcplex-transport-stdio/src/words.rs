@@ -3,7 +3,7 @@
 //! A flood of it is read as fast as it comes, but no more of it is logged than somebody could
 //! read; the last lines are kept in any case.
 
-use crate::rate::Rate;
+use crate::{command::Command, rate::Rate};
 use mcplex_proto::{
     redact::redact,
     transport::{LastWords, LogSink, Word},
@@ -25,7 +25,7 @@ pub const TARGET_STDERR: &str = "mcplex::upstream_stderr";
 
 /// How long the last words may take after the death: a process that outlives the child may hold
 /// the pipe open, and nobody should wait for it.
-pub(crate) const LAST_WORDS: Duration = Duration::from_millis(250);
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// The longest line kept and logged: 4 KiB; the rest of a longer one is dropped.
 const MAX_LINE: usize = 4 * 1024;
@@ -46,23 +46,27 @@ pub(crate) struct Words {
     kept: Arc<Mutex<VecDeque<Word>>>,
     /// One task; it ends with the pipe, or when this is dropped.
     reader: JoinSet<()>,
+    heard_out: bool,
 }
 
 impl Words {
-    /// Begins to read `stderr`, keeping its last `bound` lines.
-    pub(crate) fn of<R>(
-        name: UpstreamName,
-        stderr: R,
-        bound: usize,
-        log: Option<Arc<dyn LogSink>>,
-    ) -> Self
+    /// Begins to read the `stderr` of a child, keeping as many of its last lines as its command says.
+    pub(crate) fn of<R>(command: &Command, stderr: R) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
         let kept = Arc::new(Mutex::new(VecDeque::new()));
+        let lines = Lines {
+            name: command.name.clone(),
+            member: command.member.clone(),
+            bound: command.stderr_lines.max(1),
+            log: command.log.clone(),
+            kept: Arc::clone(&kept),
+            line: Vec::new(),
+        };
         let mut reader = JoinSet::new();
-        reader.spawn(read(name, stderr, bound, log, Arc::clone(&kept)));
-        Self { kept, reader }
+        reader.spawn(read(stderr, lines));
+        Self { kept, reader, heard_out: false }
     }
 
     /// The last lines, oldest first.
@@ -76,8 +80,15 @@ impl Words {
         Box::new(move || last(&kept))
     }
 
-    /// Waits until the pipe has ended; cancel safe.
-    pub(crate) async fn finished(&mut self) {
+    /// Waits for the end of the pipe of a child that is dead, once and not for long; cancel safe.
+    pub(crate) async fn hear_out(&mut self) {
+        if !self.heard_out {
+            let _in_time: Result<(), _> = time::timeout(LAST_WORDS, self.finished()).await;
+            self.heard_out = true;
+        }
+    }
+
+    async fn finished(&mut self) {
         while self.reader.join_next().await.is_some() {}
     }
 }
@@ -86,14 +97,7 @@ fn last(kept: &Mutex<VecDeque<Word>>) -> Vec<Word> {
     kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
 
-async fn read<R: AsyncRead + Unpin>(
-    name: UpstreamName,
-    mut stderr: R,
-    bound: usize,
-    log: Option<Arc<dyn LogSink>>,
-    kept: Arc<Mutex<VecDeque<Word>>>,
-) {
-    let mut lines = Lines { name, bound: bound.max(1), log, kept, line: Vec::new() };
+async fn read<R: AsyncRead + Unpin>(mut stderr: R, mut lines: Lines) {
     let mut rate = Rate::new(clock());
     let mut chunk = vec![0; READ];
     while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
@@ -118,6 +122,8 @@ async fn read<R: AsyncRead + Unpin>(
 /// Lines as they come, logged and kept.
 struct Lines {
     name: UpstreamName,
+    /// Which of several children it is.
+    member: Option<Box<str>>,
     bound: usize,
     log: Option<Arc<dyn LogSink>>,
     kept: Arc<Mutex<VecDeque<Word>>>,
@@ -161,11 +167,10 @@ impl Lines {
                 // disk, for this user, as it was written.
                 line = &*redact(&word.text),
                 upstream = self.name.as_str(),
+                member = self.member.as_deref(),
                 "upstream wrote to its stderr",
             );
-            if let Some(log) = &self.log {
-                log.word(&word);
-            }
+            self.log(&word);
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         while kept.len() >= self.bound {
@@ -179,12 +184,22 @@ impl Lines {
         let Some(lines) = held_back else { return };
         tracing::warn!(
             upstream = self.name.as_str(),
+            member = self.member.as_deref(),
             lines,
             "upstream writes faster to its stderr than is logged; lines were left out"
         );
-        if let Some(log) = &self.log {
-            let text = format!("[mcplex left out {lines} lines that came too fast]");
-            log.word(&Word { at: wall_clock(), text });
+        let text = format!("[mcplex left out {lines} lines that came too fast]");
+        self.log(&Word { at: wall_clock(), text });
+    }
+
+    /// Adds a line to the upstream's log, which several children may share.
+    fn log(&self, word: &Word) {
+        match (&self.log, &self.member) {
+            (None, _) => {}
+            (Some(log), None) => log.word(word),
+            (Some(log), Some(member)) => {
+                log.word(&Word { at: word.at, text: format!("{member}: {}", word.text) });
+            }
         }
     }
 }
@@ -236,9 +251,13 @@ fn skip_escape(rest: &mut std::str::Chars<'_>) {
 mod tests {
     use super::*;
 
-    async fn heard(bytes: &'static [u8], bound: usize) -> Vec<String> {
+    fn command(bound: usize, log: Option<Arc<dyn LogSink>>) -> Command {
         let name = UpstreamName::new("test").expect("a good name");
-        let mut words = Words::of(name, bytes, bound, None);
+        Command { stderr_lines: bound, log, ..Command::new(name, "sh") }
+    }
+
+    async fn heard(bytes: &'static [u8], bound: usize) -> Vec<String> {
+        let mut words = Words::of(&command(bound, None), bytes);
         time::timeout(Duration::from_secs(10), words.finished()).await.unwrap();
         words.last().into_iter().map(|word| word.text).collect()
     }
@@ -248,20 +267,32 @@ mod tests {
         assert_eq!(heard(b"one\r\ntwo\n\n\xffthree", 2).await, ["two", "\u{fffd}three"]);
     }
 
+    #[derive(Debug, Default)]
+    struct Count(Mutex<Vec<String>>);
+
+    impl LogSink for Count {
+        fn word(&self, word: &Word) {
+            self.0.lock().unwrap().push(word.text.clone());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_of_one_of_several_children_says_which_one_wrote_it() {
+        let log = Arc::new(Count::default());
+        let child = Command { member: Some("test/2".into()), ..command(3, Some(log.clone())) };
+        let mut words = Words::of(&child, &b"hello\n"[..]);
+        time::timeout(Duration::from_secs(10), words.finished()).await.unwrap();
+        assert_eq!(*log.0.lock().unwrap(), ["test/2: hello"]);
+        // What is kept is for the report of a death, which names the child itself.
+        assert_eq!(words.last()[0].text, "hello");
+    }
+
     #[tokio::test]
     async fn of_a_flood_the_last_lines_are_kept_and_few_are_logged() {
-        #[derive(Debug, Default)]
-        struct Count(Mutex<Vec<String>>);
-        impl LogSink for Count {
-            fn word(&self, word: &Word) {
-                self.0.lock().unwrap().push(word.text.clone());
-            }
-        }
         let flood: String = (1..=50_000).map(|n| format!("line {n}\n")).collect();
         let log = Arc::new(Count::default());
-        let name = UpstreamName::new("test").expect("a good name");
         let bytes: &'static [u8] = flood.into_bytes().leak();
-        let mut words = Words::of(name, bytes, 3, Some(log.clone()));
+        let mut words = Words::of(&command(3, Some(log.clone())), bytes);
         time::timeout(Duration::from_secs(10), words.finished()).await.unwrap();
         let last: Vec<_> = words.last().into_iter().map(|word| word.text).collect();
         assert_eq!(last, ["line 49998", "line 49999", "line 50000"]);

@@ -52,8 +52,8 @@ fn every_session_has_a_process_that_ends_with_it() {
 }
 
 #[test]
-fn a_child_is_asked_about_by_its_label() {
-    let setup = Setup::new("").server_with("own", &[], SESSION);
+fn a_child_is_asked_about_by_its_label_and_its_log_lines_begin_with_it() {
+    let setup = Setup::new("").server_with("own", &["--stderr", "hello"], SESSION);
     let gateway = setup.serve();
     let (mut one, mut two) = (gateway.client_of(&["pid"]), gateway.client());
     pid(&mut one);
@@ -63,6 +63,16 @@ fn a_child_is_asked_about_by_its_label() {
     let label = all.iter().find_map(|row| row["member"].as_str()).unwrap();
     let why = ok(&setup, &["why", label]);
     assert!(why.starts_with(&format!("{label} is ready since ")), "{why}");
+    // Each look takes as long as a program takes to start.
+    let is_logged = |setup: &Setup, line: &str| {
+        (0..1000).any(|_| ok(setup, &["logs", "own"]).lines().any(|it| it.ends_with(line)))
+    };
+    assert!(is_logged(&setup, &format!("Z {label}: hello")));
+    assert!(is_logged(&setup, "Z hello"), "the first child is the upstream itself");
+    // Also after another process was put in its place.
+    let setup = Setup::new("").server_with("own", &["--stderr", "goodbye"], SESSION).within(&setup);
+    ok(&setup, &["reload"]);
+    assert!(is_logged(&setup, &format!("Z {label}: goodbye")));
     for args in [["why", "own/s99"], ["stop", label], ["logs", label]] {
         let ran = setup.run(&args);
         assert_eq!(ran.code, 6, "{args:?}: {}", ran.stderr);

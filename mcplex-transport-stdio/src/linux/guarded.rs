@@ -12,7 +12,7 @@ use crate::{
     lifeline::ending_of,
     resolve::nul,
     spawn::{classify, find, prepare},
-    words::{LAST_WORDS, Words},
+    words::Words,
 };
 use async_trait::async_trait;
 use mcplex_proto::transport::{
@@ -245,19 +245,11 @@ impl Drop for Tree {
 pub(crate) struct GuardedLife {
     tree: Tree,
     words: Words,
-    heard_all: bool,
 }
 
 impl GuardedLife {
     pub(crate) fn new(tree: Tree, words: Words) -> Self {
-        Self { tree, words, heard_all: false }
-    }
-
-    async fn hear_all(&mut self) {
-        if !self.heard_all {
-            let _in_time: Result<(), _> = time::timeout(LAST_WORDS, self.words.finished()).await;
-            self.heard_all = true;
-        }
+        Self { tree, words }
     }
 }
 
@@ -265,13 +257,13 @@ impl GuardedLife {
 impl Lifeline for GuardedLife {
     async fn ended(&mut self) -> Ending {
         let ending = self.tree.ended().await;
-        self.hear_all().await;
+        self.words.hear_out().await;
         ending
     }
 
     async fn close(&mut self, grace: Grace) -> Closed {
         let (step, is_gone) = self.tree.descend(grace).await;
-        self.hear_all().await;
+        self.words.hear_out().await;
         let ending = self.tree.ending.clone().unwrap_or(Ending::Unknown);
         Closed { ending, step, is_gone }
     }

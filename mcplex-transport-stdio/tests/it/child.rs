@@ -2,7 +2,7 @@
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use mcplex_proto::{
-    message::{Message, Notification},
+    message::{Message, Notification, Outcome},
     raw::Raw,
     transport::{CloseStep, Connection, Ending, Grace, Received, Transport as _},
     upstream::UpstreamName,
@@ -60,6 +60,27 @@ async fn a_child_that_never_ends_a_line_is_given_up() {
     let said = soon(connection.incoming.next()).await;
     assert!(matches!(&said, Some(Received::Broken(why)) if why.contains("100000")), "{said:?}");
     assert!(soon(connection.incoming.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_fails_its_call_and_nothing_else() {
+    let script = "printf '{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":\"'; \
+                  head -c 1000000 /dev/zero | tr '\\0' x; echo '\"}'; \
+                  echo '{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{}}'";
+    let mut command = sh(script);
+    command.max_line = 100_000;
+    let mut connection = StdioTransport::new(command).connect().await.unwrap();
+    let mut heard = Vec::new();
+    while let Some(said) = soon(connection.incoming.next()).await {
+        let Received::Message(Message::Response(it)) = said else { panic!("{said:?}") };
+        heard.push(it);
+    }
+    assert_eq!(
+        heard.iter().map(|it| it.id.clone()).collect::<Vec<_>>(),
+        [7, 8].map(|id: u64| Some(id.into()))
+    );
+    let Outcome::Error(why) = &heard[0].outcome else { panic!("{:?}", heard[0]) };
+    assert!(why.as_str().contains("a line is longer than 100000 bytes"), "{why:?}");
 }
 
 #[tokio::test]
