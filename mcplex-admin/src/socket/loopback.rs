@@ -25,6 +25,9 @@ const TOKEN: usize = 32;
 /// How long a peer may take to say the token.
 const TOKEN_WAIT: Duration = Duration::from_secs(2);
 
+/// How long a listener on this machine may take to be reached.
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+
 /// A port that others connect to.
 #[derive(Debug)]
 pub struct Listener {
@@ -90,7 +93,9 @@ pub(crate) fn peer(_: &Stream) -> Option<u32> {
 
 /// Whether somebody listens.
 pub(super) fn answers(path: &Path) -> bool {
-    address(path).is_ok_and(|(address, _)| std::net::TcpStream::connect(address).is_ok())
+    address(path).is_ok_and(|(address, _)| {
+        std::net::TcpStream::connect_timeout(&address, CONNECT_WAIT).is_ok()
+    })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "Unix sockets have a limit here")]

@@ -1,10 +1,14 @@
 //! Unix sockets: files with permissions, and peers whose user the system knows.
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, OFlags, fcntl_setfl, flock},
+    io::{Errno, FdFlags, fcntl_setfd},
+    net::{self, AddressFamily, SocketAddrUnix, SocketType},
+};
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::PermissionsExt as _,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt as _},
     path::Path,
     thread,
     time::Duration,
@@ -74,9 +78,19 @@ pub(crate) fn peer(stream: &Stream) -> Option<u32> {
     u32::try_from(pid).ok().filter(|pid| *pid > 0)
 }
 
-/// Whether somebody listens.
+/// Whether somebody listens, be it that they are too busy to accept.
 pub(super) fn answers(path: &Path) -> bool {
-    std::os::unix::net::UnixStream::connect(path).is_ok()
+    // A connect that blocks would wait for room in the queue of one that hangs.
+    matches!(reach(path), Ok(_) | Err(Errno::AGAIN))
+}
+
+/// Connects without waiting.
+fn reach(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    fcntl_setfl(&socket, OFlags::NONBLOCK)?;
+    net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
 }
 
 pub(super) fn check_length(path: &Path) -> io::Result<()> {
@@ -95,7 +109,7 @@ pub(super) fn lock(folder: &Path) -> io::Result<File> {
     for _ in 0..LOCK_LOOKS {
         match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(folder),
-            Err(rustix::io::Errno::WOULDBLOCK) => thread::sleep(LOCK_PAUSE),
+            Err(Errno::WOULDBLOCK) => thread::sleep(LOCK_PAUSE),
             Err(error) => return Err(error.into()),
         }
     }
@@ -151,6 +165,26 @@ mod tests {
         assert!(path.exists());
         assert_eq!(running(&folders), Vec::<PathBuf>::new());
         drop(ours(dir.path(), "a"));
+    }
+
+    #[tokio::test]
+    async fn an_owner_that_accepts_nobody_is_alive_and_nobody_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = control_path(dir.path(), "a");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        net::listen(&listener, 1).unwrap();
+        let mut queue = Vec::new();
+        let full = loop {
+            match reach(&path) {
+                Ok(socket) => queue.push(socket),
+                Err(error) => break error,
+            }
+            assert!(queue.len() < 100, "its queue is endless");
+        };
+        assert_eq!(full, Errno::AGAIN);
+        let folders = [dir.path().to_owned()];
+        assert_eq!(running(&folders), std::slice::from_ref(&path));
+        assert!(matches!(claim(&folders, "a").unwrap(), Claim::Theirs(at) if at == path));
     }
 
     #[tokio::test]
