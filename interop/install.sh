@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the pinned servers and clients into a directory: `install.sh DIR`.
 #
-# Each part (one npm tree, four Python environments) carries a stamp with the
+# Each part (one npm tree, five Python environments) carries a stamp with the
 # hash of what it was installed from, so a second run does nothing. The parts
 # install side by side; every one has its log beside it in DIR.
 set -euo pipefail
@@ -50,7 +50,7 @@ part() {
 
 jobs_=()
 part node install_node "$here/package.json" "$here/package-lock.json" & jobs_+=($!)
-for name in servers client-1 client-2 telegram; do
+for name in servers client-1 client-2 telegram uv; do
     part "$name" install_python "$here/requirements-$name.txt" & jobs_+=($!)
 done
 

@@ -9,7 +9,7 @@ use mcplex_proto::upstream::UNAVAILABLE_META;
 use mcplex_testkit::wire::{Head, Wire};
 use serde_json::{Value, json};
 use std::{
-    io,
+    io::{self, Write as _},
     net::{Shutdown, TcpStream},
     sync::{
         Arc,
@@ -180,6 +180,16 @@ impl Client {
         self.place.begin(0, &request, String::new(), Arc::clone(&self.ledger))
     }
 
+    /// Begins a call that wants to hear of its progress, and reads nothing of what comes.
+    pub(crate) fn begin_unread(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<Unread> {
+        let (mark, mut params) = self.marked(tool, arguments);
+        params["_meta"] = json!({ "progressToken": mark });
+        let (id, body) = self.message("tools/call", &params);
+        let wire = self.place.open()?;
+        wire.socket().write_all(self.place.request("POST", &body).as_bytes())?;
+        Ok(Unread { id, mark, wire, ledger: Arc::clone(&self.ledger) })
+    }
+
     /// The socket of its session, to be cut or left unread.
     pub(crate) fn raw(
         &mut self,
@@ -269,6 +279,36 @@ impl Place {
             );
         });
         Ok(Pending { id, mark, messages, socket, ledger })
+    }
+}
+
+/// A call whose answer, and what comes before it, nobody has read yet.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    id: u64,
+    mark: String,
+    wire: Wire,
+    ledger: Arc<Ledger>,
+}
+
+impl Unread {
+    /// Reads all of it: the steps that its progress came to, and the answer.
+    pub(crate) fn read(mut self) -> anyhow::Result<(Vec<u64>, Answer)> {
+        let (mut steps, mut answer) = (Vec::new(), None);
+        self.wire.exchange(
+            &[],
+            |_| {},
+            |text| {
+                let message: Value = serde_json::from_str(&text).unwrap_or_default();
+                steps.extend(message["params"]["progress"].as_u64());
+                if message["id"] == self.id && message["method"].is_null() {
+                    answer = Some(Answer::of(&message));
+                }
+            },
+        )?;
+        let answer = answer.context("a call is not answered")?;
+        self.ledger.answer(&self.mark, answer.code() == 0);
+        Ok((steps, answer))
     }
 }
 

@@ -10,6 +10,8 @@ mod stop;
 
 mod tree;
 
+mod runners;
+
 mod bytes;
 
 mod pipes;
@@ -26,6 +28,7 @@ pub(crate) fn all() -> Vec<Fault> {
         ("start", start::FAULTS),
         ("death", death::FAULTS),
         ("tree", tree::FAULTS),
+        ("tree", runners::FAULTS),
         ("stop", stop::FAULTS),
         ("bytes", bytes::FAULTS),
         ("pipes", pipes::FAULTS),

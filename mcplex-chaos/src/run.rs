@@ -8,7 +8,7 @@ use crate::{
     table::{self, Shown},
 };
 use anyhow::{Context as _, bail};
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use std::{
     collections::VecDeque,
     io,
@@ -26,9 +26,29 @@ const TAIL: usize = 12;
 
 /// Shows what comes of every way a server is known to fail.
 #[derive(Debug, Parser)]
-#[command(name = "mcplex-chaos")]
+#[command(name = "mcplex-chaos", args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
-    /// Only the faults of this number, group or name; several are all shown.
+    #[command(subcommand)]
+    other: Option<Other>,
+    #[command(flatten)]
+    faults: Faults,
+}
+
+/// What it does instead of showing faults.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Does harm at random for some minutes, and wants everything flat and exact.
+    Soak(soak::Options),
+    /// Ends what a run of this pid left behind, once stdin is closed.
+    #[command(hide = true)]
+    Sweep { pid: u32 },
+}
+
+/// Which faults are shown, and how.
+#[derive(Debug, Args)]
+struct Faults {
+    /// Only the faults of this number, such as F36, of this group, such as `tree`, or with this in
+    /// their name; several are all shown.
     names: Vec<String>,
     /// Only those that take few seconds: what every run of the gate shows.
     #[arg(long)]
@@ -42,15 +62,6 @@ pub(crate) struct Arguments {
     /// How many are shown at once.
     #[arg(long, default_value_t = 4, value_name = "N")]
     at_once: usize,
-    /// Does harm at random for so many minutes instead, and wants everything flat and exact.
-    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["quick", "list", "json", "names"])]
-    soak: Option<f64>,
-    /// What decides the harm; printed by a run without it.
-    #[arg(long, requires = "soak", value_name = "N")]
-    seed: Option<u64>,
-    /// Ends what a run of this pid left behind, once stdin is closed.
-    #[arg(long, hide = true, value_name = "PID")]
-    sweep: Option<u32>,
     /// The mcplex to test; the one beside this program if not given.
     #[arg(long, value_name = "FILE")]
     mcplex: Option<PathBuf>,
@@ -58,13 +69,17 @@ pub(crate) struct Arguments {
 
 /// Runs what was asked for; whether all of it is as expected.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    if let Some(pid) = arguments.sweep {
-        return Ok(sweep_once_it_is_gone(pid));
+    match &arguments.other {
+        Some(Other::Sweep { pid }) => Ok(sweep_once_it_is_gone(*pid)),
+        Some(Other::Soak(options)) => {
+            let _sweeper = Sweeper::start()?;
+            soak::run(options)
+        }
+        None => show_chosen(&arguments.faults),
     }
-    let _sweeper = if arguments.list { None } else { Some(Sweeper::start()?) };
-    if let Some(minutes) = arguments.soak {
-        return soak::run(minutes, arguments.seed, arguments.mcplex.clone());
-    }
+}
+
+fn show_chosen(arguments: &Faults) -> anyhow::Result<bool> {
     let wanted = choose(arguments)?;
     if arguments.list {
         for fault in &wanted {
@@ -77,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         }
         return Ok(true);
     }
+    let _sweeper = Sweeper::start()?;
     let began = Instant::now();
     let ground = Arc::new(Ground::find(arguments.mcplex.clone())?);
     println!("{ground}");
@@ -100,7 +116,7 @@ struct Sweeper(Child);
 impl Sweeper {
     fn start() -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--sweep", &std::process::id().to_string()]);
+        command.args(["sweep", &std::process::id().to_string()]);
         // A Ctrl-C in a terminal is for the run, not for what cleans up after it.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
         Ok(Self(command.spawn().context("failed to start what cleans up")?))
@@ -125,7 +141,7 @@ fn sweep_once_it_is_gone(pid: u32) -> bool {
     true
 }
 
-fn choose(arguments: &Arguments) -> anyhow::Result<Vec<Fault>> {
+fn choose(arguments: &Faults) -> anyhow::Result<Vec<Fault>> {
     let all = faults::all();
     for name in &arguments.names {
         if !all.iter().any(|fault| fault.fits(name)) {

@@ -17,6 +17,7 @@ use crate::{
     setup::Setup,
 };
 use anyhow::{Context as _, ensure};
+use clap::Args;
 use harm::Harm;
 use load::Load;
 use mcplex_testkit::census;
@@ -61,15 +62,27 @@ const RULES: &str = "backoff_first = \"100ms\"\nbackoff_factor = 1\nmax_deaths =
                      max_run = 1000000\nprobe_every = \"2s\"\nprobe_timeout = \"1s\"\n\
                      write_stall = \"3s\"\nqueue_wait = \"3s\"\ncall_timeout = \"20s\"";
 
-/// Soaks for so long; whether everything is flat and exact.
-pub(crate) fn run(
+/// How long it is soaked.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// For so many minutes.
+    #[arg(long, value_name = "N", default_value_t = 10.0)]
     minutes: f64,
+    /// What decides the harm; printed by a run without it.
+    #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// The mcplex to test; the one beside this program if not given.
+    #[arg(long, value_name = "FILE")]
     mcplex: Option<PathBuf>,
-) -> anyhow::Result<bool> {
+}
+
+/// Soaks for so long; whether everything is flat and exact.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    let Options { minutes, seed, mcplex } = options;
+    let time = Duration::try_from_secs_f64(minutes * 60.0).context("that is no time")?;
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) ^ random::clock());
     println!("soaking for {minutes} min; repeat it with --seed {seed}");
-    let ground = Arc::new(Ground::find(mcplex)?);
+    let ground = Arc::new(Ground::find(mcplex.clone())?);
     println!("{ground}");
     let cookie = format!("{}-soak", std::process::id());
     let logs = Logs::default();
@@ -84,7 +97,7 @@ pub(crate) fn run(
     for (name, _, _) in SERVERS {
         gateway.wait_event(name, "upstream connected")?;
     }
-    let outcome = soak(gateway, Duration::from_secs_f64(minutes * 60.0), Random::new(seed));
+    let outcome = soak(gateway, time, Random::new(seed));
     match &outcome {
         Ok(seen) => println!("\npassed: {seen}"),
         Err(error) => println!("\nFAILED: {error:#}"),

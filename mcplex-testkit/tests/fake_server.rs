@@ -186,6 +186,18 @@ fn a_cancelled_call_is_not_answered_where_told_so() {
 }
 
 #[test]
+fn it_writes_the_id_last_and_help_says_when_it_ends() {
+    let mut client = Client::open(&["--id-last"]);
+    client.say(&json!({ "jsonrpc": "2.0", "id": 7, "method": "ping" }));
+    let mut line = String::new();
+    client.read.read_line(&mut line).expect("it answers");
+    assert_eq!(line, "{\"result\":{},\"jsonrpc\":\"2.0\",\"id\":7}\n");
+    let mut help = String::new();
+    Client::new(&["--help"]).read.read_to_string(&mut help).expect("it is UTF-8");
+    assert!(help.contains("--id-last ") && help.contains("code 99 after 600 s"), "{help}");
+}
+
+#[test]
 fn it_closes_its_stdout_and_lives_or_floods_it() {
     let mut client = Client::open(&["--close-stdout", "--ignore-eof"]);
     assert_eq!(client.hear(), Value::Null);

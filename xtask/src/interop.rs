@@ -6,12 +6,16 @@ use std::env;
 use xshell::cmd;
 
 /// Names the folder of the installed packages; outside the clone they survive a fresh one.
-const DIR_VARIABLE: &str = "MCPLEX_INTEROP_DIR";
+pub(crate) const DIR_VARIABLE: &str = "MCPLEX_INTEROP_DIR";
+
+/// The folder of the installed packages.
+pub(crate) fn dir(workspace: &Workspace) -> Utf8PathBuf {
+    env::var(DIR_VARIABLE).map_or_else(|_| workspace.target().join("interop"), Utf8PathBuf::from)
+}
 
 /// Installs the pinned packages where they are missing, builds mcplex and runs the checks.
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
-    let dir = env::var(DIR_VARIABLE)
-        .map_or_else(|_| workspace.target().join("interop"), Utf8PathBuf::from);
+    let dir = dir(workspace);
     let mcplex = workspace.built("debug", "mcplex");
     let shell = workspace.shell()?;
     cmd!(shell, "bash interop/install.sh {dir}").run()?;

@@ -49,6 +49,7 @@ Examples:
   cargo xtask conformance               the official suite through mcplex, one table
   cargo xtask chaos                     every known fault, one table, in some minutes
   cargo xtask chaos F36 --json          one of them, for a program to read
+  cargo xtask chaos --help              what else it can do; the same for soak
   cargo xtask soak --minutes 10         harm at random, and everything flat at its end
   cargo xtask arrows                    may this crate depend on that one?
   cargo xtask bench --quick             how fast is it, roughly?
@@ -70,9 +71,11 @@ enum Chore {
     /// Judges mcplex by the official conformance suite, over every way to an upstream.
     Conformance(conformance::Options),
     /// Shows what comes of every way a server is known to fail.
+    #[command(disable_help_flag = true)]
     Chaos(chaos::Options),
     /// Kills and starves at random for some minutes, and wants everything flat and exact.
-    Soak(chaos::Soak),
+    #[command(disable_help_flag = true)]
+    Soak(chaos::Options),
     /// Measures mcplex against its targets, with release builds.
     Bench(bench::Options),
     /// Writes a release archive for this machine.

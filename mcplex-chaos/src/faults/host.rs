@@ -13,12 +13,17 @@ use crate::{
 use anyhow::{Context as _, ensure};
 use mcplex_supervisor::{Failure, Options};
 use mcplex_testkit::census;
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use rustix::{
+    fs::statvfs,
+    process::{Pid, Resource, Rlimit, Signal, prlimit},
+};
 use serde_json::json;
 use std::{
     fs,
     net::TcpListener,
+    os::unix::fs::symlink,
     path::PathBuf,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -37,7 +42,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "F72",
         "env-minimal",
-        "the reason lists the PATH that was looked through",
+        "the reason lists the PATH that was looked through, where the program is, and what to do",
         minimal_path,
     )
     .quick(),
@@ -164,10 +169,19 @@ impl Drop for Cgroup {
 
 fn minimal_path(case: &Case) -> anyhow::Result<String> {
     let path = "/usr/local/bin:/usr/bin:/bin";
-    let gateway =
-        Setup::new(case)?.env("PATH", path).command("bad", "npx-of-nvm", &[], "", "").start()?;
+    let setup = Setup::new(case)?;
+    // Where a shell would have found it; the folder of the setup is the home of mcplex.
+    let versions = setup.file(".nvm/versions/node");
+    for version in ["v9.11.2", "v22.1.0"] {
+        let bin = versions.join(version).join("bin");
+        fs::create_dir_all(&bin)?;
+        symlink(&setup.ground.server, bin.join("npx-of-nvm"))?;
+    }
+    let newest = versions.join("v22.1.0/bin");
+    let (found, own) = (newest.join("npx-of-nvm"), format!("{}:{path}", newest.display()));
+    let gateway = setup.env("PATH", path).command("bad", "npx-of-nvm", &[], "", "").start()?;
     let trip = gateway.wait_event("bad", "upstream tripped")?;
-    says(&trip, &["npx-of-nvm", path])?;
+    says(&trip, &["npx-of-nvm", path, &found.display().to_string(), "env.PATH", &own])?;
     let settled = gateway.settles(1)?;
     Ok(format!("«{}»; {settled}; {}", trip.reason(), gateway.end()?))
 }
@@ -214,17 +228,15 @@ fn reload(case: &Case) -> anyhow::Result<String> {
     Ok(format!("100 changes: {spawns} starts; {settled}; {twin}; {}", gateway.end()?))
 }
 
+/// How many bytes a server writes to its stderr at each start: more than the disk has room for.
+const WORDS: &str = "200000";
+
 fn full_disk(case: &Case) -> anyhow::Result<String> {
-    let setup = Setup::new(case)?;
-    // The folder of what it writes would lie in a file, so nothing can be written there.
-    let file = setup.file("no-folder");
-    fs::write(&file, "")?;
-    let mut gateway = setup
-        .env("XDG_STATE_HOME", &file.join("state").display().to_string())
-        .server("bad", &["--stderr", "last words"], FAST)
-        .start()?;
+    let (setup, disk) = SmallDisk::under(Setup::new(case)?)?;
+    let flags = ["--flood-stderr", WORDS, "--stderr", "last words"];
+    let mut gateway = setup.server("bad", &flags, FAST).start()?;
     let mut client = gateway.client_of(&["bad__crash"])?;
-    // It lacks the files that it would hold open.
+    // It may lack some of the files that it would hold open.
     gateway.rebase(2)?;
     let began = Instant::now();
     for life in 1..=6 {
@@ -237,8 +249,61 @@ fn full_disk(case: &Case) -> anyhow::Result<String> {
     ensure!(took < LONG / 2, "it took {took:?}");
     let deaths = gateway.count("bad", "upstream died");
     ensure!(deaths == 6, "{deaths} deaths");
+    let how = disk.is_full(&gateway)?;
     let settled = gateway.settles(1)?;
-    Ok(format!("nothing can be written: 6 deaths, 1 trip; {settled}; {}", gateway.end()?))
+    Ok(format!("{how}: 6 deaths, 1 trip; {settled}; {}", gateway.end()?))
+}
+
+/// A disk on which there is room for a few lines, or what comes closest to it here.
+#[derive(Debug)]
+enum SmallDisk {
+    /// In a mount namespace of mcplex, which takes it along.
+    Mounted(PathBuf),
+    /// The folder would lie in a file, so nothing can be written there.
+    NoFolder,
+}
+
+impl SmallDisk {
+    /// 64 KiB, half of which is in use.
+    const MOUNT: &str = "mount -t tmpfs -o size=64k chaos \"$0\" && \
+                         head -c 32768 /dev/zero > \"$0/in-use\" && exec \"$@\"";
+
+    /// Has mcplex keep everything on it.
+    fn under(setup: Setup) -> anyhow::Result<(Setup, Self)> {
+        let at = setup.file("disk");
+        fs::create_dir(&at)?;
+        let shown = at.display().to_string();
+        // A user who is not root is one in a namespace of their own, where that is allowed.
+        let both: [&[&str]; 2] =
+            [&["unshare", "--mount"], &["unshare", "--mount", "--map-root-user"]];
+        for unshare in both {
+            let words = [unshare, &["sh", "-c", Self::MOUNT, &shown]].concat();
+            let mut probe = Command::new(words[0]);
+            probe.args(&words[1..]).arg("true").stdin(Stdio::null()).stderr(Stdio::null());
+            if probe.status().is_ok_and(|status| status.success()) {
+                return Ok((
+                    setup.through(&words).env("XDG_STATE_HOME", &shown),
+                    Self::Mounted(at),
+                ));
+            }
+        }
+        let file = setup.file("no-folder");
+        fs::write(&file, "")?;
+        let inside = file.join("state").display().to_string();
+        Ok((setup.env("XDG_STATE_HOME", &inside), Self::NoFolder))
+    }
+
+    /// That nothing more could be written, in words.
+    fn is_full(&self, gateway: &Gateway) -> anyhow::Result<String> {
+        let Self::Mounted(at) = self else {
+            return Ok("imitated, for nothing can be mounted here: no file can be made".to_owned());
+        };
+        let inside = at.strip_prefix("/").context("it is no absolute path")?;
+        let seen = PathBuf::from(format!("/proc/{}/root", gateway.pid()?)).join(inside);
+        let disk = statvfs(&seen).context("its disk cannot be looked at")?;
+        ensure!(disk.f_bavail == 0, "{} blocks are free, so the disk is not full", disk.f_bavail);
+        Ok(format!("a disk of {} KiB is full", (disk.f_blocks * disk.f_frsize) >> 10))
+    }
 }
 
 fn no_collector(case: &Case) -> anyhow::Result<String> {

@@ -1,6 +1,6 @@
 //! Servers that are more than one process.
 
-use super::FAST;
+use super::{FAST, runners::has_program};
 use crate::{
     client::Client,
     fault::{Case, Fault},
@@ -16,15 +16,12 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 use std::{
     fs,
-    os::unix::fs::symlink,
     path::Path,
     time::{Duration, Instant},
 };
 
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new("F31", "sh-wrapper", "the shell's death takes its server along", sh_wrapper).quick(),
-    Fault::new("F32", "npx", "npm, sh and the server end together", npx).within(120),
-    Fault::new("F33", "uvx", "the parent and the server end together", uvx).quick(),
     Fault::new(
         "F34",
         "helper-keeps-stdout",
@@ -89,7 +86,11 @@ fn tree(case: &Case, flags: &[&str]) -> anyhow::Result<(Gateway, Client)> {
 }
 
 /// Its leader is killed, then it is stopped: both times all of it must be gone.
-fn dies_and_stops(gateway: Gateway, mut client: Client, members: usize) -> anyhow::Result<String> {
+pub(super) fn dies_and_stops(
+    gateway: Gateway,
+    mut client: Client,
+    members: usize,
+) -> anyhow::Result<String> {
     let found =
         patience::until(
             LONG,
@@ -130,44 +131,6 @@ fn sh_wrapper(case: &Case) -> anyhow::Result<String> {
 
 fn parent_of(pid: u32) -> anyhow::Result<u32> {
     Ok(census::one(pid).context("it is gone")?.parent)
-}
-
-fn npx(case: &Case) -> anyhow::Result<String> {
-    let setup = Setup::new(case)?;
-    let has_npx = has_program("npx");
-    let setup = if has_npx {
-        let bin = setup.file("node_modules/.bin");
-        fs::create_dir_all(&bin)?;
-        symlink(&setup.ground.server, bin.join("a-server"))?;
-        let mut args = ["--no", "--", "a-server"].map(str::to_owned).to_vec();
-        args.extend(setup.with_logs("bad", &[]));
-        setup.command("bad", "npx", &args, "", FAST)
-    } else {
-        setup.script("bad", "sh -c \"{server}; true\"; true", &[], FAST)
-    };
-    let gateway = setup.start()?;
-    gateway.wait_event("bad", "upstream connected")?;
-    let client = gateway.client_of(&["bad__echo"])?;
-    let names: Vec<_> = gateway.processes_of("bad")?.into_iter().map(|one| one.name).collect();
-    let how = if has_npx { "" } else { "imitated, for npx is not here: " };
-    Ok(format!("{how}{names:?}: {}", dies_and_stops(gateway, client, 2)?))
-}
-
-fn has_program(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
-}
-
-fn uvx(case: &Case) -> anyhow::Result<String> {
-    // What uv does, whose packages are not to be had everywhere: it waits for the server, passes
-    // SIGTERM on and turns it into an exit code.
-    // In the background a shell would give it /dev/null for its input.
-    let script = "exec 3<&0; {server} <&3 3<&- & server=$!; exec 3<&-; \
-                  trap 'kill $server; exit 143' TERM; wait $server";
-    let gateway = Setup::new(case)?.script("bad", script, &[], FAST).start()?;
-    gateway.wait_event("bad", "upstream connected")?;
-    let client = gateway.client_of(&["bad__echo"])?;
-    Ok(format!("a parent like uv's: {}", dies_and_stops(gateway, client, 2)?))
 }
 
 fn keeps_stdout(case: &Case) -> anyhow::Result<String> {

@@ -70,6 +70,8 @@ flags! {
     "--windows-lines" windows_lines: bool;
     /// Writes every answer twice, and before each one an answer to nothing.
     "--answer-twice" answer_twice: bool;
+    /// Writes the id of an answer after its result.
+    "--id-last" id_last: bool;
     /// Writes a message with a byte that is no UTF-8 after the handshake.
     "--bad-utf8" bad_utf8: bool;
     /// N: writes an array of N levels after the handshake.

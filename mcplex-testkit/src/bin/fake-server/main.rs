@@ -31,15 +31,18 @@ const DEAF: &str = "FAKE_SERVER_DEAF";
 /// Nothing that a test forgot lives longer than this.
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
+/// The exit code of one that was forgotten.
+const FORGOTTEN: i32 = 99;
+
 fn main() -> io::Result<()> {
     let behavior = match Behavior::parse(std::env::args().skip(1)) {
         Ok(Some(behavior)) => behavior,
-        Ok(None) => return io::stdout().write_all(Behavior::help().as_bytes()),
+        Ok(None) => return io::stdout().write_all(help().as_bytes()),
         Err(why) => return Err(io::Error::other(why)),
     };
     thread::spawn(|| {
         thread::sleep(LONGEST_LIFE);
-        die(99)
+        die(FORGOTTEN)
     });
     if family::is_member(&behavior) {
         return family::run(&behavior);
@@ -49,6 +52,16 @@ fn main() -> io::Result<()> {
     }
     begin(&behavior)?;
     serve(&Arc::new(Peer::new(behavior)))
+}
+
+fn help() -> String {
+    format!(
+        "An MCP server over stdio that misbehaves as its flags say; a good one without flags.\n\n\
+         {}\nWhatever its flags say, it exits with code {FORGOTTEN} after {} s: nothing that a test \
+         forgot lives longer.\n",
+        Behavior::help(),
+        LONGEST_LIFE.as_secs()
+    )
 }
 
 /// Does what is to be done before the first message.

@@ -113,13 +113,22 @@ impl Peer {
             if !self.has_begun.swap(true, Ordering::Relaxed) {
                 line.extend_from_slice(b"\xef\xbb\xbf");
             }
-            line.extend_from_slice(message.to_string().as_bytes());
+            line.extend_from_slice(self.text(message).as_bytes());
             line.extend_from_slice(b"\r\n\r\n  \t\r\n");
         } else {
-            line.extend_from_slice(message.to_string().as_bytes());
+            line.extend_from_slice(self.text(message).as_bytes());
             line.push(b'\n');
         }
         Self::write_bytes(&line);
+    }
+
+    fn text(&self, message: &Value) -> String {
+        match message.get("result").filter(|_| self.behavior.id_last) {
+            Some(result) => {
+                format!(r#"{{"result":{result},"jsonrpc":"2.0","id":{}}}"#, message["id"])
+            }
+            None => message.to_string(),
+        }
     }
 
     /// Writes bytes as they are.
