@@ -32,7 +32,7 @@ pub(crate) trait Caller: Send {
 pub(crate) struct Ids(AtomicU64);
 
 impl Ids {
-    fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }
 }

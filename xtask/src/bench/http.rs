@@ -6,6 +6,7 @@ use memchr::memmem;
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    time::Duration,
 };
 
 /// How much one read may bring.
@@ -34,6 +35,12 @@ impl Http {
         stream.set_write_timeout(Some(PATIENCE))?;
         let fresh = vec![0; READ_MAX].into_boxed_slice();
         Ok(Self { stream, address: address.to_owned(), session, buffer: Vec::new(), fresh })
+    }
+
+    /// Waits no longer than this for the parts of an answer from now on.
+    pub(crate) fn give_up_after(&self, wait: Duration) -> anyhow::Result<()> {
+        self.stream.set_read_timeout(Some(wait))?;
+        Ok(self.stream.set_write_timeout(Some(wait))?)
     }
 
     /// The session that the server named.

@@ -122,26 +122,42 @@ pub(crate) fn to_json(figures: &[Figure], quick: bool) -> Value {
     })
 }
 
-/// The page, with the notes of the old one.
-pub(crate) fn page(figures: &[Figure], machine: &str, old: &str) -> String {
+/// The page: a figure that was not measured now stays as it was in the old one, and so do the notes.
+pub(crate) fn page(
+    figures: &[Figure],
+    all: &[&'static Question],
+    parts: &str,
+    machine: &str,
+    old: &str,
+) -> String {
     let mut text = format!(
         "# Benchmarks\n\n\
          Written by `cargo xtask bench --write`; how each figure is taken is told in\n\
-         `xtask/src/bench/scenario.rs`. All of them are of one run on {machine}, the client, the\n\
-         gateway and the servers sharing the processors. Rates are ratios of rounds that\n\
+         `xtask/src/bench/scenario.rs`. The figures of a group are of one run on {machine}, the\n\
+         client, the gateway and the servers sharing the processors. Rates are ratios of rounds that\n\
          take turns, because absolute ones say more about the machine than about mcplex.\n\n\
          | figure | target | median | rounds | | seed system |\n\
          | --- | --- | --- | --- | --- | --- |\n"
     );
-    for figure in figures {
-        let Question { what, target, unit, seed, .. } = figure.question;
-        let (value, target, spread) = (figure.shown(), target.show(unit), figure.spread());
-        let verdict = figure.verdict();
-        writeln!(text, "| {what} | {target} | {value} | {spread} | {verdict} | {seed} |")
-            .expect("a string takes every line");
+    for question in all {
+        let Question { what, target, unit, seed, .. } = question;
+        let first = format!("| {what} |");
+        match figures.iter().find(|figure| figure.question.name == question.name) {
+            Some(figure) => {
+                let target = target.show(unit);
+                let (value, spread, verdict) = (figure.shown(), figure.spread(), figure.verdict());
+                writeln!(text, "{first} {target} | {value} | {spread} | {verdict} | {seed} |")
+                    .expect("a string takes every line");
+            }
+            None => {
+                for line in old.lines().filter(|line| line.starts_with(&first)) {
+                    writeln!(text, "{line}").expect("a string takes every line");
+                }
+            }
+        }
     }
     let notes = old.split_once(NOTES).map_or("\n", |(_, notes)| notes);
-    format!("{text}\n{NOTES}{notes}")
+    format!("{text}\n{parts}\n{NOTES}{notes}")
 }
 
 /// The machine in words that fit any of its kind.
@@ -186,15 +202,20 @@ mod tests {
     }
 
     #[test]
-    fn the_page_keeps_what_was_written_by_hand() {
-        let first = page(&[figure(Ok(vec![31.25]))], "2 cores, Linux", "");
+    fn the_page_keeps_what_was_written_by_hand_and_what_was_not_measured() {
+        let page =
+            |rounds, old: &str| page(&[figure(rounds)], &[&QUESTION], "P.\n", "2 cores", old);
+        let first = page(Ok(vec![31.25]), "");
         assert!(
             first.contains("| calls of all | ≥ 30 % | 31.2 % | 31.2–31.2 | met | 16–29 % |"),
             "{first}"
         );
         let noted = format!("{first}\n## Why\n\nBecause.\n");
-        let second = page(&[figure(Err("no".into()))], "2 cores, Linux", &noted);
+        let second = page(Err("no".into()), &noted);
         assert!(second.contains("not measured: no") && second.ends_with("\n## Why\n\nBecause.\n"));
-        assert_eq!(page(&[figure(Err("no".into()))], "2 cores, Linux", &second), second);
+        assert_eq!(page(Err("no".into()), &second), second);
+        let third = super::page(&[], &[&QUESTION], "P.\n", "2 cores", &noted);
+        assert_eq!(third, noted);
+        assert!(!super::page(&[], &[], "P.\n", "2 cores", &noted).contains("calls of all"));
     }
 }
