@@ -46,7 +46,19 @@ async function settle(cell) {
 function report(cell, verdict) {
   const time = cell.seconds === undefined ? '' : `${cell.seconds.toFixed(1)} s`;
   console.error(`${verdict.padEnd(4)} ${cell.name.padEnd(42)} ${score(cell).padStart(14)} ${time.padStart(8)}${cell.waiting ? ` ${cell.waiting}` : ''}`);
-  for (const [scenario, because] of cell.problems ?? []) console.error(`       ${scenario}: ${flags.verbose ? because : String(because).slice(0, 160)}`);
+  for (const [because, scenarios] of reasons(cell.problems ?? [])) {
+    console.error(`       ${scenarios.join(', ')}: ${flags.verbose ? because : because.slice(0, 200)}`);
+  }
+}
+
+/** Scenarios by why they failed: many often fail for one reason. */
+function reasons(problems) {
+  const found = new Map();
+  for (const [scenario, because] of problems) {
+    const words = because.replace(/^[\w$.-]+: /, '').replace(/\s+/g, ' '); // without the check, which is often named like the scenario
+    found.set(words, [...(found.get(words) ?? []), scenario]);
+  }
+  return found;
 }
 
 /** How many of the required scenarios passed, then how many of those that do not score. */
