@@ -1,5 +1,6 @@
 //! The method names a gateway must know; everything else passes through.
 
+use crate::version::Era;
 use std::borrow::Cow;
 
 /// Whether a request only reads, so that sending it twice does no harm.
@@ -15,6 +16,30 @@ pub fn is_read(method: &str) -> bool {
             | PROMPTS_GET
             | COMPLETE
     )
+}
+
+/// Whether a method is known, and only to revisions of the other era.
+#[must_use]
+pub fn is_of_other_era(method: &str, era: Era) -> bool {
+    match era {
+        Era::Legacy => {
+            matches!(method, DISCOVER | LISTEN | TASKS_UPDATE)
+        }
+        Era::Modern => matches!(
+            method,
+            INITIALIZE
+                | PING
+                | SET_LEVEL
+                | SUBSCRIBE
+                | UNSUBSCRIBE
+                | TASKS_RESULT
+                | TASKS_LIST
+                // What an upstream asks, a client never asks it.
+                | ROOTS_LIST
+                | SAMPLING
+                | ELICITATION
+        ),
+    }
 }
 
 macro_rules! methods {

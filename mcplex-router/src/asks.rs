@@ -5,12 +5,13 @@
 //! and the upstream gets exactly one answer as long as the life that asked is there.
 
 use crate::{
+    asker::Asker,
     attribution::{Addressee, attribute},
     link::Link,
-    member::Member,
+    member::{Flight, Member},
     params::Params,
     router::{Shared, lock},
-    session::{DownstreamSession, Greeting},
+    session::DownstreamSession,
 };
 use mcplex_proto::{
     edit,
@@ -20,6 +21,7 @@ use mcplex_proto::{
     method,
     raw::{self, Raw},
     upstream::Incarnation,
+    version::Era,
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -54,6 +56,7 @@ pub(crate) fn ask(
     member: &Arc<Member>,
     from: Incarnation,
     request: Request,
+    about: Option<u64>,
 ) {
     let asked = Asked { member: member.clone(), from, id: request.id.clone(), token: None };
     let refuse = |asked: Asked, error: &ErrorObject| {
@@ -61,22 +64,28 @@ pub(crate) fn ask(
             why = error.message, "a request of an upstream was refused");
         asked.answer(Outcome::Error(Raw::of(error)), Extra::default());
     };
-    let (session, about) = match attribute(shared, member) {
-        Addressee::One(session, about) => (session, about),
+    let no = |why: &str| refusal(&request.method, why);
+    let (session, asker, about) = match attribute(shared, member, about) {
+        Addressee::Call(Flight { session, asker, about, .. }) => {
+            (session, Some(asker), Some(about))
+        }
+        Addressee::Client(session) => {
+            let asker = session.greeting();
+            (session, asker, None)
+        }
         Addressee::Ambiguous => {
             let why = "several clients are being served and it cannot be told which is meant";
-            return refuse(asked, &refusal(&request.method, why));
+            return refuse(asked, &no(why));
         }
-        Addressee::Nobody => {
-            return refuse(asked, &refusal(&request.method, "no client is connected"));
-        }
+        Addressee::Nobody => return refuse(asked, &no("no client is connected")),
     };
     let params = Params::read(request.params.as_ref());
-    if let Some(lacking) =
-        session.greeting().and_then(|greeting| lacking(&greeting, &request.method, &params))
+    if let Some(lacking) = asker.as_ref().and_then(|asker| lacking(asker, &request.method, &params))
     {
-        let why = format!("the client did not declare {lacking}");
-        return refuse(asked, &refusal(&request.method, &why));
+        return refuse(asked, &no(&format!("the client did not declare {lacking}")));
+    }
+    if asker.is_some_and(|asker| asker.era() == Era::Modern) {
+        return refuse(asked, &no("the client has no session, so it cannot be asked anything"));
     }
     if let Some(elicitation) = params.get("elicitationId").and_then(raw::string) {
         link.elicits(elicitation.into_owned(), session.number);
@@ -96,7 +105,7 @@ fn refusal(method: &str, why: &str) -> ErrorObject {
 }
 
 /// The capability a client would need for a request and does not have.
-fn lacking(greeting: &Greeting, method: &str, params: &Params<'_>) -> Option<&'static str> {
+fn lacking(asker: &Asker, method: &str, params: &Params<'_>) -> Option<&'static str> {
     let needs: &[(&[&str], &str)] = match method {
         method::ROOTS_LIST => &[(&["roots"], "roots")],
         method::SAMPLING if params.get("tools").is_some() => {
@@ -112,7 +121,7 @@ fn lacking(greeting: &Greeting, method: &str, params: &Params<'_>) -> Option<&'s
         }
         _ => &[],
     };
-    needs.iter().find(|(path, _)| !greeting.can(path)).map(|&(_, name)| name)
+    needs.iter().find(|(path, _)| !asker.can(path)).map(|&(_, name)| name)
 }
 
 impl DownstreamSession {

@@ -1,6 +1,7 @@
 //! Whom an upstream means when it speaks by itself.
 //!
-//! A member that serves one session speaks of nobody else. For all others the rules below hold.
+//! What came with the answer to a call is about that call, and what comes from a member that serves
+//! one session is for it and nobody else. For all others the rules below hold.
 //!
 //! A request of a shared upstream carries no reference to the client's request that caused it.
 //! A wrong guess would show one client's prompts, roots or model output to another, so the rule
@@ -10,41 +11,48 @@
 //! 2. several, all of one client: that client, on its newest call;
 //! 3. none, and only one client is there at all: that client;
 //! 4. anything else: nobody.
+//!
+//! Calls are of one client when they are of one session, or when one principal was proven for both.
+//! Of stateless requests by whoever can reach the listener, each may be somebody else's.
 
 use crate::{
     isolation::MemberKey,
-    member::Member,
+    member::{Flight, Member},
     router::Shared,
     session::{DownstreamSession, SessionNumber},
 };
-use mcplex_proto::id::Id;
 use std::sync::Arc;
 
 /// Whom a message is for.
 pub(crate) enum Addressee {
-    /// This client, on this request of it if there is one.
-    One(Arc<DownstreamSession>, Option<Id>),
+    /// Whoever made this call.
+    Call(Flight),
+    /// This client, which has no call in flight.
+    Client(Arc<DownstreamSession>),
     /// It could be several clients.
     Ambiguous,
     /// No client is there.
     Nobody,
 }
 
-pub(crate) fn attribute(shared: &Shared, member: &Member) -> Addressee {
-    if let MemberKey::Session(number) = member.key {
-        let about = member.newest_flight().map(|(newest, _)| newest.about);
-        let session = shared.session(SessionNumber(number));
-        let session = session.filter(|session| about.is_some() || session.is_ready());
-        return session.map_or(Addressee::Nobody, |session| Addressee::One(session, about));
+/// Finds out; `about` is the call that the message came with, if that is certain.
+pub(crate) fn attribute(shared: &Shared, member: &Member, about: Option<u64>) -> Addressee {
+    if let Some(id) = about {
+        // Whoever asked has its answer by now, or wants none.
+        return member.flight(id).map_or(Addressee::Nobody, Addressee::Call);
     }
     match member.newest_flight() {
-        Some((newest, true)) => return Addressee::One(newest.session, Some(newest.about)),
+        Some((newest, true)) => return Addressee::Call(newest),
         Some((_, false)) => return Addressee::Ambiguous,
         None => {}
     }
+    if let MemberKey::Session(number) = member.key {
+        let session = shared.session(SessionNumber(number)).filter(|session| session.is_ready());
+        return session.map_or(Addressee::Nobody, Addressee::Client);
+    }
     let mut ready = shared.sessions().into_iter().filter(|session| session.is_ready());
     match (ready.next(), ready.next()) {
-        (Some(only), None) => Addressee::One(only, None),
+        (Some(only), None) => Addressee::Client(only),
         (Some(_), Some(_)) => Addressee::Ambiguous,
         (None, _) => Addressee::Nobody,
     }

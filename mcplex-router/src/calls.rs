@@ -1,6 +1,8 @@
 //! Requests of clients on their way to an upstream.
 
 use crate::{
+    asker::Asker,
+    hop::{Hop, Introduction},
     link::Link,
     member::{Flight, Member},
     options::DownReply,
@@ -9,6 +11,7 @@ use crate::{
     session::{DownstreamSession, uri_of},
     spans::{self, Subject},
     target::{self, Aim, Local, Target},
+    words,
 };
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
@@ -20,10 +23,10 @@ use mcplex_proto::{
     method,
     raw::{self, Raw},
     trace::{self, TraceContext},
-    upstream::{Call, Upstream, UpstreamError},
-    version::Era,
+    upstream::{Call, Reply, Upstream, UpstreamError},
+    version::{Era, Version},
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use tracing::Span;
 
 /// URLs of one such error that are remembered; people open one or two.
@@ -31,9 +34,27 @@ const MAX_ELICITATIONS: usize = 16;
 
 /// A call that is ready to go.
 pub(crate) struct Planned {
+    letter: Letter,
+    waiting: Waiting,
+    /// Its upstream runs, so that it is of the era that the call was written for.
+    is_sure: bool,
+}
+
+/// What leaves for the upstream.
+struct Letter {
     call: Call,
     upstream: Arc<dyn Upstream>,
     cancelled: oneshot::Receiver<()>,
+}
+
+/// What stays here until the answer comes.
+struct Waiting {
+    asker: Arc<Asker>,
+    upstream: Arc<dyn Upstream>,
+    method: Cow<'static, str>,
+    era: Era,
+    /// The revision of the upstream, if it is certain.
+    version: Option<Version>,
     span: Span,
     in_flight: InFlight,
     aim: Aim,
@@ -64,14 +85,11 @@ impl InFlight {
     /// The subscription did not come about; whoever joined it meanwhile was told that it had.
     fn give_up(&self, uri: &str) {
         let Self { link, session, .. } = self;
-        if link.unsubscribe(uri, session.number) {
+        if link.unsubscribe(uri, &session.subscriber(None)) {
             return;
         }
-        let home = link.home(session.number);
-        let is_wanted = link.subscriptions(home).iter().any(|wanted| wanted == uri);
-        let member = link.member(home).filter(|_| is_wanted);
-        if let Some(upstream) = member.as_ref().and_then(|member| member.upstream()) {
-            refresh::subscribe(&**upstream, uri);
+        if link.subscriptions(link.home(session.place)).contains(uri) {
+            refresh::subscribed(link, session.place, uri, true);
         }
     }
 
@@ -90,17 +108,32 @@ impl InFlight {
     }
 }
 
-/// Finds the upstream of a request and writes the request in its words.
+/// Finds the upstream of a request and writes the request in its words, for the era that is given
+/// or else for the one that it belongs to as far as it ever said.
 pub(crate) fn plan(
     session: &DownstreamSession,
+    asker: &Arc<Asker>,
     request: &Request,
     params: &Params<'_>,
     span: &Span,
+    era: Option<Era>,
+) -> Result<Planned, Local> {
+    written(session, asker, request, params, span, era)
+        .map_err(|local| words::own(local, asker, || session.shared.identity()))
+}
+
+fn written(
+    session: &DownstreamSession,
+    asker: &Arc<Asker>,
+    request: &Request,
+    params: &Params<'_>,
+    span: &Span,
+    era: Option<Era>,
 ) -> Result<Planned, Local> {
     let target = target::find(session, request, params)?;
     let link = &target.link;
     let member = link
-        .member_for(&session.shared, session.number, target.aim.stays())
+        .member_for(&session.shared, session.place, target.aim.stays())
         .map_err(|error| refuse(session, &target.aim, &error))?;
     let Some(upstream) = member.upstream().cloned() else {
         return Err(Err(ErrorObject::new(
@@ -110,18 +143,18 @@ pub(crate) fn plan(
     };
     let id = upstream.mint();
     let Some(cancelled) = session.begin(&request.id, &member, id) else {
-        if session.is_closed() {
+        if session.is_closed() && session.is_long() {
             // What was made for it just now would stay for ever.
-            link.leave(session.number);
+            link.leave(session.place);
         }
         let why = "a request with this id is being served, or the session is closed";
         return Err(Err(ErrorObject::invalid_request(&why)));
     };
-    if let Aim::Subscribe(uri) = &target.aim
-        && !link.subscribe(uri, session.number)
-    {
+    let version = version_of(&*upstream, link);
+    let era = era.or(version.map(Version::era)).unwrap_or(Era::Legacy);
+    if let Some(local) = subscribes(session, &target, era) {
         session.end(&request.id);
-        return Err(Ok(Raw::empty_object()));
+        return Err(local);
     }
     let client = client_span(span, request, params, &target, id);
     let context = trace::context_of(&client);
@@ -130,18 +163,36 @@ pub(crate) fn plan(
         name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
         token: token.is_some().then_some(id),
         traceparent: context.as_ref().map(TraceContext::to_traceparent),
+        hop: hop(session, asker, era),
     };
     let params = params.rewrite(&rewrite).or_else(|| request.params.clone());
-    let flight =
-        Flight { session: session.me(), about: request.id.clone(), token, progress: f64::MIN };
+    let about = request.id.clone();
+    let flight = Flight {
+        session: session.me(),
+        asker: asker.clone(),
+        about: about.clone(),
+        token,
+        progress: f64::MIN,
+    };
     member.takes_off(id, flight);
+    log_for(session, asker, link, &member, era);
     let subscribes = match &target.aim {
         Aim::Subscribe(uri) => Some(uri.clone()),
         Aim::Tool | Aim::Unsubscribe | Aim::Other => None,
     };
-    let about = request.id.clone();
+    let is_sure = member.is_live();
     let in_flight =
         InFlight { session: session.me(), link: target.link, member, id, about, subscribes };
+    let waiting = Waiting {
+        asker: asker.clone(),
+        upstream: upstream.clone(),
+        method: request.method.clone(),
+        era,
+        version: version.filter(|version| is_sure && version.era() == era),
+        span: client,
+        in_flight,
+        aim: target.aim,
+    };
     let call = Call {
         id,
         method: request.method.clone(),
@@ -150,9 +201,60 @@ pub(crate) fn plan(
         timeout: None,
         trace: context,
         is_upkeep: false,
-        era: upstream.server_info().map_or(Era::Legacy, |info| info.version.era()),
+        era,
     };
-    Ok(Planned { call, upstream, cancelled, span: client, in_flight, aim: target.aim })
+    Ok(Planned { letter: Letter { call, upstream, cancelled }, waiting, is_sure })
+}
+
+/// The revision an upstream speaks, or spoke when it was last there.
+fn version_of(upstream: &dyn Upstream, link: &Link) -> Option<Version> {
+    let info = upstream.server_info().or_else(|| link.lists().info.clone());
+    info.map(|info| info.version)
+}
+
+/// Notes a subscription; gives the answer when the upstream needs no request for that.
+fn subscribes(session: &DownstreamSession, target: &Target<'_>, era: Era) -> Option<Local> {
+    let link = &target.link;
+    let is_new = match &target.aim {
+        Aim::Subscribe(uri) => link.subscribe(uri, &session.subscriber(None)),
+        Aim::Unsubscribe => true,
+        Aim::Tool | Aim::Other => return None,
+    };
+    if is_new && era == Era::Modern {
+        // What is listened to there changes as a whole.
+        link.watch.raise();
+    }
+    (!is_new || era == Era::Modern).then(|| Ok(Raw::empty_object()))
+}
+
+/// What the upstream is to read of who asks.
+fn hop(session: &DownstreamSession, asker: &Asker, era: Era) -> Hop {
+    match (asker.era(), era) {
+        (Era::Legacy, Era::Legacy) => Hop::Silent,
+        (Era::Modern, Era::Legacy) => Hop::Strip,
+        (from, Era::Modern) => {
+            let level = match from {
+                Era::Legacy => session.level(),
+                Era::Modern => asker.level,
+            };
+            Hop::Introduce(Introduction::of(asker, level, &session.shared.identity()))
+        }
+    }
+}
+
+/// A legacy upstream is told how much of its log is wanted, and not in the call.
+fn log_for(
+    session: &DownstreamSession,
+    asker: &Asker,
+    link: &Link,
+    member: &Arc<Member>,
+    era: Era,
+) {
+    if let (Era::Legacy, Some(level)) = (era, asker.level)
+        && member.wishes(level)
+    {
+        session.shared.ask_for_log(link, member);
+    }
 }
 
 fn client_span(
@@ -166,8 +268,8 @@ fn client_span(
         return Span::none();
     }
     let renamed = target.name.as_ref().and_then(|(_, name)| serde_json::from_str(name).ok());
-    let name: Option<String> = renamed
-        .or_else(|| params.get("name").and_then(raw::string).map(std::borrow::Cow::into_owned));
+    let name: Option<String> =
+        renamed.or_else(|| params.get("name").and_then(raw::string).map(Cow::into_owned));
     let uri = uri_of(params);
     let is_tool = target.aim == Aim::Tool;
     let subject = Subject {
@@ -188,36 +290,99 @@ pub(crate) fn refuse(session: &DownstreamSession, aim: &Aim, error: &UpstreamErr
     }
 }
 
-impl Planned {
-    /// Waits for the answer; `None` when the client cancelled and wants none.
-    pub(crate) async fn run(self, server: &Span) -> Option<(Outcome, Extra)> {
-        let Self { call, upstream, cancelled, span, mut in_flight, aim } = self;
-        let answer = match select(upstream.call(call), cancelled).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right((Ok(()), _)) => {
-                spans::cancelled(server, &span);
+/// Takes a call to its upstream and brings the answer; `None` when the client cancelled and wants
+/// none.
+pub(crate) async fn run(
+    session: &DownstreamSession,
+    planned: Planned,
+    request: Request,
+    server: &Span,
+) -> Option<(Outcome, Extra)> {
+    let Planned { letter, waiting, is_sure } = planned;
+    // What the upstream gets holds its own share; ours would keep a large body alive. It is needed
+    // only while nobody can say for which era the call has to be written.
+    let kept = (!is_sure).then_some(request);
+    let answer = letter.send().await;
+    let now = match &answer {
+        Some(Err(UpstreamError::OtherEra { now, .. })) => *now,
+        _ => return waiting.end(answer, server),
+    };
+    let Some(request) = kept else { return waiting.end(answer, server) };
+    let asker = waiting.asker.clone();
+    // Its id is free for the second try.
+    drop(waiting);
+    let again = {
+        let params = Params::read(request.params.as_ref());
+        plan(session, &asker, &request, &params, server, Some(now))
+    };
+    match again {
+        Ok(Planned { letter, waiting, .. }) => {
+            let answer = letter.send().await;
+            waiting.end(answer, server)
+        }
+        Err(local) => {
+            let outcome = words::outcome(local);
+            spans::ended(server, &outcome);
+            Some((outcome, Extra::default()))
+        }
+    }
+}
+
+impl Letter {
+    /// Waits for the answer; `None` when the client cancelled or was dropped.
+    async fn send(self) -> Option<Result<Reply, UpstreamError>> {
+        match select(self.upstream.call(self.call), self.cancelled).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(_) => None,
+        }
+    }
+}
+
+impl Waiting {
+    /// Writes the answer in the words of who asked.
+    fn end(
+        mut self,
+        answer: Option<Result<Reply, UpstreamError>>,
+        server: &Span,
+    ) -> Option<(Outcome, Extra)> {
+        let reply = match answer {
+            None => {
+                spans::cancelled(server, &self.span);
                 return None;
             }
-            // The session was dropped; nobody is left to answer.
-            Either::Right((Err(oneshot::Canceled), _)) => return None,
+            Some(Err(error)) => return Some((self.refusal(&error, server), Extra::default())),
+            Some(Ok(reply)) => reply,
         };
-        match answer.as_ref().map(|reply| &reply.outcome) {
-            Ok(Outcome::Result(_)) => in_flight.subscribes = None,
-            Ok(Outcome::Error(error)) => in_flight.note_elicitations(error),
-            Err(_) => {}
+        match &reply.outcome {
+            Outcome::Result(_) => self.in_flight.subscribes = None,
+            Outcome::Error(error) => self.in_flight.note_elicitations(error),
         }
-        match answer {
-            Ok(reply) => {
-                spans::answered(server, &span, &reply);
-                Some((reply.outcome, reply.extra))
-            }
-            Err(error) => {
-                let refusal = refuse(&in_flight.session, &aim, &error)
-                    .map_or_else(|error| Outcome::Error(Raw::of(&error)), Outcome::Result);
-                spans::failed(server, &span, &error, &refusal);
-                Some((refusal, Extra::default()))
-            }
-        }
+        spans::answered(server, &self.span, &reply);
+        let from = self.version();
+        let session = &self.in_flight.session;
+        let outcome = words::answer(reply.outcome, &self.method, from, &self.asker, || {
+            session.shared.identity()
+        });
+        Some((outcome, reply.extra))
+    }
+
+    fn refusal(&self, error: &UpstreamError, server: &Span) -> Outcome {
+        let session = &self.in_flight.session;
+        let local = refuse(session, &self.aim, error);
+        let local = words::own(local, &self.asker, || session.shared.identity());
+        let refusal = words::outcome(local);
+        spans::failed(server, &self.span, error, &refusal);
+        refusal
+    }
+
+    /// The revision of who answered: of the era that the call was written for.
+    fn version(&self) -> Version {
+        let now = || version_of(&*self.upstream, &self.in_flight.link);
+        let known = self.version.or_else(now).filter(|version| version.era() == self.era);
+        known.unwrap_or(match self.era {
+            Era::Legacy => Version::LATEST_LEGACY,
+            Era::Modern => Version::LATEST_MODERN,
+        })
     }
 }
 

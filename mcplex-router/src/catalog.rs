@@ -1,17 +1,27 @@
 //! Every tool, prompt and resource, by the name a client sees.
 //!
 //! A catalog is never changed: when a list changes, a new one is built and takes its place. The
-//! answers to the list methods are built with it, so that listing a thousand tools costs a
-//! pointer.
+//! answers to the list methods are built once for each revision that asks, so that listing a thousand
+//! tools costs a pointer.
 
 use crate::{
     link::Link,
-    lists::{Item, Kind, Lists},
+    lists::{Hints, Item, Kind, Lists},
     naming::{self, Names, Rule},
-    template,
+    offer::Offer,
+    options::Options,
+    template, words,
 };
-use mcplex_proto::{edit, header::HeaderParams, raw::Raw};
-use std::{collections::BTreeMap, sync::Arc};
+use mcplex_proto::{
+    edit,
+    header::HeaderParams,
+    raw::Raw,
+    version::{Era, Version},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 /// What clients can see of all upstreams at one moment.
 #[derive(Debug)]
@@ -25,10 +35,23 @@ pub(crate) struct Catalog {
     resources: BTreeMap<String, usize>,
     /// Templates with their owners, in order.
     templates: Vec<(String, usize)>,
-    /// The whole result of each list method.
-    results: [Raw; 4],
+    /// What each list shows.
+    shown: [Vec<Shown>; 4],
+    hints: [Hints; 4],
+    /// The whole result of each list method, in the words of each revision that asked.
+    results: [OnceLock<[Raw; 4]>; Version::ALL.len()],
     /// Upstreams that serve resources at all.
     with_resources: Vec<usize>,
+    /// What all of them together can do.
+    pub(crate) offer: Offer,
+}
+
+/// One item of a list, under the name that clients see and else as its upstream wrote it.
+#[derive(Debug)]
+struct Shown {
+    raw: Raw,
+    /// The revision of its upstream.
+    version: Version,
 }
 
 #[derive(Debug, Default)]
@@ -58,21 +81,33 @@ pub(crate) enum Miss<'a> {
 
 impl Catalog {
     /// Joins the lists of all upstreams, in this order.
-    pub(crate) fn build(rule: Rule, links: Vec<Arc<Link>>) -> Self {
+    pub(crate) fn build(options: &Options, links: Vec<Arc<Link>>) -> Self {
+        let rule = options.rule();
         let lists: Vec<_> = links.iter().map(|link| link.lists()).collect();
-        let (tools, tool_list) = named(Kind::Tools, &rule, &links, &lists);
-        let (prompts, prompt_list) = named(Kind::Prompts, &rule, &links, &lists);
-        let (resources, resource_list) = join_resources(&links, &lists);
+        let (tools, shown_tools) = named(Kind::Tools, &rule, &links, &lists);
+        let (prompts, shown_prompts) = named(Kind::Prompts, &rule, &links, &lists);
+        let (resources, shown_resources) = join_resources(&links, &lists);
         let templates = all(&lists, Kind::Templates);
         let templates = templates.map(|(upstream, item)| (item.key.clone(), upstream)).collect();
-        let template_list = all(&lists, Kind::Templates).map(|(_, item)| item.raw.as_str());
-        let template_list = list_result(Kind::Templates, template_list);
+        let shown_templates = all(&lists, Kind::Templates)
+            .map(|(upstream, item)| Shown::of(item.raw.clone(), &lists[upstream]))
+            .collect();
         let serves_resources = |&index: &usize| {
             lists[index].info.as_ref().is_some_and(|info| info.can("resources", None))
         };
-        let with_resources = (0..lists.len()).filter(serves_resources).collect();
-        let results = [tool_list, prompt_list, resource_list, template_list];
-        Self { links, rule, tools, prompts, resources, templates, results, with_resources }
+        Self {
+            rule,
+            tools,
+            prompts,
+            resources,
+            templates,
+            shown: [shown_tools, shown_prompts, shown_resources, shown_templates],
+            hints: Kind::ALL.map(|kind| hints(kind, &lists)),
+            results: Default::default(),
+            with_resources: (0..lists.len()).filter(serves_resources).collect(),
+            offer: Offer::of(options, &links, &lists),
+            links,
+        }
     }
 
     /// All upstreams of this moment, in order.
@@ -90,9 +125,30 @@ impl Catalog {
         &self.rule
     }
 
-    /// The result of a list method.
-    pub(crate) fn result(&self, kind: Kind) -> Raw {
-        self.results[kind as usize].clone()
+    /// The result of a list method, in the words of a revision.
+    pub(crate) fn result(&self, kind: Kind, to: Version) -> Raw {
+        let results = &self.results[to as usize];
+        results.get_or_init(|| Kind::ALL.map(|kind| self.write(kind, to)))[kind as usize].clone()
+    }
+
+    fn write(&self, kind: Kind, to: Version) -> Raw {
+        let shown = self.shown[kind as usize].iter();
+        let items: Vec<_> =
+            shown.map(|shown| words::item(kind, &shown.raw, shown.version, to)).collect();
+        let items = edit::array(items.iter().map(|item| item.as_str()));
+        match to.era() {
+            Era::Legacy => edit::object([(kind.member(), items.as_str())]),
+            Era::Modern => {
+                let list = (kind.member(), items.as_str());
+                words::cacheable(list, self.hints[kind as usize], &self.offer.identity)
+            }
+        }
+    }
+
+    /// Whether clients would see another list there.
+    pub(crate) fn differs(&self, other: &Self, kind: Kind) -> bool {
+        let (one, two) = (&self.shown[kind as usize], &other.shown[kind as usize]);
+        !one.iter().map(|shown| &shown.raw).eq(two.iter().map(|shown| &shown.raw))
     }
 
     /// Finds the upstream of a tool.
@@ -142,19 +198,45 @@ impl Table {
     }
 }
 
-fn join_resources(links: &[Arc<Link>], lists: &[Arc<Lists>]) -> (BTreeMap<String, usize>, Raw) {
+impl Shown {
+    fn of(raw: Raw, lists: &Lists) -> Self {
+        let version = lists.info.as_ref().map_or(Version::LATEST_LEGACY, |info| info.version);
+        Self { raw, version }
+    }
+}
+
+/// How long a client may keep a list: as long as each upstream says, and not at all while one may
+/// still bring more.
+fn hints(kind: Kind, lists: &[Arc<Lists>]) -> Hints {
+    let mut all = Hints::LOOSEST;
+    for lists in lists {
+        match &lists.info {
+            None => all = Hints::default(),
+            Some(info) if info.can(kind.capability(), None) => {
+                all = all.and(lists.hints[kind as usize]);
+            }
+            Some(_) => {}
+        }
+    }
+    if all == Hints::LOOSEST { Hints::default() } else { all }
+}
+
+fn join_resources(
+    links: &[Arc<Link>],
+    lists: &[Arc<Lists>],
+) -> (BTreeMap<String, usize>, Vec<Shown>) {
     let mut owners = BTreeMap::new();
     let mut shown = Vec::new();
     for (upstream, item) in all(lists, Kind::Resources) {
         let first = *owners.entry(item.key.clone()).or_insert(upstream);
         if first == upstream {
-            shown.push(item.raw.as_str());
+            shown.push(Shown::of(item.raw.clone(), &lists[upstream]));
         } else {
             tracing::warn!(uri = item.key, wins = %links[first].name,
                 hidden = %links[upstream].name, "two upstreams list the same resource");
         }
     }
-    (owners, list_result(Kind::Resources, shown))
+    (owners, shown)
 }
 
 fn all(lists: &[Arc<Lists>], kind: Kind) -> impl Iterator<Item = (usize, &Item)> {
@@ -164,8 +246,13 @@ fn all(lists: &[Arc<Lists>], kind: Kind) -> impl Iterator<Item = (usize, &Item)>
         .flat_map(move |(upstream, lists)| lists.of(kind).iter().map(move |item| (upstream, item)))
 }
 
-/// The table of a kind whose items clients know by name, and the result that lists them.
-fn named(kind: Kind, rule: &Rule, links: &[Arc<Link>], lists: &[Arc<Lists>]) -> (Table, Raw) {
+/// The table of a kind whose items clients know by name, and what its list shows.
+fn named(
+    kind: Kind,
+    rule: &Rule,
+    links: &[Arc<Link>],
+    lists: &[Arc<Lists>],
+) -> (Table, Vec<Shown>) {
     let upstreams: Vec<_> = links.iter().map(|link| link.name.clone()).collect();
     let own: Vec<Vec<String>> = lists
         .iter()
@@ -177,21 +264,22 @@ fn named(kind: Kind, rule: &Rule, links: &[Arc<Link>], lists: &[Arc<Lists>]) -> 
             "a name stands twice and only the first can be reached");
     }
     let mut routes = BTreeMap::new();
-    let mut texts = Vec::with_capacity(shown.len());
+    let mut list = Vec::with_capacity(shown.len());
     for shown in shown {
         let item = &lists[shown.upstream].of(kind)[shown.index];
         let is_renamed = shown.name != item.key;
         let own_name = is_renamed.then(|| Raw::of(&item.key).as_str().into());
-        texts.push(if is_renamed {
+        let raw = if is_renamed {
             edit::with_members(&item.raw, &[(kind.key(), Raw::of(&shown.name).as_str())])
         } else {
             item.raw.clone()
-        });
+        };
+        list.push(Shown::of(raw, &lists[shown.upstream]));
         let header_params = header_params(kind, item);
         let route = Route { upstream: shown.upstream, own_name, header_params };
         routes.insert(shown.name, route);
     }
-    (Table { routes, ambiguous }, list_result(kind, texts.iter().map(Raw::as_str)))
+    (Table { routes, ambiguous }, list)
 }
 
 /// The arguments of a tool that are repeated in headers; none where its annotations break the rules,
@@ -204,14 +292,10 @@ fn header_params(kind: Kind, item: &Item) -> Option<Arc<HeaderParams>> {
     HeaderParams::read(schema.get()).ok().flatten().map(Arc::new)
 }
 
-fn list_result<'a>(kind: Kind, items: impl IntoIterator<Item = &'a str>) -> Raw {
-    edit::object([(kind.member(), edit::array(items).as_str())])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{naming::Naming, router::UpstreamKey};
+    use crate::router::UpstreamKey;
     use mcplex_proto::{handshake::ServerInfo, upstream::UpstreamName, version::Version};
 
     fn lists(tools: &[&str], resources: &[&str], templates: &[&str]) -> Lists {
@@ -239,6 +323,7 @@ mod tests {
                 items(Kind::Templates, templates),
             ],
             info: Some(Arc::new(info)),
+            ..Lists::default()
         }
     }
 
@@ -248,15 +333,14 @@ mod tests {
             link.set_lists(lists);
             Arc::new(link)
         };
-        let rule = Rule { naming: Naming::OnCollision, separator: "__".to_owned() };
-        Catalog::build(rule, ["a", "b"].into_iter().zip(lists).map(link).collect())
+        Catalog::build(&Options::default(), ["a", "b"].into_iter().zip(lists).map(link).collect())
     }
 
     #[test]
     fn a_list_is_the_upstreams_own_bytes_but_for_the_names_that_collide() {
         let catalog = catalog([lists(&["x", "e"], &[], &[]), lists(&["e"], &[], &[])]);
         assert_eq!(
-            catalog.result(Kind::Tools).as_str(),
+            catalog.result(Kind::Tools, Version::LATEST_LEGACY).as_str(),
             r#"{"tools":[{"n":1.50,"name":"x","z":0},{"n":1.50,"name":"a__e","z":0},{"n":1.50,"name":"b__e","z":0}]}"#
         );
         assert_eq!(
@@ -268,7 +352,10 @@ mod tests {
         let names = ["a__e".to_owned(), "b__e".to_owned()];
         assert_eq!(catalog.tool("e"), Err(Miss::Ambiguous(&names)));
         assert_eq!(catalog.tool("nothing"), Err(Miss::Unknown));
-        assert_eq!(catalog.result(Kind::Prompts).as_str(), r#"{"prompts":[]}"#);
+        assert_eq!(
+            catalog.result(Kind::Prompts, Version::LATEST_LEGACY).as_str(),
+            r#"{"prompts":[]}"#
+        );
     }
 
     #[test]
@@ -282,7 +369,7 @@ mod tests {
         assert_eq!(catalog.resource("z://2"), None);
         assert_eq!(catalog.template("y://{id}"), Some(1));
         assert_eq!(
-            catalog.result(Kind::Resources).as_str(),
+            catalog.result(Kind::Resources, Version::LATEST_LEGACY).as_str(),
             r#"{"resources":[{"n":1.50,"uri":"x://1","z":0},{"n":1.50,"uri":"x://same","z":0}]}"#
         );
     }

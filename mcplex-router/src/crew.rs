@@ -1,7 +1,7 @@
 //! Which members an upstream has, and which of them a call goes to.
 
 use crate::{
-    isolation::{Isolation, MemberKey, Members},
+    isolation::{Isolation, MemberKey, Members, Place},
     link::Link,
     member::Member,
     relay::Relay,
@@ -20,6 +20,8 @@ pub(crate) struct Crew {
     /// Makes the others; `None` before there may be any, and once the upstream was removed.
     maker: Option<Arc<dyn Members>>,
     others: BTreeMap<MemberKey, Arc<Member>>,
+    /// Counts the times that members of clients were asked for.
+    uses: u64,
 }
 
 impl Crew {
@@ -73,19 +75,30 @@ impl Crew {
         }
     }
 
-    /// Makes room by ending a member that has no process and no call.
-    fn evict(&mut self) -> bool {
-        let is_free = |member: &Member| {
-            let health = member.health();
-            matches!(health, Some(Health::Idle | Health::Stopped)) && member.flights() == 0
+    /// Makes room by ending a member that has no process and no call; else that of somebody who asks
+    /// without a session, has set nothing up and was away for longest: nobody says when such a
+    /// client has left.
+    fn evict(&mut self, shared: &Shared) -> bool {
+        let others = || self.others.iter().filter(|(_, member)| member.flights() == 0);
+        let rests =
+            |member: &Member| matches!(member.health(), Some(Health::Idle | Health::Stopped));
+        let is_of_session = |key: MemberKey| match key {
+            MemberKey::Session(number) => shared.session(SessionNumber(number)).is_some(),
+            MemberKey::First | MemberKey::Pool(_) => true,
         };
-        let free = self.others.iter().find(|(_, member)| is_free(member)).map(|(&key, _)| key);
+        let resting = others().find(|(_, member)| rests(member));
+        let left = || {
+            let free =
+                others().filter(|(key, member)| !member.has_guests() && !is_of_session(**key));
+            free.min_by_key(|(_, member)| member.used())
+        };
+        let free = resting.or_else(left).map(|(&key, _)| key);
         free.inspect(|&key| self.close(key)).is_some()
     }
 }
 
 impl Link {
-    /// The member that a session's call goes to, with whatever it needs of before: `stays` is for
+    /// The member that a client's call goes to, with whatever it needs of before: `stays` is for
     /// calls that later ones build on.
     ///
     /// # Errors
@@ -93,27 +106,31 @@ impl Link {
     pub(crate) fn member_for(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-        session: SessionNumber,
+        place: Place,
         stays: bool,
     ) -> Result<Arc<Member>, UpstreamError> {
         let mut crew = lock(&self.crew);
-        let home = crew.isolation.home(session);
+        let home = crew.isolation.home(place);
         match crew.isolation {
             Isolation::Shared => Ok(crew.first.clone()),
             Isolation::Pool { .. } if stays => Ok(crew.get(home).unwrap_or(&crew.first).clone()),
             Isolation::Pool { .. } => Ok(crew.idlest().clone()),
             Isolation::Session { limit } => {
+                crew.uses += 1;
                 if let Some(member) = crew.get(home) {
+                    member.is_used(crew.uses, stays);
                     return Ok(member.clone());
                 }
                 if !crew.may_grow() {
                     return Ok(crew.first.clone());
                 }
-                if crew.others.len() >= limit && !crew.evict() {
+                if crew.others.len() >= limit && !crew.evict(shared) {
                     return Err(UpstreamError::SessionsFull { upstream: self.name.clone(), limit });
                 }
                 let stopped = || UpstreamError::Stopped { upstream: self.name.clone() };
-                crew.open(shared, self, home).ok_or_else(stopped)
+                let member = crew.open(shared, self, home).ok_or_else(stopped)?;
+                member.is_used(crew.uses, stays);
+                Ok(member)
             }
         }
     }
@@ -123,9 +140,9 @@ impl Link {
         lock(&self.crew).isolation
     }
 
-    /// Where what a session has set up stays.
-    pub(crate) fn home(&self, session: SessionNumber) -> MemberKey {
-        self.isolation().home(session)
+    /// Where what a client has set up stays.
+    pub(crate) fn home(&self, place: Place) -> MemberKey {
+        self.isolation().home(place)
     }
 
     /// A member that is there.
@@ -210,8 +227,8 @@ impl Link {
     }
 
     /// Ends what a session had for itself.
-    pub(crate) fn leave(&self, session: SessionNumber) {
-        lock(&self.crew).close(MemberKey::Session(session.0));
+    pub(crate) fn leave(&self, place: Place) {
+        lock(&self.crew).close(MemberKey::Session(place.0));
     }
 
     /// Ends all members but the first, and what keeps it up to date.
@@ -224,5 +241,6 @@ impl Link {
         crew.maker = None;
         drop(crew);
         self.signal.close();
+        self.watch.close();
     }
 }

@@ -1,6 +1,5 @@
 //! How the children of an upstream are shared out among clients.
 
-use crate::session::SessionNumber;
 use mcplex_proto::upstream::{Upstream, UpstreamEvents, UpstreamName};
 use std::{fmt, sync::Arc};
 
@@ -34,9 +33,17 @@ pub enum MemberKey {
     First,
     /// One of a pool, counted from 2.
     Pool(usize),
-    /// The one of this session.
+    /// The one of this session, or of the principal that asks without one.
     Session(u64),
 }
+
+/// Who has a member in common where every client has its own.
+///
+/// Of a session it is the session's number. Stateless requests have no session, and nothing says
+/// that two of them belong together but who asks: each proven principal has one place for all its
+/// requests, and everybody who proves nothing shares one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(pub(crate) u64);
 
 /// Makes and ends the children of one upstream beside its first.
 ///
@@ -53,13 +60,13 @@ pub trait Members: fmt::Debug + Send + Sync + 'static {
 
 impl Isolation {
     /// Where what a client has set up stays, such as its subscriptions.
-    pub(crate) fn home(self, session: SessionNumber) -> MemberKey {
+    pub(crate) fn home(self, place: Place) -> MemberKey {
         match self {
             Self::Shared => MemberKey::First,
-            Self::Session { .. } => MemberKey::Session(session.0),
+            Self::Session { .. } => MemberKey::Session(place.0),
             Self::Pool { size } => {
                 let size = u64::try_from(size.max(1)).unwrap_or(u64::MAX);
-                match usize::try_from(session.0 % size) {
+                match usize::try_from(place.0 % size) {
                     Ok(0) | Err(_) => MemberKey::First,
                     Ok(number) => MemberKey::Pool(number + 1),
                 }
@@ -109,13 +116,13 @@ mod tests {
         for size in 0..5 {
             let pool = Isolation::Pool { size };
             for session in 1..20 {
-                let home = pool.home(SessionNumber(session));
+                let home = pool.home(Place(session));
                 assert!(home == MemberKey::First || pool.standing().any(|key| key == home));
                 assert!(pool.has(home));
             }
         }
         let own = Isolation::Session { limit: 1 };
-        assert_eq!(own.home(SessionNumber(7)), MemberKey::Session(7));
+        assert_eq!(own.home(Place(7)), MemberKey::Session(7));
         assert!(own.has(MemberKey::Session(7)) && !own.has(MemberKey::Pool(2)));
     }
 

@@ -35,7 +35,8 @@ impl Level {
         NAMES.into_iter().find_map(|(known, level)| (known == name).then_some(level))
     }
 
-    fn as_str(self) -> &'static str {
+    /// Its name.
+    pub(crate) fn as_str(self) -> &'static str {
         NAMES[self as usize].0
     }
 

@@ -13,18 +13,23 @@
 //! See `examples/two_upstreams.rs` for a router without processes or sockets.
 
 mod arrival;
+mod asker;
 mod asks;
 mod attribution;
 mod calls;
 mod catalog;
 mod crew;
+mod here;
+mod hop;
 mod isolation;
 mod level;
 mod link;
+mod listen;
 mod lists;
 mod member;
 mod memory;
 mod naming;
+mod offer;
 mod options;
 mod params;
 mod refresh;
@@ -33,8 +38,10 @@ mod router;
 mod session;
 mod signal;
 mod spans;
+mod subscribers;
 mod target;
 mod template;
+mod words;
 
 pub use crate::{
     isolation::{Isolation, MemberKey, Members},

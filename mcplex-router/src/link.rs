@@ -2,16 +2,16 @@
 
 use crate::{
     crew::Crew,
-    isolation::{Isolation, MemberKey},
     lists::{Kind, Lists},
     memory::{self, Memory},
     router::{UpstreamKey, lock},
     session::SessionNumber,
     signal::Signal,
+    subscribers::Subscribers,
 };
 use mcplex_proto::upstream::UpstreamName;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -28,7 +28,7 @@ pub(crate) struct Link {
     memory: Mutex<Option<Arc<dyn Memory>>>,
     /// The memory does not have the lists yet.
     is_unwritten: AtomicBool,
-    subscribers: Mutex<BTreeMap<String, BTreeSet<SessionNumber>>>,
+    pub(crate) subscribers: Mutex<Subscribers>,
     /// Sessions that were asked to open a URL, to tell them when that is done.
     elicitations: Mutex<VecDeque<(String, SessionNumber)>>,
     stale: Mutex<Stale>,
@@ -36,6 +36,8 @@ pub(crate) struct Link {
     said: Mutex<Stale>,
     /// Raised when something went stale.
     pub(crate) signal: Signal,
+    /// Raised when stateless members may have to be listened to in another way.
+    pub(crate) watch: Signal,
 }
 
 /// Elicitations by URL that are remembered per upstream, many more than people open at a time; the
@@ -59,6 +61,7 @@ impl Link {
             stale: Mutex::default(),
             said: Mutex::default(),
             signal: Signal::default(),
+            watch: Signal::default(),
         }
     }
 
@@ -126,58 +129,6 @@ impl Link {
         std::mem::take(&mut lock(&self.said))
     }
 
-    /// Adds a subscriber; `true` when it is the first of this URI in its member.
-    pub(crate) fn subscribe(&self, uri: &str, session: SessionNumber) -> bool {
-        let isolation = self.isolation();
-        let mut subscribers = lock(&self.subscribers);
-        let sessions = subscribers.entry(uri.to_owned()).or_default();
-        let is_first = !has_neighbour(isolation, sessions, session);
-        sessions.insert(session) && is_first
-    }
-
-    /// Removes a subscriber; `true` when it was the last of this URI in its member.
-    pub(crate) fn unsubscribe(&self, uri: &str, session: SessionNumber) -> bool {
-        let isolation = self.isolation();
-        let mut subscribers = lock(&self.subscribers);
-        let Some(sessions) = subscribers.get_mut(uri) else { return false };
-        let was_last = sessions.remove(&session) && !has_neighbour(isolation, sessions, session);
-        if sessions.is_empty() {
-            subscribers.remove(uri);
-        }
-        was_last
-    }
-
-    /// Removes a subscriber everywhere; gives the URIs nobody in its member is left for.
-    pub(crate) fn unsubscribe_all(&self, session: SessionNumber) -> Vec<String> {
-        let uris: Vec<_> = lock(&self.subscribers).keys().cloned().collect();
-        uris.into_iter().filter(|uri| self.unsubscribe(uri, session)).collect()
-    }
-
-    /// The URIs somebody subscribed to who is at home in this member.
-    pub(crate) fn subscriptions(&self, member: MemberKey) -> Vec<String> {
-        let isolation = self.isolation();
-        let subscribers = lock(&self.subscribers);
-        let is_here = |sessions: &BTreeSet<SessionNumber>| {
-            sessions.iter().any(|&session| isolation.home(session) == member)
-        };
-        let here = subscribers.iter().filter(|(_, sessions)| is_here(sessions));
-        here.map(|(uri, _)| uri.clone()).collect()
-    }
-
-    /// The subscribers of a resource, or of one that contains it, that are at home in this member.
-    pub(crate) fn subscribers(&self, uri: &str, member: MemberKey) -> BTreeSet<SessionNumber> {
-        let covers = |subscribed: &str| {
-            uri.strip_prefix(subscribed).is_some_and(|rest| {
-                rest.is_empty() || rest.starts_with(['/', '?', '#']) || subscribed.ends_with('/')
-            })
-        };
-        let isolation = self.isolation();
-        let subscribers = lock(&self.subscribers);
-        let found = subscribers.iter().filter(|(subscribed, _)| covers(subscribed));
-        let sessions = found.flat_map(|(_, sessions)| sessions.iter().copied());
-        sessions.filter(|&session| isolation.home(session) == member).collect()
-    }
-
     pub(crate) fn elicits(&self, elicitation: String, session: SessionNumber) {
         let mut elicitations = lock(&self.elicitations);
         if elicitations.len() >= MAX_ELICITATIONS {
@@ -190,45 +141,5 @@ impl Link {
         let mut elicitations = lock(&self.elicitations);
         let at = elicitations.iter().position(|(name, _)| name == elicitation)?;
         elicitations.remove(at).map(|(_, session)| session)
-    }
-}
-
-/// Whether one of them is at home in the same member as this one.
-fn has_neighbour(
-    isolation: Isolation,
-    sessions: &BTreeSet<SessionNumber>,
-    session: SessionNumber,
-) -> bool {
-    let home = isolation.home(session);
-    sessions.iter().any(|&other| isolation.home(other) == home)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_first_and_the_last_subscriber_matter_to_the_upstream() {
-        let link = Link::new(UpstreamKey(1), UpstreamName::new("a").unwrap());
-        let (one, two) = (SessionNumber(1), SessionNumber(2));
-        assert!(link.subscribe("x://1", one));
-        assert!(!link.subscribe("x://1", two));
-        assert!(!link.unsubscribe("x://1", one));
-        assert!(!link.unsubscribe("x://1", one));
-        assert_eq!(link.unsubscribe_all(two), ["x://1"]);
-        assert!(link.subscriptions(MemberKey::First).is_empty());
-    }
-
-    #[test]
-    fn a_part_of_a_resource_reaches_the_subscribers_of_the_whole() {
-        let link = Link::new(UpstreamKey(1), UpstreamName::new("a").unwrap());
-        link.subscribe("x://dir", SessionNumber(1));
-        let check = |uri: &str, expect: usize| {
-            assert_eq!(link.subscribers(uri, MemberKey::First).len(), expect, "{uri}");
-        };
-        check("x://dir", 1);
-        check("x://dir/file", 1);
-        check("x://directory", 0);
-        check("x://other", 0);
     }
 }

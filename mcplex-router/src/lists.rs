@@ -1,5 +1,6 @@
 //! What one upstream offers: its four lists, read page by page.
 
+use crate::hop::Introduction;
 use mcplex_proto::{
     edit,
     error::{ErrorObject, METHOD_NOT_FOUND},
@@ -8,6 +9,7 @@ use mcplex_proto::{
     method,
     raw::{self, Raw},
     upstream::{Call, Upstream, UpstreamError},
+    version::Era,
 };
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -26,6 +28,11 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const ALL: [Self; 4] =
         [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+
+    /// What a method lists, if it lists anything.
+    pub(crate) fn of(method: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.method() == method)
+    }
 
     /// The method that lists it.
     pub(crate) fn method(self) -> &'static str {
@@ -57,7 +64,7 @@ impl Kind {
     }
 
     /// The capability without which the list is not asked for.
-    fn capability(self) -> &'static str {
+    pub(crate) fn capability(self) -> &'static str {
         match self {
             Self::Tools => "tools",
             Self::Prompts => "prompts",
@@ -70,6 +77,8 @@ impl Kind {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lists {
     pub(crate) items: [Vec<Item>; 4],
+    /// How long each may be kept, as the upstream said.
+    pub(crate) hints: [Hints; 4],
     /// What it said of itself; `None` before its first connect.
     pub(crate) info: Option<Arc<ServerInfo>>,
 }
@@ -88,6 +97,34 @@ impl Lists {
 
     pub(crate) fn of(&self, kind: Kind) -> &[Item] {
         &self.items[kind as usize]
+    }
+}
+
+/// How long a list may be kept by whoever reads it, and for whom.
+///
+/// A legacy upstream says nothing of it, which means not at all and for nobody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hints {
+    pub(crate) ttl_ms: u64,
+    pub(crate) is_public: bool,
+}
+
+impl Hints {
+    /// What can be said of everything as long as nothing has been added.
+    pub(crate) const LOOSEST: Self = Self { ttl_ms: u64::MAX, is_public: true };
+
+    /// What can be said of two lists in one.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { ttl_ms: self.ttl_ms.min(other.ttl_ms), is_public: self.is_public && other.is_public }
+    }
+
+    fn read(members: &[edit::Member<'_>]) -> Self {
+        let find =
+            |name: &str| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
+        let ttl_ms = find("ttlMs").and_then(|value| value.get().parse().ok());
+        let scope = find("cacheScope").and_then(raw::string);
+        Self { ttl_ms: ttl_ms.unwrap_or(0), is_public: scope.as_deref() == Some("public") }
     }
 }
 
@@ -110,27 +147,33 @@ pub(crate) enum ListError {
     Malformed { method: &'static str, member: &'static str },
 }
 
-/// Reads one list to its last page.
+/// One list as it was read.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) items: Vec<Item>,
+    pub(crate) hints: Hints,
+}
+
+/// Reads one list to its last page; `own` is what our requests say to stateless upstreams.
 pub(crate) async fn fetch(
     upstream: &dyn Upstream,
     info: &ServerInfo,
     kind: Kind,
     timeout: Duration,
-) -> Result<Vec<Item>, ListError> {
-    let mut items = Vec::new();
+    own: &Introduction,
+) -> Result<Listed, ListError> {
+    let mut listed = Listed { items: Vec::new(), hints: Hints::LOOSEST };
     if !info.can(kind.capability(), None) {
-        return Ok(items);
+        return Ok(listed);
     }
     let method = kind.method();
     let mut cursor: Option<String> = None;
     let mut cursors = BTreeSet::new();
     for _ in 0..MAX_PAGES {
-        let params =
-            cursor.as_deref().map(|cursor| edit::object([("cursor", Raw::of(cursor).as_str())]));
         let call = Call {
             id: upstream.mint(),
             method: Cow::Borrowed(method),
-            params,
+            params: page_params(info, own, cursor.as_deref()),
             extra: Extra::default(),
             timeout: Some(timeout),
             trace: None,
@@ -143,33 +186,45 @@ pub(crate) async fn fetch(
                 let error = ErrorObject::read(&raw);
                 // Many servers have resources and no templates.
                 if kind == Kind::Templates && error.code == METHOD_NOT_FOUND {
-                    return Ok(items);
+                    return Ok(listed);
                 }
                 return Err(ListError::Refused { method, error });
             }
         };
-        cursor = take_page(&page, kind, &mut items)?;
+        let (next, hints) = take_page(&page, kind, &mut listed.items)?;
+        listed.hints = listed.hints.and(hints);
+        cursor = next;
         match &cursor {
-            None => return Ok(items),
+            None => return Ok(listed),
             Some(next) if !cursors.insert(next.clone()) => {
                 tracing::warn!(upstream = %upstream.name(), method,
                     "a cursor came twice; the list is taken to end there");
-                return Ok(items);
+                return Ok(listed);
             }
             Some(_) => {}
         }
     }
     tracing::warn!(upstream = %upstream.name(), method, pages = MAX_PAGES,
         "the list has more pages than are read; the rest is left out");
-    Ok(items)
+    Ok(listed)
 }
 
-/// Adds the items of a page; gives the cursor of the next one. An empty cursor is a cursor.
+fn page_params(info: &ServerInfo, own: &Introduction, cursor: Option<&str>) -> Option<Raw> {
+    let cursor = cursor.map(Raw::of);
+    let members = cursor.as_ref().map(|cursor| ("cursor", cursor.as_str()));
+    match info.version.era() {
+        Era::Legacy => members.map(|cursor| edit::object([cursor])),
+        Era::Modern => Some(own.params(members)),
+    }
+}
+
+/// Adds the items of a page; gives the cursor of the next one, and how long the page may be kept.
+/// An empty cursor is a cursor.
 pub(crate) fn take_page(
     page: &Raw,
     kind: Kind,
     items: &mut Vec<Item>,
-) -> Result<Option<String>, ListError> {
+) -> Result<(Option<String>, Hints), ListError> {
     let malformed = || ListError::Malformed { method: kind.method(), member: kind.member() };
     let members = edit::members(page.as_str()).ok_or_else(malformed)?;
     let find = |name| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
@@ -181,5 +236,6 @@ pub(crate) fn take_page(
             None => tracing::warn!(list = kind.member(), "an item without a name was left out"),
         }
     }
-    Ok(find("nextCursor").and_then(raw::string).map(Cow::into_owned))
+    let next = find("nextCursor").and_then(raw::string).map(Cow::into_owned);
+    Ok((next, Hints::read(&members)))
 }

@@ -3,17 +3,21 @@
 //! The first member lasts from one attachment to the next. Incarnations are numbered per member, so
 //! whatever goes back to a life goes by its member.
 
-use crate::{isolation::MemberKey, router::lock, session::DownstreamSession};
+use crate::{
+    asker::Asker, isolation::MemberKey, level::Level, router::lock, session::DownstreamSession,
+};
 use mcplex_proto::{
+    downstream::Principal,
     id::Id,
     raw::Raw,
     upstream::{Health, Incarnation, Upstream},
+    version::Era,
 };
 use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -24,6 +28,12 @@ pub(crate) struct Member {
     flights: Mutex<BTreeMap<u64, Flight>>,
     /// The last life that was seen ready.
     seen: Mutex<Incarnation>,
+    /// The most verbose level that a stateless call to this life asked for.
+    wish: Mutex<Option<Level>>,
+    /// When it was asked for last, as a count.
+    used: AtomicU64,
+    /// Somebody's subscriptions are at home here.
+    has_guests: AtomicBool,
     /// A life began that knows nothing of subscriptions and log levels.
     is_fresh: AtomicBool,
 }
@@ -32,12 +42,34 @@ pub(crate) struct Member {
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {
     pub(crate) session: Arc<DownstreamSession>,
+    pub(crate) asker: Arc<Asker>,
     /// The id the client gave it.
     pub(crate) about: Id,
     /// The client's progress token as JSON.
     pub(crate) token: Option<Raw>,
     /// The last progress that was passed on; later ones must be greater.
     pub(crate) progress: f64,
+}
+
+impl Flight {
+    /// Whether both calls are of one client: of one session, or of one proven principal.
+    fn is_of_same_client(&self, other: &Self) -> bool {
+        let (one, two) = (&self.session, &other.session);
+        let of_one = || match (&one.arrival.principal, &two.arrival.principal) {
+            (Principal::Known(one), Principal::Known(two)) => one == two,
+            // Who holds another pipe, or proves nothing, may be anybody.
+            _ => false,
+        };
+        one.number == two.number || of_one()
+    }
+
+    /// Whether its client wants log lines of this level with its answer.
+    pub(crate) fn wants(&self, level: Option<Level>) -> bool {
+        match self.asker.era() {
+            Era::Legacy => self.session.wants(level),
+            Era::Modern => self.asker.level.is_some_and(|least| level >= Some(least)),
+        }
+    }
 }
 
 impl Member {
@@ -68,7 +100,43 @@ impl Member {
 
     /// Whether this life was not seen ready before.
     pub(crate) fn sees(&self, incarnation: Incarnation) -> bool {
-        std::mem::replace(&mut *lock(&self.seen), incarnation) != incarnation
+        let is_new = std::mem::replace(&mut *lock(&self.seen), incarnation) != incarnation;
+        if is_new {
+            *lock(&self.wish) = None;
+        }
+        is_new
+    }
+
+    /// Notes that a stateless call wants log lines from this level on; `true` when none before it
+    /// wanted as many of this life.
+    pub(crate) fn wishes(&self, level: Level) -> bool {
+        let mut wish = lock(&self.wish);
+        let is_more = wish.is_none_or(|before| level < before);
+        if is_more {
+            *wish = Some(level);
+        }
+        is_more
+    }
+
+    /// The most verbose level that stateless calls to this life asked for.
+    pub(crate) fn wish(&self) -> Option<Level> {
+        *lock(&self.wish)
+    }
+
+    /// Notes that it was asked for; `stays` says that something is set up in it.
+    pub(crate) fn is_used(&self, now: u64, stays: bool) {
+        self.used.store(now, Ordering::Relaxed);
+        self.has_guests.fetch_or(stays, Ordering::Relaxed);
+    }
+
+    /// When it was asked for last, as a count.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether something was set up in it that lasts.
+    pub(crate) fn has_guests(&self) -> bool {
+        self.has_guests.load(Ordering::Relaxed)
     }
 
     /// Notes that its life must be told what clients want.
@@ -98,8 +166,19 @@ impl Member {
     pub(crate) fn newest_flight(&self) -> Option<(Flight, bool)> {
         let flights = lock(&self.flights);
         let (_, newest) = flights.last_key_value()?;
-        let is_one = flights.values().all(|flight| flight.session.number == newest.session.number);
+        let is_one = flights.values().all(|flight| flight.is_of_same_client(newest));
         Some((newest.clone(), is_one))
+    }
+
+    /// A call in flight.
+    pub(crate) fn flight(&self, id: u64) -> Option<Flight> {
+        lock(&self.flights).get(&id).cloned()
+    }
+
+    /// The era its life belongs to, as far as it ever said.
+    pub(crate) fn era(&self) -> Option<Era> {
+        let info = self.upstream()?.server_info()?;
+        Some(info.version.era())
     }
 
     /// The call a progress notification speaks of, if it may be passed on.

@@ -75,6 +75,7 @@ pub(crate) fn read(document: String) -> Result<Lists, BadDocument> {
         implementation: Raw::part(&document, of_server("serverInfo")?),
         instructions: of_server("instructions").map(raw::string)?.map(|text| text.into_owned()),
     };
+    // How long a list may be kept was said of a moment that is long over, so it is not remembered.
     let mut lists = Lists { info: Some(Arc::new(info)), ..Lists::default() };
     for kind in Kind::ALL {
         let items = &mut lists.items[kind as usize];
@@ -100,7 +101,7 @@ mod tests {
         let resource =
             Item { key: "x://1".to_owned(), raw: Raw::parse(r#"{"uri":"x://1"}"#).unwrap() };
         let items = [vec![tool], Vec::new(), vec![resource], Vec::new()];
-        Lists { items, info: Some(Arc::new(info)) }
+        Lists { items, info: Some(Arc::new(info)), ..Lists::default() }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What can be set, with its reasons.
 
 use crate::naming::{Naming, Rule};
+use mcplex_proto::{edit, raw::Raw};
 use std::time::Duration;
 
 /// How a [`Router`](crate::Router) behaves.
@@ -47,6 +48,14 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Who mcplex says it is, to clients and to upstreams.
+    pub(crate) fn identity(&self) -> Raw {
+        edit::object([
+            ("name", Raw::of(&self.name).as_str()),
+            ("version", Raw::of(&self.version).as_str()),
+        ])
+    }
+
     /// How names are formed.
     pub(crate) fn rule(&self) -> Rule {
         Rule { naming: self.naming, separator: self.separator.clone() }

@@ -1,5 +1,6 @@
 //! The few members of a request's parameters that a gateway reads and rewrites.
 
+use crate::hop::{Hop, Meta};
 use mcplex_proto::{
     edit::{self, Edit},
     error::ErrorObject,
@@ -24,6 +25,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) token: Option<u64>,
     /// The trace context there.
     pub(crate) traceparent: Option<String>,
+    /// What it says of its sender there.
+    pub(crate) hop: Hop,
 }
 
 impl<'a> Params<'a> {
@@ -80,6 +83,10 @@ impl<'a> Params<'a> {
         if let Some((member, name)) = rewrite.name {
             edit.replace(member, name);
         }
+        if !matches!(rewrite.hop, Hop::Silent) {
+            self.rewrite_meta(&mut edit, rewrite);
+            return (!edit.is_empty()).then(|| edit.finish());
+        }
         if let (Some(token), Some(old)) = (rewrite.token, self.token()) {
             edit.replace(old, token.to_string());
         }
@@ -95,11 +102,31 @@ impl<'a> Params<'a> {
         }
         (!edit.is_empty()).then(|| edit.finish())
     }
+
+    /// Writes `_meta` anew, because who asks stands in it on one side and not on the other.
+    fn rewrite_meta(&self, edit: &mut Edit<'a>, rewrite: &Rewrite<'_>) {
+        let token = rewrite.token.map(|token| token.to_string());
+        let traceparent = rewrite.traceparent.as_ref().map(|text| format!("\"{text}\""));
+        let old = self.get("_meta");
+        let meta = Meta {
+            hop: &rewrite.hop,
+            token: token.as_deref().filter(|_| self.token().is_some()),
+            traceparent: traceparent.as_deref(),
+        };
+        let meta = meta.over(old);
+        match old {
+            Some(old) => edit.replace(old, meta.as_str()),
+            None if meta == Raw::empty_object() => {}
+            None => edit.insert(self.text, "_meta", meta.as_str()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{hop::Introduction, level::Level};
+    use mcplex_proto::modern;
 
     #[test]
     fn name_token_and_trace_change_and_nothing_else_does() {
@@ -115,6 +142,7 @@ mod tests {
             name: Some((name, "\"e\"")),
             token: Some(7),
             traceparent: Some("00-x".to_owned()),
+            hop: Hop::Silent,
         };
         assert_eq!(
             params.rewrite(&rewrite).unwrap().as_str(),
@@ -135,5 +163,36 @@ mod tests {
         check(r#"{"a":1}"#, r#"{"_meta":{"traceparent":"00-x"},"a":1}"#);
         let old = r#"{"_meta":{"traceparent":"00-old"}}"#;
         check(old, r#"{"_meta":{"traceparent":"00-x"}}"#);
+    }
+
+    #[test]
+    fn who_asks_is_told_anew_on_each_hop() {
+        let text = format!(
+            r#"{{"b":1.0,"_meta":{{"v/x":1e3,"{}":"2026-07-28","progressToken":"t","{}":{{"roots":{{}}}}}},"a":null}}"#,
+            modern::PROTOCOL_VERSION,
+            modern::CLIENT_CAPABILITIES
+        );
+        let raw = Raw::parse(text).unwrap();
+        let params = Params::read(Some(&raw));
+        let rewrite = |hop| Rewrite { token: Some(7), hop, ..Rewrite::default() };
+        assert_eq!(
+            params.rewrite(&rewrite(Hop::Strip)).unwrap().as_str(),
+            r#"{"b":1.0,"_meta":{"v/x":1e3,"progressToken":7},"a":null}"#
+        );
+        let introduction = Introduction {
+            client_info: Raw::of("me"),
+            capabilities: Raw::empty_object(),
+            level: Some(Level::Info),
+        };
+        assert_eq!(
+            params.rewrite(&rewrite(Hop::Introduce(introduction.clone()))).unwrap().as_str(),
+            r#"{"b":1.0,"_meta":{"v/x":1e3,"io.modelcontextprotocol/protocolVersion":"2026-07-28","progressToken":7,"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":"me","io.modelcontextprotocol/logLevel":"info"},"a":null}"#
+        );
+        let none = Params::read(None);
+        assert_eq!(none.rewrite(&rewrite(Hop::Strip)), None);
+        let told = none.rewrite(&rewrite(Hop::Introduce(introduction))).unwrap();
+        assert!(
+            told.as_str().starts_with(r#"{"_meta":{"io.modelcontextprotocol/protocolVersion""#)
+        );
     }
 }

@@ -6,6 +6,8 @@
 //! the same tools is never heard of.
 
 use crate::{
+    hop::Introduction,
+    isolation::Place,
     link::{Link, Stale},
     lists::{self, Kind, ListError},
     member::Member,
@@ -25,6 +27,7 @@ use mcplex_proto::{
     method,
     raw::Raw,
     upstream::{Upstream, UpstreamError},
+    version::Era,
 };
 use std::{
     collections::BTreeSet,
@@ -108,13 +111,14 @@ async fn read(
     info: Arc<ServerInfo>,
     stale: Stale,
 ) -> bool {
-    let timeout = shared.options().list_timeout;
+    let options = shared.options();
+    let (timeout, own) = (options.list_timeout, Introduction::own(&options));
     let kinds = Kind::ALL.into_iter().filter(|&kind| stale[kind as usize]);
     let said = link.take_said();
     let fetches: FuturesUnordered<_> = kinds
         .map(|kind| {
-            let info = &info;
-            async move { (kind, lists::fetch(upstream, info, kind, timeout).await) }
+            let (info, own) = (&info, &own);
+            async move { (kind, lists::fetch(upstream, info, kind, timeout, own).await) }
         })
         .collect();
     let mut lists = (*link.lists()).clone();
@@ -126,8 +130,9 @@ async fn read(
         let mut told = Vec::new();
         for (kind, result) in chunk {
             match result {
-                Ok(items) => {
-                    lists.items[kind as usize] = items;
+                Ok(listed) => {
+                    lists.items[kind as usize] = listed.items;
+                    lists.hints[kind as usize] = listed.hints;
                     told.extend(said[kind as usize].then_some(kind));
                 }
                 Err(error) => {
@@ -167,34 +172,48 @@ fn unread(link: &Link, kind: Kind, error: &ListError) {
 /// Tells a new life what the one before it knew of subscriptions and the log level.
 fn restore(shared: &Shared, link: &Link, member: &Member) {
     let Some(upstream) = member.upstream().filter(|_| member.is_live()) else { return };
-    let Some(info) = upstream.server_info() else { return };
     if !member.take_fresh() {
         return;
     }
-    for uri in link.subscriptions(member.key) {
-        subscribe(&**upstream, &uri);
+    if member.era() == Some(Era::Modern) {
+        return link.watch.raise();
     }
-    if let Some(level) = shared.level_for(member.key)
-        && info.can("logging", None)
-    {
-        upstream.send(None, level.request(upstream.mint()));
+    for uri in link.subscriptions(member.key) {
+        subscribe(&**upstream, method::SUBSCRIBE, &uri);
+    }
+    shared.ask_for_log(link, member);
+}
+
+/// Tells the member that is at home in a place that somebody wants to hear of a resource, or that
+/// nobody does any more; nobody waits for what it says to that.
+pub(crate) fn subscribed(link: &Link, place: Place, uri: &str, is_wanted: bool) {
+    let Some(member) = link.member(link.home(place)) else { return };
+    let Some(upstream) = member.upstream() else { return };
+    let method = if is_wanted { method::SUBSCRIBE } else { method::UNSUBSCRIBE };
+    match member.era() {
+        Some(Era::Modern) => link.watch.raise(),
+        Some(Era::Legacy) => subscribe(&**upstream, method, uri),
+        // Its first life is told when it is there.
+        None => {}
     }
 }
 
-/// Subscribes to a resource in the name of clients that were told yes already.
-pub(crate) fn subscribe(upstream: &dyn Upstream, uri: &str) {
+fn subscribe(upstream: &dyn Upstream, method: &'static str, uri: &str) {
     let params = edit::object([("uri", Raw::of(uri).as_str())]);
-    let request = Request::new(upstream.mint(), method::SUBSCRIBE, Some(params));
-    upstream.send(None, request.into());
+    upstream.send(None, Request::new(upstream.mint(), method, Some(params)).into());
 }
 
 async fn announce(shared: &Shared) {
     let Some(mut signals) = shared.changes.signal.listen() else { return };
     while signals.next().await.is_some() {
         let methods = std::mem::take(&mut *lock(&shared.changes.pending));
-        for session in shared.sessions().into_iter().filter(|session| session.is_ready()) {
+        for session in shared.sessions() {
+            let is_ready = session.is_ready();
             for &method in &methods {
-                session.tell(Message::from(Notification::new(method, None)), None);
+                if is_ready {
+                    session.tell(Message::from(Notification::new(method, None)), None);
+                }
+                session.tell_listeners(method);
             }
         }
         shared.clock.sleep(shared.options().list_changed_interval).await;

@@ -6,11 +6,12 @@ use crate::{
     isolation::MemberKey,
     level::Level,
     link::Link,
+    listen,
     lists::Kind,
     member::Member,
     params::Params,
     router::{Shared, lock},
-    session::{DownstreamSession, uri_of},
+    session::DownstreamSession,
 };
 use mcplex_proto::{
     id::Id,
@@ -18,6 +19,7 @@ use mcplex_proto::{
     method,
     raw::{self, Raw},
     upstream::{Health, Incarnation, Status, UpstreamEvents},
+    version::Era,
 };
 use std::sync::Arc;
 
@@ -33,7 +35,13 @@ impl Relay {
         Self { shared, link, member }
     }
 
-    fn request(&self, from: Incarnation, request: Request) {
+    fn request(&self, from: Incarnation, request: Request, about: Option<u64>) {
+        if self.member.era() == Some(Era::Modern) {
+            // Such a server asks in its results, and gets no responses from anybody.
+            tracing::debug!(upstream = %self.link.name, method = %request.method,
+                "a request was dropped, because a stateless upstream sends none");
+            return;
+        }
         if request.method == method::PING {
             if let Some(upstream) = self.member.upstream() {
                 let pong = Response::result(request.id, Raw::empty_object());
@@ -41,10 +49,10 @@ impl Relay {
             }
             return;
         }
-        asks::ask(&self.shared, &self.link, &self.member, from, request);
+        asks::ask(&self.shared, &self.link, &self.member, from, request, about);
     }
 
-    fn notification(&self, from: Incarnation, notification: Notification) {
+    fn notification(&self, from: Incarnation, notification: Notification, about: Option<u64>) {
         let params = Params::read(notification.params.as_ref());
         let changed = |kinds: &[Kind]| {
             // A member that was replaced no longer speaks for the upstream.
@@ -59,12 +67,7 @@ impl Relay {
             method::PROMPTS_CHANGED => changed(&[Kind::Prompts]),
             method::RESOURCES_CHANGED => changed(&[Kind::Resources, Kind::Templates]),
             method::RESOURCE_UPDATED => {
-                let uri = uri_of(&params).unwrap_or_default();
-                for number in self.link.subscribers(&uri, self.member.key) {
-                    if let Some(session) = self.shared.session(number) {
-                        session.tell(notification.clone().into(), None);
-                    }
-                }
+                listen::updated(&self.shared, &self.link, &self.member, &notification)
             }
             method::ELICITATION_COMPLETE => {
                 let id = params.get("elicitationId").and_then(raw::string);
@@ -76,9 +79,23 @@ impl Relay {
             method::LOG_MESSAGE => {
                 let level = params.get("level").and_then(raw::string);
                 let level = level.and_then(|level| Level::read(&level));
-                self.to_whom_it_concerns(notification, |session| session.wants(level));
+                self.log_line(notification, level, about);
             }
-            _ => self.to_whom_it_concerns(notification, |_| true),
+            _ => self.to_whom_it_concerns(notification, about),
+        }
+    }
+
+    /// A line of the log goes to whom it concerns, if that client wants lines of its level.
+    fn log_line(&self, notification: Notification, level: Option<Level>, about: Option<u64>) {
+        match attribute(&self.shared, &self.member, about) {
+            Addressee::Call(flight) if flight.wants(level) => {
+                flight.session.tell(notification.into(), Some(&flight.about));
+            }
+            Addressee::Client(session) if session.wants(level) => {
+                session.tell(notification.into(), None);
+            }
+            Addressee::Call(_) | Addressee::Client(_) => {}
+            Addressee::Ambiguous | Addressee::Nobody => self.dropped(&notification),
         }
     }
 
@@ -105,31 +122,36 @@ impl Relay {
         }
     }
 
-    fn to_whom_it_concerns(
-        &self,
-        notification: Notification,
-        wants: impl Fn(&DownstreamSession) -> bool,
-    ) {
-        match attribute(&self.shared, &self.member) {
-            Addressee::One(session, about) if wants(&session) => {
-                session.tell(notification.into(), about.as_ref());
+    /// What we do not know goes to whom it concerns, unless that client is of another era, to which
+    /// it would mean nothing.
+    fn to_whom_it_concerns(&self, notification: Notification, about: Option<u64>) {
+        let era = self.member.era();
+        match attribute(&self.shared, &self.member, about) {
+            Addressee::Call(flight) if era.is_none_or(|era| era == flight.asker.era()) => {
+                flight.session.tell(notification.into(), Some(&flight.about));
             }
-            Addressee::One(..) => {}
-            Addressee::Ambiguous | Addressee::Nobody => tracing::debug!(
-                upstream = %self.link.name,
-                method = %notification.method,
-                params = ?notification.params,
-                "a notification was dropped, because nobody can tell for whom it is"
-            ),
+            Addressee::Client(session) if era != Some(Era::Modern) => {
+                session.tell(notification.into(), None);
+            }
+            _ => self.dropped(&notification),
         }
+    }
+
+    fn dropped(&self, notification: &Notification) {
+        tracing::debug!(
+            upstream = %self.link.name,
+            method = %notification.method,
+            params = ?notification.params,
+            "a notification was dropped, because nobody can tell for whom it is"
+        );
     }
 }
 
 impl UpstreamEvents for Relay {
-    fn message(&self, from: Incarnation, message: Message, _about: Option<u64>) {
+    fn message(&self, from: Incarnation, message: Message, about: Option<u64>) {
         match message {
-            Message::Request(request) => self.request(from, request),
-            Message::Notification(notification) => self.notification(from, notification),
+            Message::Request(request) => self.request(from, request, about),
+            Message::Notification(notification) => self.notification(from, notification, about),
             Message::Response(_) => {
                 tracing::debug!(upstream = %self.link.name, "an answer to nothing was dropped");
             }
@@ -160,7 +182,7 @@ impl UpstreamEvents for Relay {
 
 impl DownstreamSession {
     /// Whether the client wants log lines of this level; until it says so it gets what comes.
-    fn wants(&self, level: Option<Level>) -> bool {
+    pub(crate) fn wants(&self, level: Option<Level>) -> bool {
         let least = lock(&self.state).level;
         level.is_none() || least.is_none() || level >= least
     }

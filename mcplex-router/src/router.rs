@@ -3,10 +3,11 @@
 use crate::{
     arrival::Arrivals,
     catalog::Catalog,
-    isolation::{Isolation, MemberKey, Members},
+    isolation::{Isolation, MemberKey, Members, Place},
     level::Level,
     link::Link,
     lists::Kind,
+    member::Member,
     memory::Memory,
     options::Options,
     refresh,
@@ -15,14 +16,13 @@ use crate::{
     signal::Signal,
 };
 use mcplex_proto::{
-    downstream::{Arrival, Client, Gateway, Session},
-    edit,
+    downstream::{Arrival, Client, Gateway, Principal, Session, Stay},
+    handshake::ServerInfo,
     header::HeaderParams,
-    message::{Message, Request},
-    method,
+    message::Message,
     raw::Raw,
     upstream::{Upstream, UpstreamEvents, UpstreamName},
-    version::Version,
+    version::Era,
 };
 use std::{
     collections::BTreeMap,
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     links: Mutex<Vec<Arc<Link>>>,
     catalog: Mutex<Arc<Catalog>>,
     sessions: Mutex<BTreeMap<SessionNumber, Arc<DownstreamSession>>>,
+    /// The places of those who ask without a session, as many as principals were ever proven.
+    places: Mutex<BTreeMap<Principal, Place>>,
     next_session: AtomicU64,
     next_link: AtomicU64,
     pub(crate) changes: refresh::Changes,
@@ -81,7 +83,7 @@ impl Router {
     /// A router without upstreams.
     #[must_use]
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
-        let catalog = Catalog::build(options.rule(), Vec::new());
+        let catalog = Catalog::build(&options, Vec::new());
         let shared = Shared {
             options: Mutex::new(Arc::new(options)),
             arrivals: Arrivals::default(),
@@ -89,6 +91,7 @@ impl Router {
             clock,
             catalog: Mutex::new(Arc::new(catalog)),
             sessions: Mutex::default(),
+            places: Mutex::default(),
             next_session: AtomicU64::new(1),
             next_link: AtomicU64::new(1),
             changes: refresh::Changes::default(),
@@ -231,10 +234,10 @@ impl Shared {
     fn rearrange(&self, change: impl FnOnce(&mut Vec<Arc<Link>>)) {
         let mut links = lock(&self.links);
         change(&mut links);
-        let new = Arc::new(Catalog::build(self.options().rule(), links.clone()));
+        let new = Arc::new(Catalog::build(&self.options(), links.clone()));
         let old = std::mem::replace(&mut *lock(&self.catalog), new.clone());
         drop(links);
-        let differs = |kind: &Kind| old.result(*kind) != new.result(*kind);
+        let differs = |kind: &Kind| old.differs(&new, *kind);
         let changed: Vec<_> = Kind::ALL.into_iter().filter(differs).collect();
         self.changes.note(&changed);
     }
@@ -252,51 +255,56 @@ impl Shared {
         lock(&self.sessions).remove(&number);
     }
 
-    /// The answer to `initialize`.
-    pub(crate) fn greet(&self, version: Version) -> Raw {
-        // All of it, whatever the upstreams have: they come and go after this answer.
-        let capabilities = r#"{"logging":{},"completions":{},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"tools":{"listChanged":true}}"#;
-        let options = self.options();
-        let me = edit::object([
-            ("name", Raw::of(&options.name).as_str()),
-            ("version", Raw::of(&options.version).as_str()),
-        ]);
-        let version = Raw::of(version.as_str());
-        let mut members = vec![
-            ("protocolVersion", version.as_str()),
-            ("capabilities", capabilities),
-            ("serverInfo", me.as_str()),
-        ];
-        let instructions = self.instructions();
-        if let Some(instructions) = &instructions {
-            members.push(("instructions", instructions.as_str()));
+    /// Whose member a session uses where every client has its own.
+    ///
+    /// Numbers of sessions and of other places are never the same.
+    pub(crate) fn place_of(&self, number: SessionNumber, arrival: &Arrival) -> Place {
+        match arrival.stay {
+            Stay::Long => Place(number.0),
+            Stay::Request => {
+                let mut places = lock(&self.places);
+                let next = || Place(self.next_session.fetch_add(1, Ordering::Relaxed));
+                *places.entry(arrival.principal.clone()).or_insert_with(next)
+            }
         }
-        edit::object(members)
+    }
+
+    /// Who mcplex says it is.
+    pub(crate) fn identity(&self) -> Raw {
+        self.catalog().offer.identity.clone()
     }
 
     /// The most verbose level that any client of a member asked for.
-    pub(crate) fn level_for(&self, member: MemberKey) -> Option<Level> {
-        let concerns = |session: &DownstreamSession| match member {
+    pub(crate) fn level_for(&self, member: &Member) -> Option<Level> {
+        let concerns = |session: &DownstreamSession| match member.key {
             MemberKey::Session(number) => session.number.0 == number,
             MemberKey::First | MemberKey::Pool(_) => true,
         };
         let sessions = self.sessions();
         let concerned = sessions.iter().filter(|session| concerns(session));
-        concerned.filter_map(|session| lock(&session.state).level).min()
+        concerned.filter_map(|session| lock(&session.state).level).chain(member.wish()).min()
     }
 
     /// Asks all upstreams for as much of their logs as the most curious client wants.
     pub(crate) fn level_changed(&self) {
         for link in self.catalog().links() {
-            if !link.lists().info.as_ref().is_some_and(|info| info.can("logging", None)) {
-                continue;
-            }
             for member in link.members() {
-                let level = self.level_for(member.key);
-                if let (Some(level), Some(upstream)) = (level, member.upstream()) {
-                    upstream.send(None, level.request(upstream.mint()));
-                }
+                self.ask_for_log(link, &member);
             }
+        }
+    }
+
+    /// Asks one member for as much of its log as its most curious client wants; a stateless one
+    /// reads that in each call.
+    pub(crate) fn ask_for_log(&self, link: &Link, member: &Member) {
+        let Some(upstream) = member.upstream() else { return };
+        let info = upstream.server_info().or_else(|| link.lists().info.clone());
+        let has_log =
+            |info: Arc<ServerInfo>| info.version.era() == Era::Legacy && info.can("logging", None);
+        if info.is_some_and(has_log)
+            && let Some(level) = self.level_for(member)
+        {
+            upstream.send(None, level.request(upstream.mint()));
         }
     }
 
@@ -316,7 +324,9 @@ impl Shared {
     fn tell_members(&self, message: &Message, is_meant: impl Fn(MemberKey) -> bool) {
         for link in self.catalog().links() {
             for member in link.members().into_iter().filter(|member| is_meant(member.key)) {
-                if let Some(upstream) = member.upstream() {
+                // No notification of a client but a cancel is known to a stateless upstream.
+                let is_told = member.era() != Some(Era::Modern);
+                if let Some(upstream) = member.upstream().filter(|_| is_told) {
                     upstream.send(None, message.clone());
                 }
             }
@@ -324,41 +334,16 @@ impl Shared {
     }
 
     /// Ends the subscriptions of a client that has left, and the members that were its own.
-    pub(crate) fn left(&self, session: SessionNumber) {
+    pub(crate) fn left(&self, session: &DownstreamSession) {
         for link in self.catalog().links() {
-            let uris = link.unsubscribe_all(session);
-            link.leave(session);
-            let Some(member) = link.member(link.home(session)) else { continue };
-            let Some(upstream) = member.upstream() else { continue };
+            let uris = link.unsubscribe_all(session.number);
+            if session.is_long() {
+                link.leave(session.place);
+            }
             for uri in uris {
-                let params = edit::object([("uri", Raw::of(&uri).as_str())]);
-                let request = Request::new(upstream.mint(), method::UNSUBSCRIBE, Some(params));
-                upstream.send(None, request.into());
+                refresh::subscribed(link, session.place, &uri, false);
             }
         }
-    }
-
-    /// The `instructions` of all upstreams, each under its name; of a single one as they are.
-    pub(crate) fn instructions(&self) -> Option<Raw> {
-        let catalog = self.catalog();
-        let all: Vec<_> = catalog
-            .links()
-            .iter()
-            .filter_map(|link| {
-                let text = link.lists().info.as_ref()?.instructions.clone()?;
-                Some((&link.name, text))
-            })
-            .collect();
-        let text = match &all[..] {
-            [] => return None,
-            [(_, text)] if catalog.links().len() == 1 => text.clone(),
-            several => {
-                let parts: Vec<_> =
-                    several.iter().map(|(name, text)| format!("# {name}\n\n{text}")).collect();
-                parts.join("\n\n")
-            }
-        };
-        Some(Raw::of(&text))
     }
 }
 

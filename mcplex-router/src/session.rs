@@ -1,31 +1,36 @@
 //! One downstream client: its handshake, its calls, and what it is asked.
 //!
 //! A session is *open* from its birth, *greeted* once `initialize` was answered, *ready* once the
-//! client said `initialized`, and *closed* in the end. Requests are served from greeted on;
-//! nobody speaks to a client unasked before it is ready.
+//! client said `initialized`, and *closed* in the end. Legacy requests are served from greeted on;
+//! nobody speaks to a client unasked before it is ready. A stateless request says itself who asks:
+//! it is served in any state but closed, and reads nothing of what came before it.
 
 use crate::{
+    asker::Asker,
     asks::Asked,
-    calls,
+    calls, here,
+    isolation::Place,
     level::Level,
+    listen::Listens,
     lists::Kind,
     member::Member,
     params::Params,
     router::{Shared, lock},
-    spans, target,
+    spans,
+    subscribers::Subscriber,
+    target, words,
 };
 use async_trait::async_trait;
 use futures_channel::oneshot;
 use mcplex_proto::{
-    downstream::{Arrival, Client, Session},
-    edit,
+    downstream::{Arrival, Client, Session, Stay},
     error::ErrorObject,
-    handshake::title,
     id::Id,
     message::{Extra, Message, Notification, Outcome, Request, Response},
     method,
+    modern::{self, Class},
     raw::{self, Raw},
-    version::Version,
+    version::{Era, Version},
 };
 use std::{
     collections::BTreeMap,
@@ -43,13 +48,16 @@ pub(crate) struct DownstreamSession {
     pub(crate) shared: Arc<Shared>,
     pub(crate) client: Arc<dyn Client>,
     pub(crate) arrival: Arrival,
+    /// Whose member it uses where members are not shared.
+    pub(crate) place: Place,
     pub(crate) state: Mutex<State>,
     me: Weak<Self>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    greeting: Option<Arc<Greeting>>,
+    /// What `initialize` said.
+    pub(crate) greeting: Option<Arc<Asker>>,
     /// It said `initialized`; some say it before they were greeted, and that counts later.
     is_ready: bool,
     pub(crate) is_closed: bool,
@@ -57,16 +65,18 @@ pub(crate) struct State {
     pub(crate) level: Option<Level>,
     /// Calls on their way, by the client's id.
     calls: BTreeMap<Id, Going>,
+    /// What lasts until it is ended, by the client's id.
+    pub(crate) listens: Listens,
     /// What the client was asked, by our id.
     pub(crate) asked: BTreeMap<u64, Asked>,
     pub(crate) next_ask: u64,
 }
 
-/// What a client said of itself.
-#[derive(Debug)]
-pub(crate) struct Greeting {
-    pub(crate) version: Version,
-    pub(crate) capabilities: Raw,
+impl State {
+    /// Whether a request with this id is being served.
+    pub(crate) fn is_used(&self, id: &Id) -> bool {
+        self.calls.contains_key(id) || self.listens.contains_key(id)
+    }
 }
 
 #[derive(Debug)]
@@ -105,8 +115,10 @@ impl DownstreamSession {
         client: Arc<dyn Client>,
         arrival: Arrival,
     ) -> Arc<Self> {
+        let place = shared.place_of(number, &arrival);
         Arc::new_cyclic(|me| Self {
             number,
+            place,
             shared,
             client,
             arrival,
@@ -115,13 +127,30 @@ impl DownstreamSession {
         })
     }
 
+    /// Whether it may be spoken to unasked; who came for one request never is.
     pub(crate) fn is_ready(&self) -> bool {
         let state = lock(&self.state);
         state.is_ready && state.greeting.is_some()
     }
 
-    pub(crate) fn greeting(&self) -> Option<Arc<Greeting>> {
+    /// Who asks in this session, once `initialize` was answered.
+    pub(crate) fn greeting(&self) -> Option<Arc<Asker>> {
         lock(&self.state).greeting.clone()
+    }
+
+    /// What `logging/setLevel` said last.
+    pub(crate) fn level(&self) -> Option<Level> {
+        lock(&self.state).level
+    }
+
+    /// It as a subscriber, by itself or with one of its `subscriptions/listen`.
+    pub(crate) fn subscriber(&self, listen: Option<Id>) -> Subscriber {
+        Subscriber { session: self.number, listen, place: self.place }
+    }
+
+    /// Whether it outlasts the request it was opened for.
+    pub(crate) fn is_long(&self) -> bool {
+        self.arrival.stay == Stay::Long
     }
 
     /// Sends a message to the client; `false` when it cannot be reached.
@@ -143,7 +172,7 @@ impl DownstreamSession {
         id: u64,
     ) -> Option<oneshot::Receiver<()>> {
         let mut state = lock(&self.state);
-        if state.is_closed || state.calls.contains_key(about) {
+        if state.is_closed || state.is_used(about) {
             return None;
         }
         let (cancel, cancelled) = oneshot::channel();
@@ -163,45 +192,6 @@ impl DownstreamSession {
         lock(&self.state).calls.remove(id);
     }
 
-    fn initialize(&self, params: &Params<'_>) -> Result<Raw, ErrorObject> {
-        let (_, wanted) = params.string("protocolVersion")?;
-        let version = Version::answer(&wanted);
-        let object = |name| params.get(name).map_or("{}", |value| value.get());
-        let capabilities = Raw::parse(object("capabilities").to_owned()).map_err(|error| {
-            ErrorObject::invalid_params(format_args!("`capabilities`: {error}"))
-        })?;
-        tracing::info!(session = self.number.0, %version, client = title(object("clientInfo")),
-            network = self.client.network(), principal = %self.arrival.principal, "a client arrived");
-        let mut state = lock(&self.state);
-        if state.greeting.is_some() {
-            return Err(ErrorObject::invalid_request(&"the session is initialized already"));
-        }
-        state.greeting = Some(Arc::new(Greeting { version, capabilities }));
-        drop(state);
-        Ok(self.shared.greet(version))
-    }
-
-    /// Whatever can be answered here and now; the rest goes to an upstream.
-    fn serve(&self, request: &Request, params: &Params<'_>) -> Option<Result<Raw, ErrorObject>> {
-        let list = |kind| Some(self.list(params, kind));
-        if self.version().is_none()
-            && !matches!(&*request.method, method::INITIALIZE | method::PING)
-        {
-            let why = "the first request of a session must be `initialize`";
-            return Some(Err(ErrorObject::invalid_request(&why)));
-        }
-        match &*request.method {
-            method::INITIALIZE => Some(self.initialize(params)),
-            method::PING => Some(Ok(Raw::empty_object())),
-            method::TOOLS_LIST => list(Kind::Tools),
-            method::PROMPTS_LIST => list(Kind::Prompts),
-            method::RESOURCES_LIST => list(Kind::Resources),
-            method::TEMPLATES_LIST => list(Kind::Templates),
-            method::SET_LEVEL => Some(self.set_level(params)),
-            _ => None,
-        }
-    }
-
     /// Waits for upstreams that are still starting, if the request may be about one of them.
     async fn await_arrivals(&self, request: &Request) {
         let shared = &self.shared;
@@ -212,28 +202,43 @@ impl DownstreamSession {
             let params = Params::read(request.params.as_ref());
             is_list || target::leads_nowhere(&shared.catalog(), request, &params)
         };
-        if self.version().is_some() && !limit.is_zero() && is_missed() {
+        if !limit.is_zero() && is_missed() {
             shared.arrivals.wait(is_missed, shared.clock.sleep(limit)).await;
         }
     }
 
-    fn list(&self, params: &Params<'_>, kind: Kind) -> Result<Raw, ErrorObject> {
-        // Every list is one page, so no cursor was ever given out.
-        match params.get("cursor") {
-            Some(cursor) if cursor.get() != "null" => {
-                Err(ErrorObject::invalid_params("`cursor` is not one that was given out"))
-            }
-            _ => Ok(self.shared.catalog().result(kind)),
+    /// Who asks: the session, or the request itself; `None` before a session is greeted.
+    fn asker(&self, request: &Request) -> Result<Option<Arc<Asker>>, ErrorObject> {
+        match modern::classify(request.params.as_ref())? {
+            Class::Legacy => Ok(self.greeting()),
+            Class::Modern(envelope) => Ok(Some(Arc::new(Asker::of_request(*envelope)?))),
         }
     }
 
-    fn set_level(&self, params: &Params<'_>) -> Result<Raw, ErrorObject> {
-        let (_, name) = params.string("level")?;
-        let level = Level::read(&name)
-            .ok_or_else(|| ErrorObject::invalid_params("`level` is not a level of syslog"))?;
-        lock(&self.state).level = Some(level);
-        self.shared.level_changed();
-        Ok(Raw::empty_object())
+    /// Answers here and now, or takes the request to an upstream.
+    async fn serve(&self, asker: Option<Arc<Asker>>, request: Request) -> Option<(Outcome, Extra)> {
+        let is_modern = asker.as_ref().is_some_and(|asker| asker.era() == Era::Modern);
+        if is_modern && request.method == method::LISTEN {
+            return Some((self.listen(&request).await?, Extra::default()));
+        }
+        let (span, plan) = {
+            let params = Params::read(request.params.as_ref());
+            let version = asker.as_ref().map(|asker| asker.version);
+            let span = spans::server(&request, &params, self.client.network(), version);
+            let plan = match (self.here(asker.as_ref(), &request, &params), &asker) {
+                (Some(local), _) => Err(local),
+                (None, Some(asker)) => calls::plan(self, asker, &request, &params, &span, None),
+                (None, None) => Err(Err(here::not_greeted())),
+            };
+            (span, plan)
+        };
+        let local = match plan {
+            Ok(planned) => return calls::run(self, planned, request, &span).await,
+            Err(local) => local,
+        };
+        let outcome = words::outcome(local);
+        spans::ended(&span, &outcome);
+        Some((outcome, Extra::default()))
     }
 
     fn became_ready(&self) {
@@ -261,56 +266,30 @@ impl DownstreamSession {
         let Some(id) = params.get("requestId").and_then(Id::read) else { return };
         let reason =
             params.get("reason").and_then(|reason| Raw::parse(reason.get().to_owned()).ok());
-        // The entry stays until the call has ended, so that its end never removes a later call.
-        if let Some(going) = lock(&self.state).calls.get_mut(&id) {
+        let mut state = lock(&self.state);
+        // The entries stay until what they are for has ended, so that its end never removes a later
+        // one.
+        if let Some(listening) = state.listens.get_mut(&id) {
+            listening.cancel();
+        }
+        if let Some(going) = state.calls.get_mut(&id) {
             going.cancel(reason.as_ref());
         }
-    }
-}
-
-impl Greeting {
-    /// Whether the client has a capability, or one inside it.
-    pub(crate) fn can(&self, path: &[&str]) -> bool {
-        let mut at = self.capabilities.as_str();
-        for name in path {
-            match edit::member(at, name) {
-                Some(found) if !matches!(found.get(), "null" | "false") => at = found.get(),
-                Some(_) | None => return false,
-            }
-        }
-        true
     }
 }
 
 #[async_trait]
 impl Session for DownstreamSession {
     async fn request(&self, request: Request) -> Option<Response> {
-        if !self.shared.arrivals.is_over() {
+        let asker = match self.asker(&request) {
+            Ok(asker) => asker,
+            Err(error) => return Some(Response::error(Some(request.id), &error)),
+        };
+        if asker.is_some() && !self.shared.arrivals.is_over() {
             self.await_arrivals(&request).await;
         }
-        let (span, plan) = {
-            let params = Params::read(request.params.as_ref());
-            let span = spans::server(&request, &params, self.client.network(), self.version());
-            let plan = match self.serve(&request, &params) {
-                Some(outcome) => Err(outcome),
-                None => calls::plan(self, &request, &params, &span),
-            };
-            (span, plan)
-        };
-        let Request { id, params, .. } = request;
-        // What the upstream gets holds its own share; ours would keep a large body alive.
-        drop(params);
-        let (outcome, extra) = match plan {
-            Ok(planned) => planned.run(&span).await?,
-            Err(local) => {
-                let outcome = match local {
-                    Ok(result) => Outcome::Result(result),
-                    Err(error) => Outcome::Error(Raw::of(&error)),
-                };
-                spans::ended(&span, &outcome);
-                (outcome, Extra::default())
-            }
-        };
+        let id = request.id.clone();
+        let (outcome, extra) = self.serve(asker, request).await?;
         Some(Response { id: Some(id), outcome, extra })
     }
 
@@ -337,13 +316,16 @@ impl Session for DownstreamSession {
         lock(&self.state).greeting.as_ref().map(|greeting| greeting.version)
     }
 
-    fn drain(&self) {}
+    fn drain(&self) {
+        self.end_listens();
+    }
 
     fn close(&self) {
         let (calls, asked, had_level) = {
             let mut state = lock(&self.state);
             state.is_closed = true;
             state.is_ready = false;
+            state.listens.clear();
             let had_level = state.level.take().is_some();
             (std::mem::take(&mut state.calls), std::mem::take(&mut state.asked), had_level)
         };
@@ -359,7 +341,7 @@ impl Session for DownstreamSession {
             asked.answer(Outcome::Error(Raw::of(&error)), Extra::default());
         }
         self.shared.forget(self.number);
-        self.shared.left(self.number);
+        self.shared.left(self);
         if had_level {
             self.shared.level_changed();
         }

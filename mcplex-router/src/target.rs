@@ -145,9 +145,9 @@ fn unsubscribe<'a>(
 ) -> Result<Target<'a>, Local> {
     let link = resource(catalog, params)?;
     let uri = uri_of(params).unwrap_or_default();
-    let has_member = link.member(link.home(session.number)).is_some();
+    let has_member = link.member(link.home(session.place)).is_some();
     // What rests with the member of a session goes with it: none is made to be told that.
-    if link.unsubscribe(&uri, session.number) && has_member {
+    if link.unsubscribe(&uri, &session.subscriber(None)) && has_member {
         Ok(Target::of(link, Aim::Unsubscribe))
     } else {
         Err(Ok(Raw::empty_object()))

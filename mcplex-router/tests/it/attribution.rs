@@ -1,6 +1,10 @@
 //! Whom an upstream means when it asks by itself.
 
-use crate::{fake::FIRST_ID, world::World};
+use crate::{
+    fake::FIRST_ID,
+    modern::{calls, meta},
+    world::{Going, Peer, World},
+};
 use mcplex_proto::id::Id;
 
 const ALL: &str = r#"{"sampling":{},"elicitation":{},"roots":{}}"#;
@@ -135,4 +139,113 @@ fn other_notifications_follow_the_same_rule() {
     assert_eq!(two.client.take_about(), [(note.to_owned(), Some(5.into()))]);
     assert!(one.client.take().is_empty());
     assert!(world.upstreams[0].calls()[0].contains(&(FIRST_ID + 1).to_string()));
+}
+
+#[test]
+fn what_came_with_the_answer_to_a_call_is_about_that_call() {
+    for (method, code) in QUESTIONS {
+        let mut world = World::two();
+        let (peer, other) = (world.client(ALL), world.client(ALL));
+        world.call(&peer, "7", "one");
+        world.call(&other, "8", "one");
+        let first = FIRST_ID + 1;
+        world.says_about(0, &question(method), first);
+        assert_eq!(peer.client.take_about(), [posed(1, method, Some(7))]);
+        assert!(other.client.take().is_empty());
+        // That call has its answer, so nobody is meant, though the other one is still there.
+        world.upstreams[0].answers("{}");
+        world.run();
+        world.says_about(0, &question(method), first);
+        assert!(world.upstreams[0].take_sent()[0].contains(code));
+        assert!(peer.client.take().is_empty() && other.client.take().is_empty());
+    }
+}
+
+#[test]
+fn two_sessions_of_one_proven_principal_are_one_client() {
+    for (names, is_one) in [(["x", "x"], true), (["x", "y"], false)] {
+        let mut world = World::two();
+        let [one, two] = names.map(|name| world.known(name, ALL));
+        world.call(&one, "1", "one");
+        world.call(&two, "2", "one");
+        world.says(0, &question("roots/list"));
+        assert!(one.client.take().is_empty());
+        assert_eq!(two.client.take().len(), usize::from(is_one));
+    }
+}
+
+/// A stateless call that wants log lines from this level on.
+fn curious(world: &mut World, peer: &Peer, id: &str, level: &str) -> Going {
+    let meta = meta("{}", &format!(r#","io.modelcontextprotocol/logLevel":"{level}""#));
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"one",{meta}}}}}"#
+    );
+    world.ask(peer, &text)
+}
+
+fn line(level: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{level}","data":1.50}}}}"#
+    )
+}
+
+#[test]
+fn a_stateless_call_reads_the_log_that_it_asked_for_and_no_other() {
+    let mut world = World::two();
+    let peer = world.passer_by(None);
+    calls(&mut world, &peer, "1", "one");
+    world.says(0, &line("emergency"));
+    assert!(peer.client.take().is_empty(), "it did not ask for any");
+    assert!(world.upstreams[0].take_sent().is_empty());
+    let mut world = World::two();
+    let peer = world.passer_by(None);
+    let going = curious(&mut world, &peer, "7", "warning");
+    let sent = world.upstreams[0].take_sent();
+    assert!(sent.len() == 1 && sent[0].contains(r#""level":"warning""#), "{sent:?}");
+    for level in ["debug", "notice", "warning", "odd", "alert"] {
+        world.says(0, &line(level));
+    }
+    let about = Some(Id::from(7));
+    assert_eq!(
+        peer.client.take_about(),
+        [(line("warning"), about.clone()), (line("alert"), about)]
+    );
+    world.upstreams[0].answers("{}");
+    world.run();
+    assert!(going.is_done());
+    world.says(0, &line("alert"));
+    assert!(peer.client.take().is_empty(), "nothing comes after the answer");
+    // Asking for less changes nothing upstream, and the next life knows nothing of it.
+    curious(&mut world, &peer, "8", "alert");
+    assert!(world.upstreams[0].take_sent().is_empty());
+    world.ready(0, 2);
+    assert!(world.upstreams[0].take_sent().is_empty());
+}
+
+#[test]
+fn two_stateless_calls_may_be_anybodys() {
+    for (names, is_one) in [
+        ([None, None], false),
+        ([Some("x"), None], false),
+        ([Some("x"), Some("y")], false),
+        ([Some("x"), Some("x")], true),
+    ] {
+        let mut world = World::two();
+        let [one, two] = names.map(|name| world.passer_by(name));
+        curious(&mut world, &one, "1", "debug");
+        curious(&mut world, &two, "2", "debug");
+        world.says(0, &line("info"));
+        assert!(one.client.take().is_empty());
+        assert_eq!(two.client.take().len(), usize::from(is_one), "{names:?}");
+    }
+}
+
+#[test]
+fn who_is_there_for_one_request_is_not_the_only_client() {
+    let mut world = World::two();
+    let (session, peer) = (world.client(ALL), world.passer_by(None));
+    calls(&mut world, &peer, "1", "two");
+    world.says(0, &question("roots/list"));
+    assert_eq!(session.client.take().len(), 1);
+    assert!(peer.client.take().is_empty());
 }

@@ -46,6 +46,8 @@ pub(crate) struct FakeUpstream {
 #[derive(Debug)]
 struct State {
     next_id: u64,
+    /// What it speaks from the next call on, which comes back for that.
+    turns: Option<Version>,
     info: Option<Arc<ServerInfo>>,
     incarnation: Incarnation,
     /// The pages of each list method, as whole results or errors.
@@ -72,6 +74,7 @@ impl FakeUpstream {
             name: UpstreamName::new(name).unwrap(),
             state: Mutex::new(State {
                 next_id: FIRST_ID,
+                turns: None,
                 info: None,
                 incarnation: Incarnation(0),
                 pages: BTreeMap::new(),
@@ -92,6 +95,26 @@ impl FakeUpstream {
             implementation: raw(r#"{"name":"fake","version":"1"}"#),
             instructions: instructions.map(str::to_owned),
         }));
+    }
+
+    /// The same of the stateless revision.
+    pub(crate) fn introduces_modern(&self, capabilities: &str) {
+        self.introduces(capabilities, None);
+        let mut state = self.state.lock().unwrap();
+        let info = state.info.as_deref().unwrap().clone();
+        state.info = Some(Arc::new(ServerInfo { version: Version::LATEST_MODERN, ..info }));
+    }
+
+    /// The revision it speaks from now on.
+    pub(crate) fn speaks(&self, version: Version) {
+        let mut state = self.state.lock().unwrap();
+        let info = state.info.as_deref().unwrap().clone();
+        state.info = Some(Arc::new(ServerInfo { version, ..info }));
+    }
+
+    /// Its next life, which the next call waits for, speaks this revision.
+    pub(crate) fn turns_at_next_call(&self, version: Version) {
+        self.state.lock().unwrap().turns = Some(version);
     }
 
     /// Sets the pages of a list method.
@@ -183,8 +206,8 @@ impl State {
     fn page(&self, call: &Call) -> Option<Outcome> {
         let pages = self.pages.get(&*call.method)?;
         let cursor = call.params.as_ref().and_then(|params| {
-            let params: BTreeMap<String, String> = params.get()?;
-            params.get("cursor").cloned()
+            let params: serde_json::Value = params.get()?;
+            params["cursor"].as_str().map(str::to_owned)
         });
         // Cursors are the page's number, the first next page having the empty one.
         let index = match cursor.as_deref() {
@@ -227,6 +250,13 @@ impl Upstream for FakeUpstream {
             }
             if let (Some(outcome), false) = (page, state.is_mute) {
                 return Ok(Reply { outcome, extra: Extra::default(), from: state.incarnation });
+            }
+            if let (Some(version), Some(info)) = (state.turns.take(), &state.info) {
+                state.info = Some(Arc::new(ServerInfo { version, ..(**info).clone() }));
+            }
+            let now = state.info.as_ref().map(|info| info.version.era());
+            if let Some(now) = now.filter(|now| *now != call.era) {
+                return Err(UpstreamError::OtherEra { upstream: self.name.clone(), now });
             }
             let (reply, answer) = oneshot::channel();
             state.taken.push(wire(&call));

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod modern;
+#[cfg(test)]
 mod siblings;
 #[cfg(test)]
 mod world;
@@ -21,9 +23,13 @@ mod changes;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod eras;
+#[cfg(test)]
 mod fleet;
 #[cfg(test)]
 mod handshake;
+#[cfg(test)]
+mod listens;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]

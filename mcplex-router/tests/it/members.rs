@@ -1,6 +1,7 @@
 //! Upstreams with several children, and which of them a client reaches.
 
 use crate::{
+    modern::calls,
     siblings::Siblings,
     world::{Going, Peer, World},
 };
@@ -332,4 +333,76 @@ fn roots_of_a_client_are_told_to_its_own_child() {
     assert_eq!(siblings.get(of(1)).upstream.take_sent(), [roots]);
     assert!(siblings.get(of(2)).upstream.take_sent().is_empty());
     assert!(world.upstreams[0].take_sent().is_empty(), "it would mix up two clients' roots");
+}
+
+#[test]
+fn who_asks_without_a_session_has_a_child_by_who_it_is() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 16 });
+    let peers = [Some("x"), None, Some("x"), Some("y"), None].map(|name| world.passer_by(name));
+    for peer in &peers {
+        calls(&mut world, peer, "1", "own");
+    }
+    let open: Vec<_> = siblings.all().iter().map(|child| child.upstream.calls().len()).collect();
+    assert_eq!(open, [2, 2, 1], "x, anybody, y");
+    assert!(world.upstreams[0].calls().is_empty());
+    // The requests end, and what was made for who asked stays.
+    for peer in &peers {
+        peer.session.close();
+    }
+    assert!(siblings.take_closed().is_empty());
+    let again = world.passer_by(Some("x"));
+    calls(&mut world, &again, "1", "own");
+    assert_eq!(siblings.opened(), 3);
+    // Of two that prove nothing, nobody knows whether they are one.
+    let [_, anybody, _] = &siblings.all()[..] else { panic!("three") };
+    let two = [world.passer_by(None), world.passer_by(None)];
+    for peer in &two {
+        calls(&mut world, peer, "1", "own");
+    }
+    anybody.says(SAMPLING);
+    assert!(two.iter().all(|peer| peer.client.take().is_empty()));
+    let refused = anybody.upstream.take_sent();
+    assert!(refused.iter().any(|text| text.contains("several clients")), "{refused:?}");
+}
+
+#[test]
+fn on_a_pipe_stateless_requests_use_the_child_of_the_pipe() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 16 });
+    let peer = world.client("{}");
+    world.call(&peer, "1", "own");
+    calls(&mut world, &peer, "2", "own");
+    assert_eq!(siblings.keys(), [of(1)]);
+    assert_eq!(siblings.get(of(1)).upstream.calls().len(), 2);
+    peer.session.close();
+    assert_eq!(siblings.take_closed(), [of(1)]);
+}
+
+#[test]
+fn over_the_limit_who_asked_without_a_session_and_longest_ago_makes_room() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 3 });
+    let session = world.client("{}");
+    world.call(&session, "1", "own");
+    let own = siblings.keys()[0];
+    for name in ["x", "y", "x"] {
+        let peer = world.passer_by(Some(name));
+        calls(&mut world, &peer, "1", "own");
+        for child in siblings.all() {
+            while !child.upstream.calls().is_empty() {
+                child.upstream.answers("{}");
+                world.run();
+            }
+        }
+        peer.session.close();
+    }
+    let [_, x, y] = siblings.keys()[..] else { panic!("three") };
+    let peer = world.passer_by(Some("z"));
+    calls(&mut world, &peer, "1", "own");
+    assert_eq!(siblings.take_closed(), [y]);
+    let keys = siblings.keys();
+    assert!(keys.contains(&own) && keys.contains(&x) && keys.len() == 3);
+    // Whoever has a call stays, and so do sessions: then there is no room.
+    let peer = world.passer_by(Some("x"));
+    calls(&mut world, &peer, "1", "own");
+    let late = world.passer_by(Some("w"));
+    assert!(calls(&mut world, &late, "1", "own").text().contains("session_limit"));
 }

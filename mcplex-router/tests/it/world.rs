@@ -174,11 +174,27 @@ impl World {
 
     /// A client that has not said anything yet.
     pub(crate) fn stranger(&self) -> Peer {
+        self.opens(Principal::Anybody, Stay::Long)
+    }
+
+    /// Somebody who came for one stateless request.
+    pub(crate) fn passer_by(&self, principal: Option<&str>) -> Peer {
+        let principal = principal.map_or(Principal::Anybody, |name| Principal::Known(name.into()));
+        self.opens(principal, Stay::Request)
+    }
+
+    /// Opens a session.
+    pub(crate) fn opens(&self, principal: Principal, stay: Stay) -> Peer {
         let client = Arc::new(FakeClient::default());
-        let session = self
-            .router
-            .open(client.clone(), Arrival { principal: Principal::Anybody, stay: Stay::Long });
+        let session = self.router.open(client.clone(), Arrival { principal, stay });
         Peer { client, session }
+    }
+
+    /// An upstream says something that came with the answer to one of its calls.
+    pub(crate) fn says_about(&mut self, index: usize, text: &str, about: u64) {
+        let incarnation = self.upstreams[index].incarnation();
+        self.events[index].message(incarnation, message(text), Some(about));
+        self.run();
     }
 
     /// A client that is ready; what upstreams heard until then is thrown away.
@@ -190,9 +206,19 @@ impl World {
         peer
     }
 
+    /// A client that is ready and was proven to be somebody.
+    pub(crate) fn known(&mut self, name: &str, capabilities: &str) -> Peer {
+        let peer = self.opens(Principal::Known(name.into()), Stay::Long);
+        self.greets(peer, capabilities)
+    }
+
     /// A client that is ready.
     pub(crate) fn arrives(&mut self, capabilities: &str) -> Peer {
         let peer = self.stranger();
+        self.greets(peer, capabilities)
+    }
+
+    fn greets(&mut self, peer: Peer, capabilities: &str) -> Peer {
         let hello = format!(
             r#"{{"jsonrpc":"2.0","id":"hello","method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{capabilities},"clientInfo":{{"name":"t","version":"1"}}}}}}"#
         );

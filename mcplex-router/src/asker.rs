@@ -1,0 +1,106 @@
+//! Who asks, and what is known of it: of a legacy request what its session said, of a stateless one
+//! what its envelope says.
+
+use crate::level::Level;
+use mcplex_proto::{
+    edit,
+    error::ErrorObject,
+    modern::Envelope,
+    raw::Raw,
+    version::{Era, Version},
+};
+use std::sync::OnceLock;
+
+/// Extensions whose every message finds its way through: MCP Apps are resources and `_meta` alone.
+pub(crate) const RELAYED_EXTENSIONS: [&str; 1] = ["io.modelcontextprotocol/ui"];
+
+/// One client as it was when it asked.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    /// The revision it speaks.
+    pub(crate) version: Version,
+    /// The `capabilities` object.
+    capabilities: Raw,
+    /// From which level on a stateless request wants log lines; what a session wants stands in the
+    /// session, because it changes.
+    pub(crate) level: Option<Level>,
+    /// What of its capabilities a stateless upstream is told.
+    relayed: OnceLock<Raw>,
+}
+
+impl Asker {
+    /// A client that said this of itself in `initialize`.
+    pub(crate) fn of_session(version: Version, capabilities: Raw) -> Self {
+        Self { version, capabilities, level: None, relayed: OnceLock::new() }
+    }
+
+    /// A client that says this of itself in this request.
+    ///
+    /// # Errors
+    /// When its log level is none.
+    pub(crate) fn of_request(envelope: Envelope) -> Result<Self, ErrorObject> {
+        let Envelope { version, capabilities, log_level, .. } = envelope;
+        let level = match log_level {
+            Some(name) => Some(Level::read(&name).ok_or_else(|| {
+                ErrorObject::invalid_params("`logLevel` is not a level of syslog")
+            })?),
+            None => None,
+        };
+        Ok(Self { version, capabilities, level, relayed: OnceLock::new() })
+    }
+
+    /// How it and a server come to know each other.
+    pub(crate) fn era(&self) -> Era {
+        self.version.era()
+    }
+
+    /// Whether the client has a capability, or one inside it.
+    pub(crate) fn can(&self, path: &[&str]) -> bool {
+        let mut at = self.capabilities.as_str();
+        for name in path {
+            match edit::member(at, name) {
+                Some(found) if !matches!(found.get(), "null" | "false") => at = found.get(),
+                Some(_) | None => return false,
+            }
+        }
+        true
+    }
+
+    /// The capabilities that a stateless upstream is told: never more than the client declared, and
+    /// nothing whose messages would not find their way.
+    pub(crate) fn relayed(&self) -> &Raw {
+        self.relayed.get_or_init(|| match self.era() {
+            Era::Modern => relayed(&self.capabilities),
+            // What such an upstream asks is not brought to a session.
+            Era::Legacy => Raw::empty_object(),
+        })
+    }
+}
+
+fn relayed(capabilities: &Raw) -> Raw {
+    let members = edit::members(capabilities.as_str()).unwrap_or_default();
+    let Some((_, extensions)) = members.iter().find(|(name, _)| name == "extensions") else {
+        return capabilities.clone();
+    };
+    let all = edit::members(extensions.get()).unwrap_or_default();
+    let kept = all.iter().filter(|(name, _)| RELAYED_EXTENSIONS.contains(&&**name));
+    let kept = edit::object(kept.map(|(name, value)| (&**name, value.get())));
+    edit::with_members(capabilities, &[("extensions", kept.as_str())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_extensions_that_find_their_way_are_passed_on() {
+        let check = |text: &str, expect: &str| {
+            assert_eq!(relayed(&Raw::parse(text.to_owned()).unwrap()).as_str(), expect);
+        };
+        check(r#"{"sampling":{ "x":1.0 }}"#, r#"{"sampling":{ "x":1.0 }}"#);
+        check(
+            r#"{"extensions":{"a/b":{},"io.modelcontextprotocol/ui":{"m":[1.0]}},"roots":{}}"#,
+            r#"{"extensions":{"io.modelcontextprotocol/ui":{"m":[1.0]}},"roots":{}}"#,
+        );
+    }
+}

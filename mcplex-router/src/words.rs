@@ -1,0 +1,116 @@
+//! Answers in the words of the revision that their reader speaks.
+
+use crate::{
+    asker::Asker,
+    lists::{Hints, Kind},
+    target::Local,
+};
+use mcplex_proto::{
+    edit,
+    error::{self, ErrorObject},
+    message::Outcome,
+    modern,
+    raw::Raw,
+    version::{Era, Version},
+};
+use mcplex_translate as translate;
+use std::borrow::Cow;
+use translate::result::Kind as ResultKind;
+
+/// What a result is that no further round follows.
+const COMPLETE: &str = "\"complete\"";
+
+/// An answer of an upstream, for a client that may speak another revision; as it came where it does
+/// not.
+pub(crate) fn answer(
+    outcome: Outcome,
+    method: &str,
+    from: Version,
+    asker: &Asker,
+    identity: impl FnOnce() -> Raw,
+) -> Outcome {
+    if from.era() == Era::Modern
+        && let Outcome::Result(result) = &outcome
+        && let Some(refusal) = unusable(result, asker)
+    {
+        return Outcome::Error(Raw::of(&refusal));
+    }
+    let to = asker.version;
+    // Nearly every answer: both speak of the same.
+    if to.era() == Era::Legacy && from <= to {
+        return outcome;
+    }
+    match outcome {
+        Outcome::Result(result) if from == to => Outcome::Result(complete(result)),
+        Outcome::Result(result) => {
+            let server = (to.era() == Era::Modern).then(identity);
+            let new = translate::result::to_client(method, &result, from, to, server.as_ref());
+            Outcome::Result(new.unwrap_or(result))
+        }
+        Outcome::Error(error) => {
+            let new = translate::error::to_client(&error, from, to, to.era() == Era::Modern);
+            Outcome::Error(new.unwrap_or(error))
+        }
+    }
+}
+
+/// An answer of our own, written as if an upstream of a legacy revision had given it.
+pub(crate) fn own(local: Local, asker: &Asker, identity: impl FnOnce() -> Raw) -> Local {
+    let (from, to) = (Version::LATEST_LEGACY, asker.version);
+    if to.era() == Era::Legacy {
+        return local;
+    }
+    match local {
+        Ok(result) => {
+            let new = translate::result::to_client("", &result, from, to, Some(&identity()));
+            Ok(new.unwrap_or(result))
+        }
+        Err(error) => {
+            let new = translate::error::to_client(&Raw::of(&error), from, to, true);
+            Err(new.as_ref().map_or(error, ErrorObject::read))
+        }
+    }
+}
+
+/// An answer of our own as it stands in a response.
+pub(crate) fn outcome(local: Local) -> Outcome {
+    local.map_or_else(|error| Outcome::Error(Raw::of(&error)), Outcome::Result)
+}
+
+/// Why a stateless upstream's result cannot be passed on.
+fn unusable(result: &Raw, asker: &Asker) -> Option<ErrorObject> {
+    let why = match (translate::result::kind(result), asker.era()) {
+        (ResultKind::Complete, _) | (ResultKind::InputRequired, Era::Modern) => return None,
+        (ResultKind::InputRequired, Era::Legacy) => "the upstream asks what cannot be asked here",
+        (ResultKind::Task, _) => "the upstream made a task of the call, which nobody asked for",
+        (ResultKind::Unknown, _) => "the upstream answered with a result of an unknown kind",
+    };
+    Some(ErrorObject::new(error::INTERNAL_ERROR, why))
+}
+
+/// A result that says that it is complete, as every one of a stateless revision does.
+fn complete(result: Raw) -> Raw {
+    match edit::member(result.as_str(), "resultType") {
+        Some(_) => result,
+        None => edit::with_members(&result, &[("resultType", COMPLETE)]),
+    }
+}
+
+/// The result of a list method for a stateless client.
+pub(crate) fn cacheable(list: (&str, &str), hints: Hints, identity: &Raw) -> Raw {
+    let meta = edit::object([(modern::SERVER_INFO, identity.as_str())]);
+    let scope = if hints.is_public { "\"public\"" } else { "\"private\"" };
+    edit::object([
+        ("resultType", COMPLETE),
+        list,
+        ("ttlMs", &*hints.ttl_ms.to_string()),
+        ("cacheScope", scope),
+        ("_meta", meta.as_str()),
+    ])
+}
+
+/// An item of a list as clients of a revision may see it.
+pub(crate) fn item(kind: Kind, raw: &Raw, from: Version, to: Version) -> Cow<'_, Raw> {
+    let new = (kind == Kind::Tools).then(|| translate::item::tool(raw, from, to)).flatten();
+    new.map_or(Cow::Borrowed(raw), Cow::Owned)
+}
