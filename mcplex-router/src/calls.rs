@@ -151,7 +151,7 @@ fn written(
         return Err(Err(ErrorObject::invalid_request(&why)));
     };
     let version = version_of(&*upstream, link);
-    let era = era.or(version.map(Version::era)).unwrap_or(Era::Legacy);
+    let era = era.or_else(|| version.map(Version::era)).unwrap_or(Era::Legacy);
     if let Some(local) = subscribes(session, &target, era) {
         session.end(&request.id);
         return Err(local);
@@ -176,11 +176,8 @@ fn written(
     };
     member.takes_off(id, flight);
     log_for(session, asker, link, &member, era);
-    let subscribes = match &target.aim {
-        Aim::Subscribe(uri) => Some(uri.clone()),
-        Aim::Tool | Aim::Unsubscribe | Aim::Other => None,
-    };
-    let is_sure = member.is_live();
+    let subscribes = target.aim.subscribes();
+    let is_sure = member.is_up();
     let in_flight =
         InFlight { session: session.me(), link: target.link, member, id, about, subscribes };
     let waiting = Waiting {
@@ -193,16 +190,9 @@ fn written(
         in_flight,
         aim: target.aim,
     };
-    let call = Call {
-        id,
-        method: request.method.clone(),
-        params,
-        extra: request.extra.clone(),
-        timeout: None,
-        trace: context,
-        is_upkeep: false,
-        era,
-    };
+    let (method, extra) = (request.method.clone(), request.extra.clone());
+    let (timeout, is_upkeep) = (None, false);
+    let call = Call { id, method, params, extra, timeout, trace: context, is_upkeep, era };
     Ok(Planned { letter: Letter { call, upstream, cancelled }, waiting, is_sure })
 }
 

@@ -5,10 +5,12 @@
 //! [`Client`](mcplex_proto::downstream::Client)s, and whoever holds the [`Router`] polls
 //! [`Router::run`].
 //!
-//! Read it in this order: `router` (what is shared), `catalog` with `naming`, `template`,
-//! `lists` and `memory` (what clients see), `session` (one client) with `calls` and `target` (requests toward upstreams),
-//! `link` (one upstream) with `isolation`, `crew` and `member` (its children), `relay` (what they
-//! say by themselves) and `attribution` (whom they mean).
+//! Read it in this order: `router` (what is shared), `catalog` with `offer`, `naming`, `template`,
+//! `lists` and `memory` (what clients see), `session` (one client) with `asker` (who asks), `here`
+//! (what needs no upstream), `calls` with `target`, `hop` and `words` (requests toward upstreams, in
+//! the words of both sides), `link` (one upstream) with `isolation`, `crew` and `member` (its
+//! children), `relay` (what they say by themselves) and `attribution` (whom they mean), and at last
+//! `listen`, `subscribers` and `watch` (who wants to hear of what).
 //!
 //! See `examples/two_upstreams.rs` for a router without processes or sockets.
 
@@ -41,6 +43,7 @@ mod spans;
 mod subscribers;
 mod target;
 mod template;
+mod watch;
 mod words;
 
 pub use crate::{

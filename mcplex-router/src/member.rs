@@ -5,6 +5,7 @@
 
 use crate::{
     asker::Asker, isolation::MemberKey, level::Level, router::lock, session::DownstreamSession,
+    watch::Watch,
 };
 use mcplex_proto::{
     downstream::Principal,
@@ -28,6 +29,10 @@ pub(crate) struct Member {
     flights: Mutex<BTreeMap<u64, Flight>>,
     /// The last life that was seen ready.
     seen: Mutex<Incarnation>,
+    /// Whether its life is known to run; read on every call.
+    is_up: AtomicBool,
+    /// What it is listened to for, if it is stateless.
+    pub(crate) watch: Mutex<Watch>,
     /// The most verbose level that a stateless call to this life asked for.
     wish: Mutex<Option<Level>>,
     /// When it was asked for last, as a count.
@@ -96,6 +101,16 @@ impl Member {
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.health(), Some(Health::Ready | Health::Degraded))
             && self.upstream().is_some_and(|upstream| upstream.server_info().is_some())
+    }
+
+    /// Notes whether its life runs.
+    pub(crate) fn set_up(&self, is_up: bool) {
+        self.is_up.store(is_up, Ordering::Release);
+    }
+
+    /// Whether its life was said to run, for the price of a look.
+    pub(crate) fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Acquire)
     }
 
     /// Whether this life was not seen ready before.

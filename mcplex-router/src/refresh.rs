@@ -13,6 +13,7 @@ use crate::{
     member::Member,
     router::{Shared, lock},
     signal::Signal,
+    watch,
 };
 use futures_channel::mpsc;
 use futures_util::{
@@ -69,8 +70,9 @@ async fn follow_all(shared: &Shared) {
     let mut loops = FuturesUnordered::new();
     loop {
         for link in shared.catalog().links() {
-            if let Some(signals) = link.signal.listen() {
-                loops.push(follow(shared, link.clone(), signals));
+            if let (Some(stale), Some(watch)) = (link.signal.listen(), link.watch.listen()) {
+                let watching = watch::follow(shared, link.clone(), watch);
+                loops.push(join(follow(shared, link.clone(), stale), watching));
             }
         }
         // One that ended is taken out; what matters here is that more may have come.

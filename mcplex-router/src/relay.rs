@@ -12,6 +12,7 @@ use crate::{
     params::Params,
     router::{Shared, lock},
     session::DownstreamSession,
+    watch,
 };
 use mcplex_proto::{
     id::Id,
@@ -56,7 +57,7 @@ impl Relay {
         let params = Params::read(notification.params.as_ref());
         let changed = |kinds: &[Kind]| {
             // A member that was replaced no longer speaks for the upstream.
-            if self.link.has(&self.member) {
+            if self.link.has(&self.member) && watch::is_heard(&self.member, &params) {
                 self.link.hear(kinds);
             }
         };
@@ -66,8 +67,11 @@ impl Relay {
             method::TOOLS_CHANGED => changed(&[Kind::Tools]),
             method::PROMPTS_CHANGED => changed(&[Kind::Prompts]),
             method::RESOURCES_CHANGED => changed(&[Kind::Resources, Kind::Templates]),
+            method::ACKNOWLEDGED => watch::acknowledged(&self.link, &self.member, &params),
             method::RESOURCE_UPDATED => {
-                listen::updated(&self.shared, &self.link, &self.member, &notification)
+                if watch::is_heard(&self.member, &params) {
+                    listen::updated(&self.shared, &self.link, &self.member, &notification);
+                }
             }
             method::ELICITATION_COMPLETE => {
                 let id = params.get("elicitationId").and_then(raw::string);
@@ -133,7 +137,10 @@ impl Relay {
             Addressee::Client(session) if era != Some(Era::Modern) => {
                 session.tell(notification.into(), None);
             }
-            _ => self.dropped(&notification),
+            Addressee::Call(_)
+            | Addressee::Client(_)
+            | Addressee::Ambiguous
+            | Addressee::Nobody => self.dropped(&notification),
         }
     }
 
@@ -161,7 +168,9 @@ impl UpstreamEvents for Relay {
     fn changed(&self, status: Status) {
         let is_here = self.link.has(&self.member);
         let is_first = self.member.key == MemberKey::First;
-        if matches!(status.health, Health::Ready | Health::Degraded) {
+        let is_up = matches!(status.health, Health::Ready | Health::Degraded);
+        self.member.set_up(is_up);
+        if is_up {
             if self.member.sees(status.incarnation) && is_here {
                 self.member.freshen();
                 // The lists are the first one's; the others' are as good while it does not run.

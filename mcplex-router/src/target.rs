@@ -40,6 +40,14 @@ impl Aim {
     pub(crate) fn stays(&self) -> bool {
         matches!(self, Self::Subscribe(_) | Self::Unsubscribe)
     }
+
+    /// The resource it subscribes to.
+    pub(crate) fn subscribes(&self) -> Option<String> {
+        match self {
+            Self::Subscribe(uri) => Some(uri.clone()),
+            Self::Tool | Self::Unsubscribe | Self::Other => None,
+        }
+    }
 }
 
 /// An answer that needs no upstream.

@@ -42,3 +42,5 @@ mod memory;
 mod refusals;
 #[cfg(test)]
 mod subscriptions;
+#[cfg(test)]
+mod watches;
