@@ -121,6 +121,17 @@ pub(crate) enum Until {
     Calls(usize),
 }
 
+/// How long one call takes, whose answer is the right one.
+pub(crate) fn one(caller: &mut impl Caller, ids: &Ids, ask: &Ask) -> anyhow::Result<Duration> {
+    let id = ids.next();
+    let request = ask.request(id);
+    let sent = Instant::now();
+    let answer = caller.call(id, &request)?;
+    let took = sent.elapsed();
+    ask.check(id, &answer)?;
+    Ok(took)
+}
+
 /// Lets every caller loop until the end.
 pub(crate) fn run(
     callers: &mut [impl Caller],

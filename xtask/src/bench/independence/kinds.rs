@@ -33,6 +33,8 @@ pub(super) enum Start {
 /// What the neighbour is asked all the while; the good one beside it is asked to echo as often.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Call {
+    /// Nothing: one that waits for an answer is busy, and not asked whether it hangs.
+    Nothing,
     Echo,
     /// With an argument of so many bytes.
     Long(usize),
@@ -188,7 +190,10 @@ pub(super) static KINDS: [Kind; 32] = [
         .with(&["--stop-reading"])
         .asked(Call::Long(300_000))
         .under(PROBED),
-    kind("twin-closed-input", "closes its input", &[65]).with(&["--close-stdin"]).under(FOR_EVER),
+    kind("twin-closed-input", "closes its input at the first call", &[65])
+        .with(&["--close-stdin", "--on-call"])
+        .under(FOR_EVER)
+        .started(2),
     kind("twin-slow-reader", "reads 4 KiB each 5 ms of calls of 300 KB", &[63, 66])
         .with(&["--read-slowly", "5", "--tiny-pipes"])
         .asked(Call::Long(300_000)),
@@ -196,7 +201,8 @@ pub(super) static KINDS: [Kind; 32] = [
         .with(&["--single"])
         .asked(Call::Sleep(5_000)),
     kind("twin-hangs", "hangs while it is idle, and is found by probes", &[71])
-        .with(&["--deadlock-after", "0"])
+        .with(&["--deadlock-after", "100"])
+        .asked(Call::Nothing)
         .under(PROBED),
 ];
 
