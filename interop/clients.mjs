@@ -6,12 +6,22 @@ import { Watch, ended, kill, start } from './processes.mjs';
 
 const here = fileURLToPath(new URL('clients/', import.meta.url));
 
-// `direct` is added to the specification of a direct run: the servers on Python
-// would answer the 2.x client's probe, while the gateway is asked as it is.
+const node = (dir, file) => ({ command: process.execPath, args: [join(here, file), join(dir, 'node')] });
+const python = (dir, environment, file) => ({ command: join(dir, environment, 'bin/python'), args: [join(here, file)] });
+const rust = (dir, program) => ({ command: join(dir, 'rust/debug', program), args: [] });
+
+// lacks   features that this client does not have; steps that need one are left out
+// direct  is added to the specification of a direct run: the servers on Python would answer the
+//         probe of the 2.x clients, while the gateway is asked as it is
 export const clients = (dir) => [
-  { name: 'ts', command: process.execPath, args: [join(here, 'ts.mjs'), join(dir, 'node')], direct: {} },
-  { name: 'py1', command: join(dir, 'client-1/bin/python'), args: [join(here, 'py1.py')], direct: {} },
-  { name: 'py2', command: join(dir, 'client-2/bin/python'), args: [join(here, 'py2.py')], direct: { mode: 'legacy' } },
+  { name: 'ts1', ...node(dir, 'ts1.mjs') },
+  { name: 'ts2', ...node(dir, 'ts2.mjs') },
+  { name: 'py1', ...python(dir, 'client-1', 'py1.py') },
+  { name: 'py2', ...python(dir, 'client-2', 'py2.py'), direct: { mode: 'legacy' } },
+  { name: 'fastmcp', ...python(dir, 'fastmcp', 'fast.py'), direct: { mode: 'legacy' } },
+  { name: 'rust3', ...rust(dir, 'client-rmcp-3') },
+  { name: 'py1.9', ...python(dir, 'client-19', 'py19.py'), lacks: ['elicitation', 'url', 'links'] },
+  { name: 'rust0.8', ...rust(dir, 'client-rmcp-08'), lacks: ['elicitation', 'url'] },
 ];
 
 const answers = (world) => ({

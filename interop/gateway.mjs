@@ -6,10 +6,13 @@ import { Watch, ended, kill, start, until } from './processes.mjs';
 
 const text = (value) => JSON.stringify(value); // a JSON string is a TOML basic string
 
+let files = 0;
+
 /** Writes a configuration file with these servers; gives its path. */
-export function configuration(world, name, servers) {
+export function configuration(world, servers) {
+  const name = `interop-${(files += 1)}`;
   const file = join(world.root, `${name}.toml`);
-  const lines = ['[gateway]', 'listen = "127.0.0.1:0"', `name = ${text(`interop-${name}`)}`];
+  const lines = ['[gateway]', 'listen = "127.0.0.1:0"', `name = ${text(name)}`];
   for (const [server, { command, args, env }] of Object.entries(servers)) {
     lines.push('', '[[servers]]', `name = ${text(server)}`, `command = ${text(command)}`, `args = ${text(args)}`);
     if (env) lines.push(`env = { ${Object.entries(env).map(([key, value]) => `${key} = ${text(value)}`).join(', ')} }`);
@@ -22,11 +25,15 @@ const LISTEN_LIMIT = 10_000;
 const DRAIN_LIMIT = 20_000;
 const END_LIMIT = 10_000;
 
+// When a run is interrupted, what it started ends with it.
+const running = new Set();
+process.once('exit', () => running.forEach((child) => child.kill('SIGTERM')));
+
 export class Gateway {
   constructor(mcplex, file) {
     this.job = start(mcplex, ['serve', '-c', file, '--listen', '127.0.0.1:0']);
     this.watch = new Watch(this.job.pid, 'mcp-telegram', 50);
-    process.once('exit', () => this.job.child.kill('SIGTERM')); // when a run is interrupted
+    running.add(this.job.child);
   }
 
   /** The endpoint that it prints, or null. */
@@ -45,6 +52,7 @@ export class Gateway {
     this.job.child.kill('SIGTERM');
     const end = await ended(this.job, DRAIN_LIMIT);
     if (!end) kill([{ pid: this.job.pid }]);
+    running.delete(this.job.child);
     const leftovers = await this.watch.leftovers(END_LIMIT);
     kill(leftovers);
     if (!end) return `it did not end within ${DRAIN_LIMIT / 1000} s`;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the pinned servers and clients into a directory: `install.sh DIR`.
 #
-# Each part (one npm tree, five Python environments) carries a stamp with the
+# Each part (one npm tree, seven Python environments, the programs in Rust) carries a stamp with the
 # hash of what it was installed from, so a second run does nothing. The parts
 # install side by side; every one has its log beside it in DIR.
 set -euo pipefail
@@ -28,6 +28,11 @@ install_python() {
     "$dir/$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps -r "$here/requirements-$1.txt"
 }
 
+# Outside of the workspace and of its target folder: nothing of it belongs to mcplex.
+install_rust() {
+    CARGO_TARGET_DIR="$dir/rust" cargo build --quiet --locked --manifest-path "$here/rust/Cargo.toml"
+}
+
 # part NAME COMMAND FILES...: installs NAME by COMMAND unless its stamp says it was.
 part() {
     local name=$1 command=$2 stamp
@@ -50,7 +55,8 @@ part() {
 
 jobs_=()
 part node install_node "$here/package.json" "$here/package-lock.json" & jobs_+=($!)
-for name in servers client-1 client-2 telegram uv; do
+part rust install_rust "$here"/rust/{Cargo.toml,Cargo.lock,*.rs,*/Cargo.toml,*/src/*.rs} & jobs_+=($!)
+for name in servers client-1 client-19 client-2 fastmcp telegram uv; do
     part "$name" install_python "$here/requirements-$name.txt" & jobs_+=($!)
 done
 

@@ -1,149 +1,79 @@
 // Proves mcplex with real servers and clients:
-// run.mjs --mcplex BIN --dir DIR [--only NAME] [--direct] [--verbose]
+// run.mjs --mcplex BIN --dir DIR [--only NAME] [--jobs N] [--direct] [--verbose]
 
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { clients, drive } from './clients.mjs';
-import { difference, listDifference } from './compare.mjs';
-import { Gateway, configuration } from './gateway.mjs';
-import { fault, servers, steps, telegram } from './scenario.mjs';
+import { clients } from './clients.mjs';
+import * as old from './old.mjs';
+import { Row } from './rows.mjs';
+import * as today from './scenario.mjs';
 import { telegramChecks } from './telegram.mjs';
+import { makeWorld } from './world.mjs';
 
 const { values: flags } = parseArgs({
   options: {
-    mcplex: { type: 'string' }, dir: { type: 'string' }, only: { type: 'string', default: '' },
+    mcplex: { type: 'string' }, dir: { type: 'string' }, only: { type: 'string', default: '' }, jobs: { type: 'string', default: '3' },
     direct: { type: 'boolean', default: false }, verbose: { type: 'boolean', default: false },
   },
 });
 if (!flags.dir || (!flags.mcplex && !flags.direct)) {
-  console.error('usage: run.mjs --dir DIR (--mcplex BIN | --direct) [--only NAME] [--verbose]');
+  console.error('usage: run.mjs --dir DIR (--mcplex BIN | --direct) [--only NAME] [--jobs N] [--verbose]');
   process.exit(2);
 }
-
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
-let passed = 0;
-let failed = 0;
-
-/** Prints one check; `because` is null when it holds. */
-function check(name, because) {
-  if (because) failed += 1;
-  else passed += 1;
-  console.log(because ? `FAIL ${name} because ${because}` : `ok   ${name}`);
-}
-
-function makeWorld() {
-  const root = realpathSync(mkdtempSync(join(tmpdir(), 'mcplex-interop-')));
-  const world = { root, files: join(root, 'files'), memory: join(root, 'memory.json'), repository: join(root, 'repository') };
-  mkdirSync(world.files);
-  mkdirSync(world.repository);
-  const date = '2026-01-01T00:00:00Z';
-  const env = { ...process.env, GIT_AUTHOR_DATE: date, GIT_COMMITTER_DATE: date, GIT_CONFIG_GLOBAL: '/dev/null' };
-  const git = (...args) => execFileSync('git', ['-C', world.repository, ...args], { env, stdio: 'pipe' });
-  git('init', '-q', '-b', 'main');
-  writeFileSync(join(world.repository, 'a.txt'), 'a\n');
-  git('add', '.');
-  git('-c', 'user.name=Ada', '-c', 'user.email=ada@example.org', 'commit', '-q', '-m', 'the only commit');
-  return world;
-}
-
-const world = makeWorld();
 const dir = resolve(flags.dir);
-const commands = servers(dir, world);
-const scenario = steps(world);
-const selected = (name) => name.includes(flags.only);
+const sets = { today, old };
+const everyone = clients(dir);
+const began = performance.now();
+const ran = [];
 
-/** What the client gets from each server itself, by step. Reports what is wrong already here. */
-async function directly(client) {
-  const found = new Map();
-  await Promise.all(Object.entries(commands).map(async ([server, command]) => {
-    const own = scenario.filter((step) => step.server === server);
-    const outcome = await drive(client, command, own, world, client.direct);
-    if (flags.verbose) console.error(outcome.stderr);
-    if (outcome.why) check(`${client.name}/direct ${server}: connect and end`, outcome.why);
-    own.forEach((step, at) => {
-      found.set(step, outcome.results?.[at] ?? { error: { message: 'the direct run failed' } });
-      if (outcome.results) check(`${client.name}/direct ${server}: ${step.id}`, fault(step, found.get(step)));
-    });
-    if (outcome.leftovers.length > 0) check(`${client.name}/direct ${server}: nothing is left`, `left: ${JSON.stringify(outcome.leftovers)}`);
-  }));
-  return found;
-}
-
-/** The lists of all servers are one list through the gateway, so they are one step there. */
-function merged() {
-  const kept = new Set();
-  return scenario.filter((step) => {
-    const name = { list: step.what, ping: 'ping' }[step.verb];
-    if (!name) return true;
-    if (kept.has(name)) return false;
-    return kept.add(name);
+/** Runs one way of a row, says what fails, and keeps the count for the table. */
+async function settle(name, way) {
+  const run = { name, passed: 0, failed: 0 };
+  const start = performance.now();
+  await way((check, because) => {
+    if (because) run.failed += 1;
+    else run.passed += 1;
+    const why = String(because).replace(/\s+/g, ' ').slice(0, 900);
+    if (because || flags.verbose) console.log(because ? `FAIL ${name}: ${check} because ${why}` : `ok   ${name}: ${check}`);
   });
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  console.log(`${run.failed > 0 ? 'FAIL' : 'ok  '} ${name.padEnd(24)} ${String(run.passed).padStart(4)} of ${String(run.passed + run.failed).padStart(4)} ${seconds.padStart(6)} s`);
+  ran.push(run);
 }
 
-/** Runs the whole scenario through mcplex and compares with the direct results. */
-async function throughMcplex(label, client, target, direct) {
-  const union = (what) =>
-    scenario.filter((step) => step.verb === 'list' && step.what === what).flatMap((step) => direct.get(step).ok ?? []);
-  const ready = { id: 'all tools are listed', verb: 'ready', tools: union('tools').map((tool) => tool.name) };
-  const todo = [ready, ...merged()];
-  const outcome = await drive(client, target, todo, world);
-  if (flags.verbose) console.error(outcome.stderr);
-  check(`${label}: connect and end`, outcome.why);
-  if (!outcome.results) return;
-  todo.forEach((step, at) => {
-    const result = outcome.results[at];
-    let because = fault(step, result);
-    if (!because && step.verb === 'list') because = listDifference(step.what, union(step.what), result.ok);
-    else if (!because && step !== ready) because = difference(step, direct.get(step), result);
-    check(`${label}: ${step.id}`, because);
-  });
-  const left = outcome.leftovers.map((row) => `${row.pid} ${row.command}`).join(', ');
-  check(`${label}: nothing is left`, left && `left: ${left}`);
+/** Directly first, which is what the ways through mcplex are compared with. */
+async function settleRow(client, setName) {
+  const name = (way) => `${client.name}/${way}/${setName}`;
+  const wanted = (flags.direct ? ['direct'] : ['http', 'stdio']).filter((way) => name(way).includes(flags.only));
+  const isIncident = client === everyone[0] && setName === 'today' && !flags.direct && 'telegram'.includes(flags.only);
+  if (wanted.length === 0 && !isIncident) return;
+  // The results name files of the world, so the direct run and those compared with it share one.
+  const world = makeWorld(name('row'));
+  const set = { servers: sets[setName].servers(dir, world), steps: sets[setName].steps(world) };
+  const row = new Row(client, set, world, flags.mcplex && resolve(flags.mcplex));
+  await settle(name('direct'), (report) => row.directly(report));
+  if (isIncident) {
+    const beside = (report) => (gateway, url) => telegramChecks(gateway, client, url, world, report);
+    await settle(name('http'), (report) => row.overHttp(report, { telegram: today.telegram(dir) }, beside(report)));
+  } else if (wanted.includes('http')) {
+    await settle(name('http'), (report) => row.overHttp(report));
+  }
+  if (wanted.includes('stdio')) await settle(name('stdio'), (report) => row.overStdio(report));
 }
 
-async function overHttp(direct) {
-  const wanted = clients(dir).filter((client) => direct.has(client.name) && selected(`${client.name}/http`));
-  if (wanted.length === 0 && !selected('telegram')) return;
-  const file = configuration(world, 'http', { ...commands, telegram: telegram(dir) });
-  const gateway = new Gateway(flags.mcplex, file);
-  try {
-    const url = await gateway.url();
-    check('http: mcplex listens', url ? null : `no address on its stderr: ${gateway.end()}`);
-    if (!url) return;
-    const beside = selected('telegram') ? telegramChecks(gateway, clients(dir)[0], url, world, check) : null;
-    for (const client of wanted) await throughMcplex(`${client.name}/http`, client, { url }, direct.get(client.name));
-    await beside;
-  } finally {
-    check('http: mcplex ends on SIGTERM and nothing is left', await gateway.stop());
-    if (flags.verbose) console.error(gateway.job.err);
-  }
-}
+const queue = Object.keys(sets).flatMap((set) => everyone.map((client) => [client, set]));
+const worker = async () => {
+  for (let next = queue.shift(); next; next = queue.shift()) await settleRow(...next);
+};
+// The first row has the incident in it, whose deaths must be quick to count as a crash loop: one
+// worker more waits until it is over.
+const first = settleRow(...queue.shift());
+const beside = Array.from({ length: Number(flags.jobs) - 2 }, () => first.then(worker));
+await Promise.all([first.then(worker), worker(), ...beside]);
 
-async function overStdio(direct) {
-  const file = configuration(world, 'stdio', commands);
-  const target = { command: resolve(flags.mcplex), args: ['stdio', '-c', file] };
-  for (const client of clients(dir)) {
-    const label = `${client.name}/stdio`;
-    if (direct.has(client.name) && selected(label)) await throughMcplex(label, client, target, direct.get(client.name));
-  }
-}
-
-try {
-  const direct = new Map();
-  for (const client of clients(dir)) {
-    const names = flags.direct ? ['direct'] : ['http', 'stdio'];
-    if (names.some((name) => selected(`${client.name}/${name}`))) direct.set(client.name, await directly(client));
-  }
-  if (!flags.direct) {
-    await overHttp(direct);
-    await overStdio(direct);
-  }
-} finally {
-  rmSync(world.root, { recursive: true, force: true });
-}
-console.log(`\n${passed} passed, ${failed} failed`);
-process.exit(failed > 0 || passed === 0 ? 1 : 0);
+const failed = ran.filter((run) => run.failed > 0);
+const checks = ran.reduce((sum, run) => sum + run.passed, 0);
+console.log(`\n${ran.length} runs, ${checks} checks passed, ${failed.length} runs failed: ${failed.map((run) => run.name).join(' ') || 'none'}; ${((performance.now() - began) / 1000).toFixed(0)} s`);
+process.exit(failed.length > 0 || checks === 0 ? 1 : 0);

@@ -5,24 +5,16 @@
 // through mcplex gives one client all of them.
 
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { call, equals, lists, mentions, nonEmpty } from './steps.mjs';
 
-export const EVERYTHING_TOOLS = 17; // with a client that declares roots, sampling and elicitation by form and by URL
+const EVERYTHING_TOOLS = 17; // with a client that declares roots, sampling and elicitation by form and by URL
 
 // server-everything keeps its documents beside its code; this one is read as a resource.
 const DOCUMENT = 'demo://resource/static/document/features.md';
 const DYNAMIC = 'demo://resource/dynamic/text/1';
+const PAGE = { url: 'https://example.org/sign-in', message: 'Please sign in', elicitationId: 'page-1' };
 const LONG = 'trigger-long-running-operation';
-
-const nonEmpty = (value) => (value.length > 0 ? null : 'the list is empty');
-const notError = (value) => (value?.isError ? `an error result: ${JSON.stringify(value.content)}` : null);
-const equals = (expected) => (value) =>
-  JSON.stringify(value) === JSON.stringify(expected) ? null : `${JSON.stringify(value)} instead of ${JSON.stringify(expected)}`;
-const mentions = (text) => (value) =>
-  JSON.stringify(value).includes(text) ? null : `no ${JSON.stringify(text)} in ${JSON.stringify(value).slice(0, 300)}`;
-
-const call = (server, name, args, check = notError) => ({
-  id: `call ${name}`, server, verb: 'call', name, arguments: args, check,
-});
 
 /** Commands of the servers; `world` holds the directories they work on. */
 export function servers(dir, world) {
@@ -38,20 +30,15 @@ export function servers(dir, world) {
     memory: { ...node('server-memory'), env: { MEMORY_FILE_PATH: world.memory } },
     time: { command: join(dir, 'servers/bin/mcp-server-time'), args: ['--local-timezone', 'UTC'] },
     git: { command: join(dir, 'servers/bin/mcp-server-git'), args: ['--repository', world.repository] },
+    changing: { command: join(dir, 'client-2/bin/python'), args: [fileURLToPath(new URL('servers/changing.py', import.meta.url))] },
   };
 }
 
 export const telegram = (dir) => ({ command: join(dir, 'telegram/bin/mcp-telegram'), args: ['start'] });
 
-const lists = (names) =>
-  ['tools', 'prompts', 'resources', 'templates'].flatMap((what) =>
-    names.map((server) => ({
-      id: `list ${what}`, server, verb: 'list', what,
-      check: server === 'everything' ? (what === 'tools' ? everythingTools : nonEmpty) : null,
-    })));
-
-const everythingTools = (tools) =>
-  tools.length >= EVERYTHING_TOOLS ? null : `${tools.length} tools instead of ${EVERYTHING_TOOLS}: ${tools.map((tool) => tool.name).join(' ')}`;
+// A client that cannot be asked sees fewer tools of this server.
+const everythingTools = (tools, client) =>
+  client.lacks || tools.length >= EVERYTHING_TOOLS ? null : `${tools.length} tools instead of ${EVERYTHING_TOOLS}: ${tools.map((tool) => tool.name).join(' ')}`;
 
 const everything = [
   call('everything', 'echo', { message: 'grüße, 世界 \u{1f980}' }, mentions('世界')),
@@ -59,7 +46,7 @@ const everything = [
   call('everything', 'get-structured-content', { location: 'Chicago' }, mentions('structuredContent')),
   call('everything', 'get-tiny-image', {}, mentions('image/png')),
   call('everything', 'get-annotated-message', { messageType: 'error', includeImage: true }, mentions('annotations')),
-  call('everything', 'get-resource-links', { count: 3 }, mentions('resource_link')),
+  { ...call('everything', 'get-resource-links', { count: 3 }, mentions('resource_link')), needs: 'links' },
   { id: 'call get-sum with bad arguments', server: 'everything', verb: 'call', name: 'get-sum', arguments: { a: 'x' }, refused: true },
   { id: 'call an unknown tool', server: 'everything', verb: 'call', name: 'no-such-tool', arguments: {}, refused: true, alike: true },
   { id: 'progress', server: 'everything', verb: 'progress', name: LONG, arguments: { duration: 1, steps: 4 }, check: progressInOrder },
@@ -67,8 +54,15 @@ const everything = [
   { ...call('everything', 'echo', { message: 'after' }, mentions('after')), id: 'call echo after a cancelled call', within: 3000 },
   call('everything', 'trigger-sampling-request', { prompt: 'say hello', maxTokens: 20 }, mentions('sampled by the client')),
   { id: 'the sampling request that arrived', server: 'everything', verb: 'asked', method: 'sampling/createMessage', check: mentions('say hello') },
-  call('everything', 'trigger-elicitation-request', {}, mentions('Ada')),
-  { id: 'the elicitation request that arrived', server: 'everything', verb: 'asked', method: 'elicitation/create', check: mentions('birthdate') },
+  { ...call('everything', 'trigger-elicitation-request', {}, mentions('Ada')), needs: 'elicitation' },
+  { id: 'the elicitation request that arrived', needs: 'elicitation', server: 'everything', verb: 'asked', method: 'elicitation/create', check: mentions('birthdate') },
+  { ...call('everything', 'trigger-url-elicitation', PAGE, mentions('completed')), needs: 'url' },
+  { id: 'the page to open that arrived', needs: 'url', server: 'everything', verb: 'asked', method: 'elicitation/create', check: mentions(PAGE.url) },
+  {
+    ...call('everything', 'trigger-url-elicitation', { ...PAGE, errorPath: true }, null),
+    id: 'a page to open first is an error', needs: 'url', refused: true,
+  },
+  { ...call('everything', 'trigger-url-elicitation', { ...PAGE, errorPath: true }, mentions('completed')), id: 'the same call once more', needs: 'url' },
   call('everything', 'get-roots-list', {}, mentions('interop root')),
   { id: 'set the logging level', server: 'everything', verb: 'level', level: 'debug' },
   { ...call('everything', 'toggle-simulated-logging', {}, mentions('Started')), id: 'start the simulated logging' },
@@ -118,23 +112,40 @@ const others = (world) => [
   call('git', 'git_status', { repo_path: world.repository }, mentions('clean')),
 ];
 
+const WATCHED = 'changing://watched';
+const change = (add) => ({ ...call('changing', 'changing-change', { add }), id: `${add ? 'add to' : 'take from'} the lists` });
+
+const changing = [
+  change(true),
+  ...['tools', 'prompts', 'resources'].map((what) => ({
+    id: `the list of ${what} has changed`, server: 'changing', verb: 'await', event: 'changed', pattern: `${what}/list_changed`, check: equals('seen'),
+  })),
+  { id: 'the added tool is listed', server: 'changing', verb: 'ready', tools: ['changing-added'], check: equals('ready') },
+  call('changing', 'changing-added', {}, mentions('done')),
+  { id: 'get the added prompt', server: 'changing', verb: 'prompt', name: 'changing-added', check: mentions('changing-added') },
+  change(false),
+  { id: 'watch a resource', server: 'changing', verb: 'subscribe', uri: WATCHED },
+  call('changing', 'changing-touch', {}),
+  { id: 'the watched resource is updated', server: 'changing', verb: 'await', event: 'updated', pattern: WATCHED, check: equals('seen') },
+  { id: 'watch it no more', server: 'changing', verb: 'unsubscribe', uri: WATCHED },
+  call('changing', 'changing-talk', {}),
+  { id: 'a log message of a call arrives', server: 'changing', verb: 'await', event: 'log', pattern: 'talking', check: equals('seen') },
+];
+
 /** Every step, with the server that answers it. */
 export function steps(world) {
-  const names = ['everything', 'filesystem', 'memory', 'time', 'git'];
+  const names = ['everything', 'filesystem', 'memory', 'time', 'git', 'changing'];
+  const wanted = (server, what) => {
+    if (server === 'everything') return what === 'tools' ? everythingTools : nonEmpty;
+    return server === 'changing' && what !== 'templates' ? pages : null;
+  };
   return [
     ...names.map((server) => ({ id: 'ping', server, verb: 'ping' })),
-    ...lists(names),
+    ...lists(names, wanted),
     ...everything,
     ...others(world),
+    ...changing,
   ];
 }
 
-/** Says what is wrong with one result of a step, or null. */
-export function fault(step, result) {
-  if (!result) return 'the client did not get that far';
-  const refused = Boolean(result.error) || result.ok?.isError === true;
-  if (step.refused) return refused ? null : `it was accepted: ${JSON.stringify(result.ok).slice(0, 300)}`;
-  if (result.error) return `${result.error.code ?? ''} ${result.error.message}`.trim();
-  if (step.within && result.ms > step.within) return `it took ${result.ms} ms`;
-  return step.check ? step.check(result.ok) : null;
-}
+const pages = (items) => (items.length === 3 ? null : `${items.length} items instead of 3, on two pages`);

@@ -1,4 +1,4 @@
-"""Interprets the steps of a scenario on a Python ClientSession of either major version."""
+"""Interprets the steps of a scenario on a Python ClientSession of any version."""
 
 import json
 import re
@@ -38,7 +38,11 @@ class Interpreter:
 
     async def on_elicitation(self, _context, params):
         self.asked["elicitation/create"] = dump(params)
-        return self.types.ElicitResult.model_validate(self.answers["elicitation/create"])
+        return self.types.ElicitResult.model_validate(self.answer_to(dump(params)))
+
+    def answer_to(self, params):
+        # Who has opened a page has nothing to fill in.
+        return {"action": "accept"} if params.get("mode") == "url" else self.answers["elicitation/create"]
 
     async def on_roots(self, _context):
         return self.types.ListRootsResult.model_validate(self.answers["roots/list"])
@@ -48,8 +52,11 @@ class Interpreter:
 
     async def on_message(self, message):
         message = getattr(message, "root", message)
-        if getattr(message, "method", None) == "notifications/resources/updated":
+        method = getattr(message, "method", None) or ""
+        if method == "notifications/resources/updated":
             self.events.append(("updated", json.dumps(dump(message))))
+        elif method.endswith("/list_changed"):
+            self.events.append(("changed", method))
 
     # --- steps
 
@@ -83,7 +90,9 @@ class Interpreter:
 
     async def do_complete(self, session, step):
         is_prompt = step["ref"]["type"] == "ref/prompt"
-        kind = self.types.PromptReference if is_prompt else self.types.ResourceTemplateReference
+        # 1.9 calls it a reference to a resource.
+        template = getattr(self.types, "ResourceTemplateReference", None) or self.types.ResourceReference
+        kind = self.types.PromptReference if is_prompt else template
         return await session.complete(ref=kind.model_validate(step["ref"]), argument=step["argument"])
 
     async def do_level(self, session, step):
@@ -113,9 +122,8 @@ class Interpreter:
         method = {"templates": "list_resource_templates"}.get(what, "list_" + what)
         items, cursor = [], None
         for _page in range(100):
-            params = self.types.PaginatedRequestParams(cursor=cursor) if cursor else None
             try:
-                page = dump(await getattr(session, method)(params=params))
+                page = dump(await self.list_page(getattr(session, method), cursor))
             except Exception as error:
                 if getattr(getattr(error, "error", None), "code", None) == -32601:
                     return items
@@ -125,6 +133,9 @@ class Interpreter:
             if cursor is None:
                 return items
         raise RuntimeError("more than 100 pages")
+
+    async def list_page(self, method, cursor):
+        return await method(params=self.types.PaginatedRequestParams(cursor=cursor) if cursor else None)
 
     async def do_ready(self, session, step):
         """Waits until every named tool is listed."""
