@@ -89,8 +89,18 @@ impl FakeUpstream {
 
     /// What it says in its next handshake.
     pub(crate) fn introduces(&self, capabilities: &str, instructions: Option<&str>) {
+        self.introduces_as(Version::LATEST_LEGACY, capabilities, instructions);
+    }
+
+    /// The same, of this revision.
+    pub(crate) fn introduces_as(
+        &self,
+        version: Version,
+        capabilities: &str,
+        instructions: Option<&str>,
+    ) {
         self.state.lock().unwrap().info = Some(Arc::new(ServerInfo {
-            version: Version::LATEST_LEGACY,
+            version,
             capabilities: raw(capabilities),
             implementation: raw(r#"{"name":"fake","version":"1"}"#),
             instructions: instructions.map(str::to_owned),

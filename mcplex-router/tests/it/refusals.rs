@@ -5,6 +5,7 @@ use crate::{
     world::{Peer, World},
 };
 use mcplex_proto::upstream::{Health, UpstreamError, UpstreamName};
+use mcplex_proto::version::Version;
 use mcplex_router::{DownReply, Options};
 
 fn check(world: &mut World, peer: &Peer, method: &str, params: &str, code: &str, part: &str) {
@@ -58,6 +59,18 @@ fn completions_of_an_upstream_without_them_are_empty() {
     let answer = world.ask(&peer, request).text();
     assert_eq!(answer, r#"{"jsonrpc":"2.0","id":1,"result":{"completion":{"values":[]}}}"#);
     assert!(world.upstreams[0].calls().is_empty());
+}
+
+#[test]
+fn an_upstream_of_2024_is_asked_for_completions_though_it_never_said_it_has_them() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces_as(Version::V2024_11_05, r#"{"prompts":{}}"#, None);
+    world.upstreams[0].lists("prompts/list", &[r#"{"prompts":[{"name":"p"}]}"#]);
+    world.ready(0, 1);
+    let peer = world.client("{}");
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"n","value":"v"}}}"#;
+    world.ask(&peer, request);
+    assert_eq!(world.upstreams[0].calls().len(), 1);
 }
 
 #[test]
