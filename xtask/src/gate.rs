@@ -1,6 +1,6 @@
 //! The gate: every step that a change must pass, in the order that fails soonest.
 
-use crate::{arrows, chaos, deny, interop, workspace::Workspace};
+use crate::{arrows, chaos, deny, fuzz, interop, workspace::Workspace};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use std::time::{Duration, Instant};
@@ -41,6 +41,8 @@ enum Step {
     Deny,
     /// Every test that needs only Rust passes.
     Test,
+    /// Nothing is found by a moment of random input.
+    Fuzz,
     /// The quick part of the known faults comes out as it must.
     Chaos,
     /// Real servers and clients work through mcplex.
@@ -56,6 +58,7 @@ impl Step {
             Self::Docs => "docs",
             Self::Deny => "deny",
             Self::Test => "test",
+            Self::Fuzz => "fuzz",
             Self::Chaos => "chaos",
             Self::Interop => "interop",
         }
@@ -69,6 +72,7 @@ impl Step {
             Self::Docs => docs(workspace),
             Self::Deny => deny::run(workspace),
             Self::Test => test(workspace),
+            Self::Fuzz => fuzz::run(workspace, &fuzz::Options::quick()),
             Self::Chaos => chaos::run(workspace, &chaos::Options::quick()),
             Self::Interop => interop::run(workspace),
         }

@@ -19,6 +19,7 @@ mod chaos;
 mod conformance;
 mod deny;
 mod dist;
+mod fuzz;
 mod gate;
 mod interop;
 mod workspace;
@@ -47,6 +48,7 @@ Examples:
   cargo xtask ci --skip interop,deny    all that works without Node, Python and cargo-deny
   cargo xtask ci --keep-going           do not stop at the first step that fails
   cargo xtask conformance               the official suite through mcplex, one table
+  cargo xtask fuzz message --seconds 600    one fuzzer for ten minutes
   cargo xtask chaos                     every known fault, one table, in some minutes
   cargo xtask chaos F36 --json          one of them, for a program to read
   cargo xtask chaos --help              what else it can do; the same for soak
@@ -70,6 +72,8 @@ enum Chore {
     Interop,
     /// Judges mcplex by the official conformance suite, over every way to an upstream.
     Conformance(conformance::Options),
+    /// Feeds random input to everything that reads what strangers write (cargo-fuzz).
+    Fuzz(fuzz::Options),
     /// Shows what comes of every way a server is known to fail.
     #[command(disable_help_flag = true)]
     Chaos(chaos::Options),
@@ -104,6 +108,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Deny => deny::run(&workspace),
         Chore::Interop => interop::run(&workspace),
         Chore::Conformance(options) => conformance::run(&workspace, &options),
+        Chore::Fuzz(options) => fuzz::run(&workspace, &options),
         Chore::Chaos(options) => chaos::run(&workspace, &options),
         Chore::Soak(options) => chaos::soak(&workspace, &options),
         Chore::Bench(options) => bench::run(&workspace, &options),
