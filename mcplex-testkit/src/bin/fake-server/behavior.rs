@@ -60,6 +60,12 @@ flags! {
     "--init-delay" init_delay: Option<u64>;
     /// VERSION: what it claims to speak, instead of what it is asked for.
     "--protocol" protocol: Option<String>;
+    /// ERA: `legacy`, `modern`, or `both`: then the first request decides; legacy if not given.
+    "--era" era: Option<String>;
+    /// Dies when it is asked `server/discover`.
+    "--exit-on-probe" exit_on_probe: bool;
+    /// Never answers `server/discover`.
+    "--mute-on-probe" mute_on_probe: bool;
     /// Does what is to be done after the handshake only when a tool is called, before its answer.
     "--on-call" on_call: bool;
     /// TEXT: writes it to stdout at the start, as a line.

@@ -6,6 +6,7 @@
 
 mod behavior;
 mod bytes;
+mod era;
 mod family;
 mod features;
 mod input;
@@ -13,6 +14,7 @@ mod peer;
 mod tools;
 
 use behavior::Behavior;
+use era::First;
 use peer::Peer;
 use serde_json::{Value, json};
 use std::{
@@ -125,25 +127,40 @@ fn serve(peer: &Arc<Peer>) -> io::Result<()> {
 }
 
 fn take(peer: &Arc<Peer>, message: &Value) -> io::Result<()> {
+    if let (Some(method), Some(id)) = (message["method"].as_str(), message.get("id")) {
+        match era::look(peer, method, &message["params"]) {
+            First::GoOn => {}
+            First::Mute => return Ok(()),
+            First::Refuse { code, why, data } => {
+                peer.error_with(id, code, &why, data);
+                return Ok(());
+            }
+        }
+    }
     match (message["method"].as_str(), message.get("id")) {
         (Some("initialize"), Some(id)) => initialize(peer, id, &message["params"]),
+        (Some("server/discover"), Some(id)) if peer.is_modern.load(Ordering::Relaxed) => {
+            peer.result(id, &era::discovery(&peer.behavior));
+            open_session(peer)?;
+        }
         (Some("tools/call"), Some(id)) => tools::call(peer, id.clone(), &message["params"])?,
         (Some(method), Some(id)) => match features::answer(peer, method, &message["params"]) {
             Ok(result) => peer.result(id, &result),
             Err((code, why)) => peer.error(id, code, &why),
         },
-        (Some("notifications/initialized"), None) => {
-            peer.is_open.store(true, Ordering::Relaxed);
-            if !peer.behavior.on_call {
-                after_handshake(peer)?;
-            }
-        }
+        (Some("notifications/initialized"), None) => open_session(peer)?,
         (Some("notifications/cancelled"), None) => peer.cancel(&message["params"]["requestId"]),
         (Some(_), None) => {}
         (None, Some(id)) => peer.resolve(id, message),
         (None, None) => {}
     }
     Ok(())
+}
+
+/// The client may ask now; only the first time, because a modern client may discover again.
+fn open_session(peer: &Arc<Peer>) -> io::Result<()> {
+    let is_open = peer.is_open.swap(true, Ordering::Relaxed);
+    if is_open || peer.behavior.on_call { Ok(()) } else { after_handshake(peer) }
 }
 
 fn initialize(peer: &Peer, id: &Value, params: &Value) {

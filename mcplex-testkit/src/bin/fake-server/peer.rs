@@ -1,6 +1,6 @@
 //! The client at the other end, and what was agreed with it.
 
-use crate::behavior::Behavior;
+use crate::{behavior::Behavior, era};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,8 +32,12 @@ pub(crate) struct Peer {
     has_begun: AtomicBool,
     /// Whether what waits for the first call was done.
     pub(crate) has_begun_ill: AtomicBool,
-    /// Whether `initialize` was answered and taken.
+    /// Whether `initialize` was answered and taken, or `server/discover` answered.
     pub(crate) is_open: AtomicBool,
+    /// Whether its first request was a modern one.
+    pub(crate) pinned: Mutex<Option<bool>>,
+    /// Whether it answers as a modern server.
+    pub(crate) is_modern: AtomicBool,
 }
 
 impl Peer {
@@ -48,15 +52,26 @@ impl Peer {
             has_begun: AtomicBool::new(false),
             has_begun_ill: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
+            pinned: Mutex::default(),
+            is_modern: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn result(&self, id: &Value, result: &Value) {
+        let is_modern = self.is_modern.load(Ordering::Relaxed);
+        let result = if is_modern { &era::finish(result) } else { result };
         self.answer(id, &json!({ "jsonrpc": "2.0", "id": id, "result": result }));
     }
 
     pub(crate) fn error(&self, id: &Value, code: i64, why: &str) {
-        let error = json!({ "code": code, "message": why });
+        self.error_with(id, code, why, None);
+    }
+
+    pub(crate) fn error_with(&self, id: &Value, code: i64, why: &str, data: Option<Value>) {
+        let mut error = json!({ "code": code, "message": why });
+        if let Some(data) = data {
+            error["data"] = data;
+        }
         self.answer(id, &json!({ "jsonrpc": "2.0", "id": id, "error": error }));
     }
 
