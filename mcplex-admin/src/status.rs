@@ -62,6 +62,10 @@ pub struct UpstreamStatus {
     pub since_ms: u64,
     /// How long the current life has been ready.
     pub uptime_ms: Option<u64>,
+    /// The revision of the protocol that the current life speaks, once it is ready.
+    pub protocol: Option<String>,
+    /// How it is spoken to: `legacy` (a session) or `modern` (each request by itself).
+    pub era: Option<String>,
     /// Deaths in the breaker's window.
     pub deaths: u32,
     /// How many are borne.
@@ -96,6 +100,8 @@ impl Default for UpstreamStatus {
             incarnation: 0,
             since_ms: 0,
             uptime_ms: None,
+            protocol: None,
+            era: None,
             deaths: 0,
             max_deaths: 0,
             window_ms: 0,

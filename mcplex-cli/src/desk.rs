@@ -215,6 +215,8 @@ impl Row {
 
     fn status_of(&self, member: Option<String>, handle: &Handle, seen: &Seen) -> UpstreamStatus {
         let status = handle.status();
+        let is_up = matches!(status.health, Health::Ready | Health::Degraded);
+        let version = handle.server_info().filter(|_| is_up).map(|info| info.version);
         let past = lock(&seen.0);
         UpstreamStatus {
             name: handle.name().as_str().to_owned(),
@@ -227,6 +229,8 @@ impl Row {
             incarnation: status.incarnation.0,
             since_ms: past.since_ms,
             uptime_ms: status.uptime.map(ms),
+            protocol: version.map(|version| version.to_string()),
+            era: version.map(|version| version.era().to_string()),
             deaths: status.deaths,
             max_deaths: self.max_deaths,
             window_ms: ms(self.window),

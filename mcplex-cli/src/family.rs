@@ -83,9 +83,9 @@ impl Family {
     }
 
     fn take(&self, change: &Change, drain: Duration) {
-        let Change { transport, options, starts } = change.clone();
+        let Change { transport, options, starts, verdicts } = change.clone();
         let mut state = lock(&self.siblings.state);
-        state.spec = Spec { transport, options, starts, ..state.spec.clone() };
+        state.spec = Spec { transport, options, starts, verdicts, ..state.spec.clone() };
         state.drain = drain;
     }
 

@@ -4,12 +4,12 @@ use crate::{
     clock::TokioClock,
     desk::{Desk, Row, Seen},
     family::Family,
-    remembered, wire,
+    remembered, verdict, wire,
 };
 use mcplex_config::{Config, Difference, Gateway, Server};
 use mcplex_proto::upstream::{BadName, UpstreamName};
 use mcplex_router::{Router, UpstreamKey};
-use mcplex_supervisor::{Handle, Host, Starts, supervise};
+use mcplex_supervisor::{EraMemory, Handle, Host, ProcessMemory, Starts, supervise};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -56,6 +56,8 @@ struct Running {
     /// Its other children.
     family: Family,
     seen: Seen,
+    /// Which era it belongs to.
+    verdicts: Arc<dyn EraMemory>,
     task: AbortHandle,
     /// Resolves when nothing of it is left.
     ended: Option<oneshot::Receiver<()>>,
@@ -161,8 +163,9 @@ impl Fleet {
         let key = self.router.add(name.clone());
         let seen = Seen::default();
         let events = self.desk.listen_in(&name, None, &seen, self.router.events(key));
-        let log = self.desk.log(&name);
-        let mut spec = wire::spec(&self.config, server, name, log, &self.host, self.next_seed);
+        let verdicts = self.verdicts(server);
+        let parts = (self.desk.log(&name), Arc::clone(&verdicts));
+        let mut spec = wire::spec(&self.config, server, name, parts, &self.host, self.next_seed);
         self.next_seed = self.next_seed.wrapping_add(1);
         // The children wait until nothing of before is left, the first like the others.
         let (waiting, gate) = watch::channel(());
@@ -191,7 +194,17 @@ impl Fleet {
         let longest_end = wire::longest_end(&server.supervise);
         let name = server.name.clone();
         let ended = Some(ended);
-        self.upstreams.push(Running { name, key, handle, family, seen, task, ended, longest_end });
+        self.upstreams.push(Running {
+            name,
+            key,
+            handle,
+            family,
+            seen,
+            verdicts,
+            task,
+            ended,
+            longest_end,
+        });
     }
 
     /// Has what a server lists remembered; `true` when lists of before are shown now. What is not
@@ -203,10 +216,21 @@ impl Fleet {
         })
     }
 
+    /// Where is kept which era a server belongs to.
+    fn verdicts(&self, server: &Server) -> Arc<dyn EraMemory> {
+        match &self.state {
+            Some(state) => Arc::new(verdict::File::of(state, server)),
+            None => Arc::new(ProcessMemory::default()),
+        }
+    }
+
     /// Puts other processes in the place of those of a server that stays.
     async fn replace(&mut self, server: &Server, name: UpstreamName, drain: Duration) {
-        let (key, handle, family) = self.running(server);
-        let change = wire::change(server, name.clone(), self.desk.log(&name));
+        let verdicts = self.verdicts(server);
+        let one = self.running(server);
+        one.verdicts = Arc::clone(&verdicts);
+        let (key, handle, family) = (one.key, one.handle.clone(), one.family.clone());
+        let change = wire::change(server, name.clone(), self.desk.log(&name), verdicts);
         let mut first = change.clone();
         // What is shown until then is what it listed before the change.
         if !self.remember(key, server) {
@@ -219,8 +243,10 @@ impl Fleet {
 
     /// Gives new limits to a server that stays.
     async fn adjust(&mut self, server: &Server, name: UpstreamName, drain: Duration) {
-        let (key, handle, family) = self.running(server);
-        let change = wire::change(server, name.clone(), self.desk.log(&name));
+        let one = self.running(server);
+        let (key, handle, family) = (one.key, one.handle.clone(), one.family.clone());
+        let verdicts = Arc::clone(&one.verdicts);
+        let change = wire::change(server, name.clone(), self.desk.log(&name), verdicts);
         handle.adjust(change.clone()).await;
         family.adjust(change, drain).await;
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());
@@ -237,11 +263,11 @@ impl Fleet {
     }
 
     /// A server that stays, with its new limits noted.
-    fn running(&mut self, server: &Server) -> (UpstreamKey, Handle, Family) {
+    fn running(&mut self, server: &Server) -> &mut Running {
         let one = self.upstreams.iter_mut().find(|one| one.name == server.name);
         let one = one.expect("what is in both configurations runs");
         one.longest_end = one.longest_end.max(wire::longest_end(&server.supervise));
-        (one.key, one.handle.clone(), one.family.clone())
+        one
     }
 
     /// Forgets what has ended.

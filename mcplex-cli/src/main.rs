@@ -19,6 +19,7 @@ mod reload;
 mod remembered;
 mod settings;
 mod signals;
+mod verdict;
 mod wire;
 
 use crate::{

@@ -1,5 +1,5 @@
-//! What upstreams listed last, on disk: one small file for each, named after the upstream and
-//! everything that decides what it lists.
+//! What is remembered of upstreams, on disk: in each folder one small file per upstream, named after
+//! it and everything that decides what it is.
 
 use mcplex_config::{Fingerprint, Server};
 use mcplex_router::Memory;
@@ -17,6 +17,9 @@ const MAX_SIZE: u64 = 16 * 1024 * 1024;
 /// Files that are kept in all, far more than a person has servers; the oldest goes first.
 const MAX_FILES: usize = 256;
 
+/// What upstreams listed last.
+const CATALOG: &str = "catalog";
+
 /// The file of one upstream.
 #[derive(Debug)]
 pub(crate) struct File(Arc<Shared>);
@@ -33,10 +36,15 @@ struct Shared {
 }
 
 impl File {
-    /// The file of a server in the folder of a configuration.
+    /// The file of what a server listed last, in the folder of a configuration.
     pub(crate) fn of(state: &Path, server: &Server) -> Self {
+        Self::inside(state, CATALOG, server)
+    }
+
+    /// The file of a server in a folder of that folder.
+    pub(crate) fn inside(state: &Path, folder: &str, server: &Server) -> Self {
         Self(Arc::new(Shared {
-            folder: state.join("catalog"),
+            folder: state.join(folder),
             upstream: server.name.clone(),
             fingerprint: server.fingerprint(),
             pending: Mutex::default(),
@@ -90,13 +98,13 @@ impl Shared {
                 upstream = self.upstream,
                 size = document.len(),
                 limit = MAX_SIZE,
-                "an upstream lists too much to remember"
+                "there is too much to remember of an upstream"
             );
             return;
         }
         if let Err(error) = self.write(document.as_bytes()) {
             tracing::warn!(upstream = self.upstream, path = %self.path().display(), %error,
-                "what an upstream lists is not remembered");
+                "what is known of an upstream is not remembered");
         }
     }
 

@@ -3,13 +3,15 @@
 
 use mcplex_config::{Config, Server, Supervise};
 use mcplex_proto::{
+    handshake::EraChoice,
     raw::Raw,
     transport::{Grace, LogSink},
     upstream::UpstreamName,
 };
 use mcplex_router::{DownReply, Isolation, Naming};
 use mcplex_supervisor::{
-    Change, Host, HostOptions, OnExitZero, Options, ProbeOptions, Restart, Spec, Starts, ThisHost,
+    Change, EraMemory, Host, HostOptions, OnExitZero, Options, ProbeOptions, Restart, Spec, Starts,
+    ThisHost,
 };
 use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
 use serde_json::json;
@@ -20,11 +22,13 @@ pub(crate) fn spec(
     config: &Config,
     server: &Server,
     name: UpstreamName,
-    log: Arc<dyn LogSink>,
+    parts: (Arc<dyn LogSink>, Arc<dyn EraMemory>),
     host: &Host,
     seed: u64,
 ) -> Spec {
-    let Change { transport, options, starts } = change(server, name.clone(), log);
+    let (log, verdicts) = parts;
+    let Change { transport, options, starts, verdicts } =
+        change(server, name.clone(), log, verdicts);
     Spec {
         name,
         member: None,
@@ -38,6 +42,7 @@ pub(crate) fn spec(
         starts,
         seed,
         host: host.clone(),
+        verdicts,
     }
 }
 
@@ -68,7 +73,12 @@ fn host_options(words: &mcplex_config::Host) -> HostOptions {
 }
 
 /// What of it may change while the upstream is there.
-pub(crate) fn change(server: &Server, name: UpstreamName, log: Arc<dyn LogSink>) -> Change {
+pub(crate) fn change(
+    server: &Server,
+    name: UpstreamName,
+    log: Arc<dyn LogSink>,
+    verdicts: Arc<dyn EraMemory>,
+) -> Change {
     let command = Command { log: Some(log), ..command(server, name) };
     Change {
         transport: Arc::new(StdioTransport::new(command)),
@@ -78,6 +88,7 @@ pub(crate) fn change(server: &Server, name: UpstreamName, log: Arc<dyn LogSink>)
             ..options(&server.supervise)
         },
         starts: starts(server),
+        verdicts,
     }
 }
 
@@ -159,6 +170,13 @@ fn options(words: &Supervise) -> Options {
         handshake_timeout: words.handshake_timeout,
         // Told by the command, not by the words.
         first_handshake_timeout: None,
+        era: match words.era {
+            mcplex_config::Era::Auto => EraChoice::Auto,
+            mcplex_config::Era::Legacy => EraChoice::Legacy,
+            mcplex_config::Era::Modern => EraChoice::Modern,
+            mcplex_config::Era::LegacyFirst => EraChoice::LegacyFirst,
+        },
+        era_wait: words.era_wait,
         call_timeout: words.call_timeout,
         max_concurrency: words.max_concurrency,
         queue_limit: words.queue_limit,

@@ -96,7 +96,7 @@ fn needs_another_process(old: &Server, new: &Server) -> bool {
     let Server { name: _, command, args, env, cwd, enabled, supervise } = old;
     (command, args, env, cwd, enabled)
         != (&new.command, &new.args, &new.env, &new.cwd, &new.enabled)
-        || supervise.guard != new.supervise.guard
+        || (supervise.guard, supervise.era) != (new.supervise.guard, new.supervise.era)
 }
 
 impl fmt::Display for Difference {

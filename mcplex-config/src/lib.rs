@@ -60,7 +60,7 @@ pub use fingerprint::Fingerprint;
 pub use loaded::{Loaded, Setting};
 pub use reference::reference_page;
 pub use sources::{Flags, Sources};
-pub use supervise::{Guard, Isolation, OnExitZero, Restart, Supervise};
+pub use supervise::{Era, Guard, Isolation, OnExitZero, Restart, Supervise};
 
 /// Every setting with its default and its meaning; the lowest layer.
 pub const DEFAULT_TOML: &str = include_str!("../default.toml");

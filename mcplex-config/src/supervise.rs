@@ -32,6 +32,11 @@ pub struct Supervise {
     /// The same for the first start of a program that downloads what it runs.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub first_handshake_timeout: Duration,
+    /// Which eras of the protocol are tried, and in which order.
+    pub era: Era,
+    /// How long a process may take to say which era it belongs to.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub era_wait: Duration,
     /// How long a call waits for its answer.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub call_timeout: Duration,
@@ -118,6 +123,20 @@ pub struct Supervise {
     pub max_line: usize,
     /// How many of the last lines of its stderr are kept.
     pub stderr_lines: usize,
+}
+
+/// Which eras of the protocol are tried, and in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Era {
+    /// Both; `server/discover` first, unless it is known to need a session.
+    Auto,
+    /// Only `initialize`.
+    Legacy,
+    /// Only `server/discover`.
+    Modern,
+    /// Both; `initialize` first.
+    LegacyFirst,
 }
 
 /// What follows when an upstream ended by itself.

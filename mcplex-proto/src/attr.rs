@@ -154,7 +154,7 @@ words! {
     CAUSE_TRACE_ID: string = "mcplex.cause.trace_id";
     /// The lifecycle span that made this request fail.
     CAUSE_SPAN_ID: string = "mcplex.cause.span_id";
-    /// Why it connects: `startup`, `respawn`, `trial`, `reset`, `restart`, `lazy` or `reload`.
+    /// Why it connects: `startup`, `respawn`, `trial`, `reset`, `restart`, `lazy`, `reload`, `era`.
     CONNECT_REASON: string = "mcplex.connect.reason";
     /// How long the start waited for its turn on this host, in milliseconds.
     CONNECT_WAIT_MS: int = "mcplex.connect.wait_ms";
@@ -162,6 +162,10 @@ words! {
     CONNECT_SPAWN_MS: int = "mcplex.connect.spawn_ms";
     /// How long the handshake took after that, in milliseconds.
     CONNECT_HANDSHAKE_MS: int = "mcplex.connect.handshake_ms";
+    /// How the upstream is spoken to: `legacy` (a session) or `modern` (each request by itself).
+    ERA: string = "mcplex.era";
+    /// How that came to be known: `probed`, `remembered`, `configured`, `silence` or `ended`.
+    ERA_VERDICT: string = "mcplex.era.verdict";
     /// Whether it is the trial of an open breaker.
     CONNECT_TRIAL: bool = "mcplex.connect.trial";
     /// `exit`, `signal`, `stdout_eof`, `protocol_error`, `health_timeout` or `connect_failed`.
@@ -340,6 +344,8 @@ pub const SPANS: &[SpanDoc] = &[
             CONNECT_SPAWN_MS,
             CONNECT_HANDSHAKE_MS,
             MCP_PROTOCOL_VERSION,
+            ERA,
+            ERA_VERDICT,
             PROCESS_PID,
             ERROR_TYPE,
         ],

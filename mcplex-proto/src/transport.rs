@@ -35,6 +35,15 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     fn of_member(&self, _label: &str) -> Option<Arc<dyn Transport>> {
         None
     }
+
+    /// Whether an end or a silence after `server/discover` says that the other end is of the
+    /// legacy era.
+    ///
+    /// So it is with a process of ours: some libraries give up when a message comes before
+    /// `initialize`. Over a network an outage looks the same and says nothing of an era.
+    fn failure_tells_era(&self) -> bool {
+        false
+    }
 }
 
 /// A pair of message streams and the thing that keeps them open.

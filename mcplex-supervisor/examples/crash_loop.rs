@@ -10,7 +10,7 @@ use mcplex_proto::{
     raw::Raw,
     upstream::{Health, Incarnation, Status, UpstreamEvents, UpstreamName},
 };
-use mcplex_supervisor::{Host, Options, Spec, Starts, supervise};
+use mcplex_supervisor::{Host, Options, ProcessMemory, Spec, Starts, supervise};
 use mcplex_transport_stdio::{Command, StdioTransport};
 use std::{env, error::Error, sync::Arc};
 use tokio::sync::Notify;
@@ -53,6 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         starts: Starts::Now,
         seed: 1,
         host: Host::default(),
+        verdicts: Arc::new(ProcessMemory::default()),
     };
     let watch = Arc::new(Watch::default());
     let (handle, task) = supervise(spec, watch.clone());

@@ -8,6 +8,7 @@ use mcplex_proto::{
     handshake::HandshakeError,
     transport::{ConnectError, Ending},
     upstream::LastDeath,
+    version::Version,
 };
 use std::{error::Error as _, sync::Arc, time::Duration};
 
@@ -29,7 +30,10 @@ pub(crate) enum Cause {
     /// The host let no start begin for so long.
     NotGranted(Duration),
     Handshake(HandshakeError),
-    HandshakeTimeout(Duration),
+    /// It did not answer this in time.
+    HandshakeTimeout(Duration, &'static str),
+    /// It ended like this when it was asked which era it belongs to.
+    EraProbe(String),
 }
 
 impl Cause {
@@ -57,8 +61,12 @@ impl Cause {
                 None => error.to_string(),
             },
             Self::Handshake(error) => error.to_string(),
-            Self::HandshakeTimeout(limit) => {
-                format!("it did not answer initialize within {} s", limit.as_secs_f64())
+            Self::HandshakeTimeout(limit, asked) => {
+                format!("it did not answer {asked} within {} s", limit.as_secs_f64())
+            }
+            Self::EraProbe(end) => {
+                let version = Version::LATEST_MODERN;
+                format!("it ended when it was asked whether it speaks {version}: {end}")
             }
         }
     }
@@ -75,7 +83,8 @@ impl Cause {
             | Self::Handshake(HandshakeError::Version(_)) => Failure::Permanent,
             Self::Connect(ConnectError::Resource(_)) | Self::NotGranted(_) => Failure::Resource,
             Self::Ended(Ending::Exited(0)) => Failure::CleanExit,
-            Self::WriteStalled(_) | Self::Hung | Self::HandshakeTimeout(_) => Failure::Overdue,
+            Self::WriteStalled(_) | Self::Hung | Self::HandshakeTimeout(..) => Failure::Overdue,
+            Self::EraProbe(_) => Failure::EraProbe,
             Self::Ended(_)
             | Self::OutputClosed
             | Self::Broken(_)
@@ -97,7 +106,8 @@ impl Cause {
             | Self::Connect(_)
             | Self::NotGranted(_)
             | Self::Handshake(_)
-            | Self::HandshakeTimeout(_) => 3,
+            | Self::HandshakeTimeout(..)
+            | Self::EraProbe(_) => 3,
         }
     }
 
@@ -112,7 +122,8 @@ impl Cause {
             Self::Connect(_)
             | Self::NotGranted(_)
             | Self::Handshake(_)
-            | Self::HandshakeTimeout(_) => "connect_failed",
+            | Self::HandshakeTimeout(..)
+            | Self::EraProbe(_) => "connect_failed",
         }
     }
 
@@ -121,10 +132,12 @@ impl Cause {
         match self {
             Self::Ended(Ending::Signaled(_)) => attr::ERROR_PROCESS_SIGNAL,
             Self::Ended(_) => attr::ERROR_PROCESS_EXIT,
-            Self::OutputClosed | Self::Broken(_) | Self::WriteFailed(_) | Self::Handshake(_) => {
-                attr::ERROR_PROTOCOL
-            }
-            Self::WriteStalled(_) | Self::Hung | Self::HandshakeTimeout(_) => attr::ERROR_TIMEOUT,
+            Self::OutputClosed
+            | Self::Broken(_)
+            | Self::WriteFailed(_)
+            | Self::Handshake(_)
+            | Self::EraProbe(_) => attr::ERROR_PROTOCOL,
+            Self::WriteStalled(_) | Self::Hung | Self::HandshakeTimeout(..) => attr::ERROR_TIMEOUT,
             Self::Connect(ConnectError::Permanent { kind: "not_found", .. }) => {
                 attr::ERROR_SPAWN_NOT_FOUND
             }

@@ -138,8 +138,12 @@ fn by_kind(cause: &Cause) -> String {
         Cause::Handshake(HandshakeError::Version(_)) => {
             "install a version of the server that speaks one of mcplex's protocol versions"
         }
+        Cause::Handshake(HandshakeError::NotModern(_)) => {
+            "set `era = \"auto\"` for it, or install a version of it that speaks 2026-07-28"
+        }
         Cause::Handshake(_) => "run its command by hand, and check what it is given in `env`",
-        Cause::HandshakeTimeout(_) => {
+        Cause::EraProbe(_) => BY_HAND,
+        Cause::HandshakeTimeout(..) => {
             "raise `handshake_timeout` if it is slow to start, such as at a first download; else \
              run its command by hand"
         }

@@ -19,6 +19,7 @@
 use crate::{
     backoff::Jitter,
     blackbox::BlackBox,
+    era::EraMemory,
     event::{Action, Event},
     handle::{COMMANDS, Command, Control, Handle, Shared},
     host::{Asked, Host, Permit, Seat},
@@ -68,6 +69,8 @@ pub struct Spec {
     pub seed: u64,
     /// What it shares with the other upstreams of the process; the same for all of them.
     pub host: Host,
+    /// Where is kept which era it belongs to.
+    pub verdicts: Arc<dyn EraMemory>,
 }
 
 /// When an upstream is started for the first time.
@@ -102,6 +105,8 @@ pub fn supervise(
 mod clock;
 
 mod connect;
+
+mod era;
 
 mod hear;
 
@@ -182,6 +187,7 @@ struct Driver {
     quiet_since: Option<Time>,
     /// A change that waits for the calls in flight.
     draining: Option<change::Draining>,
+    findings: era::Findings,
     is_shutting_down: bool,
 }
 
@@ -238,6 +244,7 @@ impl Driver {
             connected_at: Time(0),
             quiet_since: None,
             draining: None,
+            findings: era::Findings::default(),
             is_shutting_down: false,
             shared,
             clock,

@@ -2,6 +2,7 @@
 
 use crate::{
     driver::{GAP, Starts},
+    era::EraMemory,
     life::SETTLE,
     options::Options,
     time::Time,
@@ -96,6 +97,8 @@ pub struct Change {
     pub options: Options,
     /// When it is started; only heeded when it is replaced.
     pub starts: Starts,
+    /// Where is kept which era it belongs to.
+    pub verdicts: Arc<dyn EraMemory>,
 }
 
 /// What is known of an upstream, with moments that become durations when somebody looks.

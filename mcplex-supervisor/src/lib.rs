@@ -40,6 +40,8 @@ mod probe;
 // What all upstreams of a process share.
 mod host;
 
+mod era;
+
 // What does: the task, what it holds, what others hold of it, and its spans.
 mod driver;
 
@@ -65,6 +67,7 @@ mod trace;
 
 pub use breaker::TripCause;
 pub use driver::{Spec, Starts, supervise};
+pub use era::{EraMemory, ProcessMemory};
 pub use event::{Action, Event, Failure, Note};
 pub use handle::{Change, Handle};
 pub use host::{

@@ -41,6 +41,12 @@ pub(crate) struct Open {
     pub(crate) since: Time,
     /// While the session is being opened.
     pub(crate) handshake: Option<Handshake>,
+    /// Until when it has to say which era it belongs to.
+    pub(crate) answer_by: Option<Time>,
+    /// Whether requests stand for themselves; such a server may not ask anything.
+    pub(crate) is_modern: bool,
+    /// What it asked all the same.
+    pub(crate) refused: u64,
     pub(crate) probe: Option<Probe>,
     /// Tells the warden to bring about the end.
     pub(crate) order: oneshot::Sender<End>,
@@ -92,6 +98,9 @@ impl Open {
             pid,
             since,
             handshake: Some(handshake),
+            answer_by: None,
+            is_modern: false,
+            refused: 0,
             probe: None,
             order,
             asked: 0,
@@ -203,6 +212,11 @@ impl Open {
         None
     }
 
+    /// Whether what was sent waits to be read.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
+    }
+
     /// It said something that nobody asked for.
     pub(crate) fn is_unasked(&mut self, now: Time) {
         self.paused = self.pace.spend(now);
@@ -233,7 +247,7 @@ impl Open {
     /// Moves what is measured by a gap in which nothing ran; the probe a little further.
     pub(crate) fn skip(&mut self, gap: Duration, spread: Duration, now: Time) {
         let later = |due: Time| (due + gap).max(now + SETTLE_GAP);
-        if let Some((due, _)) = &mut self.stuck {
+        for due in self.stuck.iter_mut().map(|(due, _)| due).chain(&mut self.answer_by) {
             *due = later(*due);
         }
         if let Some((_, until)) = &mut self.fault {
@@ -254,7 +268,7 @@ impl Open {
         let fault = self.fault.as_ref().map(|&(_, until)| until);
         let stuck = self.stuck.map(|(due, _)| due);
         let probe = self.probe.as_ref().map(Probe::poll_timeout);
-        [fault, stuck, probe, self.paused].into_iter().flatten().min()
+        [fault, stuck, probe, self.paused, self.answer_by].into_iter().flatten().min()
     }
 
     /// The cause of a death that is due now.

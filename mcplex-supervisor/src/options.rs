@@ -1,6 +1,6 @@
 //! Every limit of a supervised upstream, with its reason.
 
-use mcplex_proto::transport::Grace;
+use mcplex_proto::{handshake::EraChoice, transport::Grace};
 use std::time::Duration;
 
 /// How an upstream is kept alive and when it is given up.
@@ -21,6 +21,11 @@ pub struct Options {
     pub handshake_timeout: Duration,
     /// The same for its very first start, if that may install it and so take longer.
     pub first_handshake_timeout: Option<Duration>,
+    /// Which eras of the protocol are tried, and in which order.
+    pub era: EraChoice,
+    /// How long a process may take to say which era it belongs to, until it is taken for a legacy
+    /// one; half of the handshake's time at most.
+    pub era_wait: Duration,
     /// How long a call waits for its answer when it names no limit of its own.
     pub call_timeout: Duration,
     /// How many calls of clients may be in flight at once; more wait in order. 0 is no limit.
@@ -122,6 +127,10 @@ impl Default for Options {
             handshake_timeout: secs(30),
             // Only who knows the program knows whether its first start downloads it.
             first_handshake_timeout: None,
+            // Modern servers get what they can do, and legacy ones lose one round trip once.
+            era: EraChoice::Auto,
+            // What the client of the Rust SDK waits. A cold Python server took 3.3 s to answer.
+            era_wait: secs(10),
             // Longer than any client waits by default (60 s in the official SDKs), because the
             // client's own limit is the one that is meant; a call may wait for a person.
             call_timeout: secs(15 * 60),

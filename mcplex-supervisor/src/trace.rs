@@ -3,7 +3,7 @@
 use crate::{cause::Cause, options::Options, time::Time};
 use mcplex_proto::{
     attr,
-    handshake::{ServerInfo, title},
+    handshake::{How, ServerInfo, title},
     trace::{self, TraceContext},
     transport::{CloseStep, Closed, Usage, signal_name},
     upstream::{Incarnation, UpstreamName},
@@ -135,6 +135,8 @@ impl Trace {
             { attr::CONNECT_SPAWN_MS } = Empty,
             { attr::CONNECT_HANDSHAKE_MS } = Empty,
             { attr::MCP_PROTOCOL_VERSION } = Empty,
+            { attr::ERA } = Empty,
+            { attr::ERA_VERDICT } = Empty,
             { attr::PROCESS_PID } = Empty,
         );
         if let Some(context) = lead.and_then(|(span, _)| trace::context_of(span)) {
@@ -174,17 +176,20 @@ impl Trace {
         &mut self,
         incarnation: Incarnation,
         info: &ServerInfo,
-        took: Duration,
-        handshake: Duration,
+        how: How,
+        (took, handshake): (Duration, Duration),
     ) {
+        let era = info.version.era();
         if let Some(span) = self.connect.take() {
             span.record(attr::MCP_PROTOCOL_VERSION, info.version.as_str());
+            span.record(attr::ERA, era.as_str());
+            span.record(attr::ERA_VERDICT, how.as_str());
             span.record(attr::CONNECT_HANDSHAKE_MS, ms(handshake));
         }
         self.lead = None;
         tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = incarnation.0,
             server = title(info.implementation.as_str()), protocol = %info.version,
-            took_ms = ms(took), "upstream connected");
+            %era, verdict = %how, took_ms = ms(took), "upstream connected");
     }
 
     /// An incarnation ended that nobody asked to end.
@@ -237,6 +242,18 @@ impl Trace {
         tracing::warn!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = facts.incarnation.0,
             reason = facts.sentence, calls_lost = facts.calls,
             "upstream ended; it does not count as a death");
+    }
+
+    /// An incarnation ended when it was asked which era it belongs to: no failure, but an answer.
+    pub(crate) fn ended_when_asked(&mut self, facts: &DeathFacts<'_>) {
+        if let Some(span) = self.connect.take() {
+            span.record(attr::ERA_VERDICT, How::Ended.as_str());
+        }
+        self.lead = None;
+        self.why = Some("era");
+        tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = facts.incarnation.0,
+            reason = facts.sentence,
+            "upstream ended when it was asked whether it speaks 2026-07-28; it is started again without asking");
     }
 
     fn fail_connect(&mut self, facts: &DeathFacts<'_>) {

@@ -2,7 +2,7 @@
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use mcplex_proto::{
-    handshake::{Handshake, Step},
+    handshake::{EraChoice, Handshake, Known, Opener, Step},
     raw::Raw,
     transport::{Grace, Received, Transport as _},
     upstream::UpstreamName,
@@ -19,7 +19,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut connection = StdioTransport::new(command).connect().await?;
 
     let client = Raw::of(&serde_json::json!({ "name": "talk", "version": "0" }));
-    let (handshake, hello) = Handshake::begin(1, &Raw::empty_object(), &client);
+    // What most servers speak; a gateway would ask.
+    let (choice, known) = (EraChoice::LegacyFirst, Known::Nothing);
+    let opener = Opener { choice, known, capabilities: Raw::empty_object(), client };
+    let (mut handshake, hello) = Handshake::begin([1, 2, 3], opener);
     connection.outgoing.send(hello).await?;
     while let Some(received) = connection.incoming.next().await {
         let Received::Message(message) = received else {
@@ -27,12 +30,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
             continue;
         };
         match handshake.handle(message)? {
-            Step::Done(server, initialized) => {
-                connection.outgoing.send(initialized).await?;
-                println!("it is {server:?}");
+            Step::Done(opened) => {
+                if let Some(message) = opened.initialized {
+                    connection.outgoing.send(message).await?;
+                }
+                println!("it is {:?}", opened.server);
                 break;
             }
-            Step::Reply(reply) => connection.outgoing.send(reply).await?,
+            Step::Ask(message) | Step::Reply(message) => connection.outgoing.send(message).await?,
             Step::Other(message) => println!("it said {message:?}"),
         }
     }

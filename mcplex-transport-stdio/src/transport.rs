@@ -61,4 +61,8 @@ impl Transport for StdioTransport {
         let command = Command { member: Some(label.into()), ..self.command.clone() };
         Some(Arc::new(Self { command }))
     }
+
+    fn failure_tells_era(&self) -> bool {
+        true
+    }
 }

@@ -47,12 +47,13 @@ struct Look {
 }
 
 /// What stands above each column; the last one takes what is left of the line.
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 11] = [
     "UPSTREAM",
     "HEALTH",
     "PID",
     "LIFE",
     "UP",
+    "PROTOCOL",
     "DEATHS",
     "NEXT TRY",
     "TOOLS",
@@ -64,7 +65,13 @@ const HEAD: [&str; 10] = [
 const ROOM: usize = 30;
 
 /// Columns that are numbers.
-const RIGHT: [usize; 4] = [2, 3, 7, 8];
+const RIGHT: [usize; 4] = [2, 3, 8, 9];
+
+/// The column that a narrow terminal has no room for.
+const PROTOCOL: usize = 5;
+
+/// From this width on it is shown.
+const WIDE: usize = 100;
 
 fn table(snapshot: &Snapshot, look: &Look) -> String {
     let rows: Vec<_> = snapshot.upstreams.iter().map(row).collect();
@@ -102,7 +109,7 @@ fn table(snapshot: &Snapshot, look: &Look) -> String {
     text
 }
 
-fn row(upstream: &UpstreamStatus) -> [String; 10] {
+fn row(upstream: &UpstreamStatus) -> [String; 11] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let time = |ms: Option<u64>| or_none(ms.map(short));
     let health = if upstream.is_enabled { upstream.health.as_str() } else { "disabled" };
@@ -113,6 +120,7 @@ fn row(upstream: &UpstreamStatus) -> [String; 10] {
         or_none(upstream.pid.map(|pid| pid.to_string())),
         upstream.incarnation.to_string(),
         time(upstream.uptime_ms),
+        or_none(upstream.protocol.clone()),
         deaths(upstream),
         time(upstream.retry_after_ms),
         upstream.tools.to_string(),
@@ -131,13 +139,16 @@ fn deaths(upstream: &UpstreamStatus) -> String {
 
 fn line(
     text: &mut String,
-    row: &[String; 10],
+    row: &[String; 11],
     widths: &[usize],
     look: &Look,
     health: Option<Health>,
 ) {
     let mut used = 0;
     for (at, (cell, width)) in row.iter().zip(widths).enumerate() {
+        if at == PROTOCOL && look.width.is_some_and(|width| width < WIDE) {
+            continue;
+        }
         let padded =
             if RIGHT.contains(&at) { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
         let colour = health.filter(|_| at == 1 && look.is_colourful).map(colour);
@@ -199,6 +210,7 @@ mod tests {
             pid: Some(41_234),
             incarnation: 1,
             uptime_ms: Some(7_325_000),
+            protocol: Some("2026-07-28".to_owned()),
             max_deaths: 5,
             tools: 12,
             in_flight: 1,
@@ -248,6 +260,7 @@ telegram  tripped      -     6  -     6 (5 borne)  1m1s          0      0
         assert!(text.trim_end().ends_with("0  it exited with code 1: API_ID is not set"), "{text}");
         let plain = table(&snapshot(), &Look { width: None, is_colourful: false });
         assert!(!plain.contains('\x1b'));
+        assert!(plain.contains("2h2m  2026-07-28  0 "), "{plain}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use mcplex_proto::{
     transport::{ConnectError, Connection, Transport},
     upstream::{Incarnation, Status, UpstreamName},
 };
-use mcplex_supervisor::{Host, Options};
+use mcplex_supervisor::{Host, Options, ProcessMemory};
 use tokio::sync::mpsc;
 
 /// Connects for ever, and is heard to end: the sender is gone with it.
@@ -66,6 +66,7 @@ async fn the_last_of_a_family_takes_its_tasks_along_whoever_looks_at_it() {
         starts: Starts::Now,
         seed: 1,
         host: Host::default(),
+        verdicts: Arc::new(ProcessMemory::default()),
     };
     let (opens, gate) = watch::channel(());
     drop(opens);

@@ -28,6 +28,9 @@ mod spans;
 mod ends;
 
 #[cfg(test)]
+mod eras;
+
+#[cfg(test)]
 mod reload;
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The wait between two lives; the rules of the breaker stay as they are.
-const FAST: &str = "backoff_first = \"20ms\"\nbackoff_factor = 1";
+/// What dies at once would have one start more if it were asked for its era first.
+const FAST: &str = "era = \"legacy\"\nbackoff_first = \"20ms\"\nbackoff_factor = 1";
 
 fn traced(setup: Setup, receiver: &Receiver) -> Setup {
     setup

@@ -112,7 +112,7 @@ impl Forest {
     pub(crate) fn new(supervise: &str) -> Self {
         // One death trips, so nothing is started again. None of them answers, so all start at once.
         let setup = Setup::new(&format!(
-            "[host]\nmax_starts = 64\n[supervise]\nmax_deaths = 0\ngrace_eof = \"100ms\"\ngrace_term = \"100ms\"\n\
+            "[host]\nmax_starts = 64\n[supervise]\nera = \"legacy\"\nmax_deaths = 0\ngrace_eof = \"100ms\"\ngrace_term = \"100ms\"\n\
              grace_kill = \"10s\"\n{supervise}"
         ));
         let cookie = setup.path("cookie");

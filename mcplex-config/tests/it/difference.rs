@@ -28,6 +28,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("supervise.on_exit_0", "\"idle\""),
     ("supervise.isolation", "\"pool\""),
     ("supervise.guard", "\"off\""),
+    ("supervise.era", "\"legacy\""),
     ("supervise.cooldown_jitter", "0.5"),
 ];
 

@@ -101,6 +101,8 @@ fn a_death_without_words_has_advice_all_the_same() {
     let advice = |cause: Cause| diagnose(&cause, &[]).advice;
     assert!(advice(Cause::Ended(Ending::Exited(0))).contains("on_exit_0"));
     assert!(advice(Cause::Ended(Ending::Signaled(9))).contains("kernel"));
-    assert!(advice(Cause::HandshakeTimeout(Duration::ZERO)).contains("handshake_timeout"));
+    assert!(
+        advice(Cause::HandshakeTimeout(Duration::ZERO, "initialize")).contains("handshake_timeout")
+    );
     assert!(!advice(Cause::OutputClosed).is_empty());
 }

@@ -4,7 +4,7 @@
 //! the calls in flight are done or their drain is over; calls that come meanwhile wait as for any
 //! next life. Of several changes the last counts, so each costs one start at most.
 
-use super::{Driver, Phase, Starts};
+use super::{Driver, Phase, Starts, era::Findings};
 use crate::{
     event::{Event, Note},
     handle::Change,
@@ -93,6 +93,7 @@ impl Driver {
         match then {
             Then::Replace(change) => {
                 self.take(*change);
+                self.findings = Findings::default();
                 self.halt("its configuration changed");
                 self.begin_as_configured();
             }
@@ -113,13 +114,14 @@ impl Driver {
     }
 
     fn take(&mut self, change: Change) {
-        let Change { transport, options, starts } = change;
+        let Change { transport, options, starts, verdicts } = change;
         self.parked.set_limits(options.queue_limit, options.queue_wait, self.now);
         self.shared.set_call_timeout(options.call_timeout);
         self.life.set_options(options.clone());
         self.spec.transport = transport;
         self.spec.options = options;
         self.spec.starts = starts;
+        self.spec.verdicts = verdicts;
     }
 
     /// A new server deserves a clean slate: the past was another's.

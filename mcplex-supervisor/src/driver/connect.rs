@@ -11,7 +11,6 @@ use crate::{
 };
 use mcplex_proto::{
     attr,
-    handshake::Handshake,
     transport::{ConnectError, Connection},
     upstream::Incarnation,
 };
@@ -68,12 +67,11 @@ impl Driver {
         let warden = Warden { incarnation, lifeline, reports: self.reports_in.clone() };
         while self.wardens.try_join_next().is_some() {}
         self.wardens.spawn(warden.watch(ordered));
-        let id = self.shared.mint();
-        let (handshake, hello) =
-            Handshake::begin(id, &self.spec.capabilities, &self.spec.client_info);
+        let (handshake, hello, answer_by) = self.opening();
         let halves = (outgoing, incoming);
         let mut open = Open::new(incarnation, pid, self.now, halves, handshake, order);
         open.listener = listener;
+        open.answer_by = answer_by;
         self.trace.spawned(pid, self.now.since(self.granted_at));
         self.phase = Phase::Open(Box::new(open));
         self.send(hello);

@@ -2,7 +2,7 @@
 
 use super::{Driver, Phase, clock::Gap};
 use crate::{cause::Cause, event::Event, probe::Verdict, state::Why, time::Time};
-use mcplex_proto::upstream::Health;
+use mcplex_proto::{handshake::Handshake, method, upstream::Health};
 use std::time::Duration;
 
 /// Over how long the probes of all upstreams are spread after the host has slept.
@@ -48,13 +48,21 @@ impl Driver {
         match self.life.poll_timeout() {
             Some((due, Why::Handshake)) if due <= self.now => {
                 let limit = self.life.handshake_limit();
-                self.die(&Cause::HandshakeTimeout(limit));
+                let asks = match &self.phase {
+                    Phase::Open(open) => open.handshake.as_ref().map(Handshake::asks),
+                    Phase::Idle
+                    | Phase::Waiting(_)
+                    | Phase::Connecting(_)
+                    | Phase::Closing { .. } => None,
+                };
+                self.die(&Cause::HandshakeTimeout(limit, asks.unwrap_or(method::INITIALIZE)));
             }
             Some((due, Why::Grant)) if due <= self.now => {
                 self.die(&Cause::NotGranted(self.spec.options.start_wait));
             }
             _ => self.life.handle_timeout(self.now),
         }
+        self.look_for_silence();
         self.look_after();
         if self.rests_at().is_some_and(|at| at <= self.now) {
             self.rest();

@@ -40,6 +40,9 @@ pub(super) struct Death<'a> {
 impl Driver {
     /// The current incarnation ended and nobody asked for it.
     pub(super) fn die(&mut self, cause: &Cause) {
+        let of_probe = self.probed_away(cause);
+        let cause = of_probe.as_ref().unwrap_or(cause);
+        self.ended_in_opening(cause);
         let incarnation = self.life.incarnation();
         let mut death = self.examine(incarnation, cause);
         let was_trial = self.life.tripped_by().is_some();
@@ -170,6 +173,8 @@ impl Driver {
         };
         if death.is_counted {
             self.trace.died(&facts, &self.spec.options, self.now);
+        } else if let Cause::EraProbe(_) = death.cause {
+            self.trace.ended_when_asked(&facts);
         } else {
             self.trace.spared(&facts);
         }

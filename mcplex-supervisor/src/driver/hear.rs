@@ -3,10 +3,12 @@
 use super::{Driver, Phase};
 use crate::{cause::Cause, event::Event, probe::Probe};
 use mcplex_proto::{
-    handshake::{ServerInfo, Step},
-    message::{Message, Request},
+    error::ErrorObject,
+    handshake::{self, Opened, Step},
+    message::{Message, Request, Response},
     method,
     upstream::Reply,
+    version::Era,
 };
 
 /// Requests an upstream may send before it has answered `initialize`: only pings make sense then, one
@@ -18,10 +20,14 @@ impl Driver {
         let Phase::Open(open) = &mut self.phase else { return };
         let from = open.incarnation;
         self.black_box.record(true, &message, self.now);
-        let message = match &open.handshake {
+        let message = match &mut open.handshake {
             None => message,
             Some(handshake) => match handshake.handle(message) {
-                Ok(Step::Done(info, initialized)) => return self.begin(*info, initialized),
+                Ok(Step::Done(opened)) => return self.begin(*opened),
+                Ok(Step::Ask(next)) => {
+                    open.answer_by = None;
+                    return self.send(next);
+                }
                 Ok(Step::Reply(_)) if open.asked >= MAX_ASKED => {
                     let why = "it asks and asks instead of answering initialize";
                     return self.die(&Cause::Broken(why.into()));
@@ -49,6 +55,10 @@ impl Driver {
                     open.is_unasked(self.now);
                 }
             }
+            Message::Request(request) if open.is_modern => {
+                open.is_unasked(self.now);
+                self.refuse_request(request);
+            }
             other @ (Message::Request(_) | Message::Notification(_)) => {
                 open.is_unasked(self.now);
                 self.events.message(from, other, about);
@@ -56,17 +66,37 @@ impl Driver {
         }
     }
 
-    /// The session is open.
-    fn begin(&mut self, info: ServerInfo, initialized: Message) {
+    /// Answers what a modern server may not ask: its questions belong into its results.
+    ///
+    /// While it does not read, its questions are only counted: answers would fill memory.
+    fn refuse_request(&mut self, request: Request) {
         let Phase::Open(open) = &mut self.phase else { return };
-        open.handshake = None;
+        open.refused += 1;
+        if open.refused.is_power_of_two() {
+            tracing::warn!(upstream = %self.spec.name, member = self.spec.member.as_deref(),
+                method = &*request.method, refused = open.refused,
+                "upstream sends requests, which its protocol does not know; they are refused");
+        }
+        if !open.is_stuck() {
+            let error = ErrorObject::method_not_found(&request.method);
+            self.send(Response::error(Some(request.id), &error).into());
+        }
+    }
+
+    /// The session is open.
+    fn begin(&mut self, opened: Opened) {
+        self.learn_era(&opened);
+        let Phase::Open(open) = &mut self.phase else { return };
+        let Opened { server, how, initialized } = opened;
+        (open.handshake, open.answer_by) = (None, None);
+        open.is_modern = server.version.era() == Era::Modern;
         open.probe = self.spec.options.probe.map(|options| Probe::new(options, self.now));
-        let (from, opened) = (open.incarnation, open.since);
-        self.send(initialized);
+        let (from, since) = (open.incarnation, open.since);
+        initialized.into_iter().for_each(|message| self.send(message));
         self.connected_at = self.now;
-        let took = self.now.since(self.granted_at);
-        self.trace.connected(from, &info, took, self.now.since(opened));
-        self.shared.set_info(info);
+        let took = (self.now.since(self.granted_at), self.now.since(since));
+        self.trace.connected(from, &server, how, took);
+        self.shared.set_info(server);
         self.shared.set_installing(None);
         self.permit.take().into_iter().for_each(crate::host::Permit::borne);
         self.seat.up();
@@ -81,18 +111,21 @@ impl Driver {
         }
     }
 
-    /// Asks the upstream something that every server answers.
+    /// Asks the upstream something that every server of its era answers, also one that has nothing
+    /// to offer.
     pub(super) fn send_probe(&mut self) {
-        let method = self.shared.info().map_or(method::PING, |info| probe_method(&info));
         let id = self.shared.mint();
-        self.send(Request::new(id, method, None).into());
+        let version = self.shared.info().map(|info| info.version);
+        let request = match version.filter(|version| !version.has_ping()) {
+            Some(version) => {
+                let (can, who) = (&self.spec.capabilities, &self.spec.client_info);
+                handshake::discover(id, version, can, who)
+            }
+            None => Request::new(id, method::PING, None),
+        };
+        self.send(request.into());
         if let Phase::Open(open) = &mut self.phase {
             open.is_asked = true;
         }
     }
-}
-
-/// What every server of that version answers, also one that has nothing to offer.
-fn probe_method(info: &ServerInfo) -> &'static str {
-    if info.version.has_ping() { method::PING } else { method::DISCOVER }
 }

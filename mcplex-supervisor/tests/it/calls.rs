@@ -42,7 +42,7 @@ async fn a_call_waits_for_the_first_life() {
     let call = world.call("a");
     world.settle().await;
     let heard = world.server().take();
-    assert!(heard[1].contains("notifications/initialized"), "{heard:?}");
+    assert!(heard[2].contains("notifications/initialized"), "{heard:?}");
     world.server().says(&answer(id_of(&heard, "a"), "{}"));
     assert!(end(call).await.is_ok());
 }

@@ -5,13 +5,18 @@ use crate::{
     world::{World, answer, end, id_of, now, pass},
 };
 use mcplex_proto::upstream::{Health, Upstream as _, UpstreamError};
-use mcplex_supervisor::{Change, Options, Starts};
+use mcplex_supervisor::{Change, Options, ProcessMemory, Starts};
 use std::{sync::Arc, time::Duration};
 
 const DRAIN: Duration = Duration::from_secs(5);
 
 fn change(transport: &FakeTransport, options: Options) -> Change {
-    Change { transport: Arc::new(transport.clone()), options, starts: Starts::Now }
+    Change {
+        transport: Arc::new(transport.clone()),
+        options,
+        starts: Starts::Now,
+        verdicts: Arc::new(ProcessMemory::default()),
+    }
 }
 
 /// What a changed command leads to.

@@ -37,6 +37,14 @@ pub(crate) enum Script {
     DiesInHandshake,
     /// It answers `initialize` and exits in the same moment.
     DiesWhenReady,
+    /// It opens, and the server answers `server/discover` and refuses `initialize`.
+    Modern,
+    /// It opens, and the server exits when it is asked `server/discover`.
+    EndsWhenProbed,
+    /// It opens, and the server says nothing to `server/discover`.
+    MuteWhenProbed,
+    /// It opens, and the server exits whatever it is asked.
+    EndsWhenAsked,
 }
 
 /// Every connection there ever was.
@@ -50,6 +58,8 @@ struct Connects {
     scripts: VecDeque<Script>,
     servers: Vec<Server>,
     connects: usize,
+    /// Whether a network lies between, so that a failure may be the network's.
+    is_remote: bool,
 }
 
 impl fmt::Debug for FakeTransport {
@@ -69,6 +79,11 @@ impl FakeTransport {
     /// All later connects go by this script.
     pub(crate) fn set(&self, script: Script) {
         self.state.lock().unwrap().scripts = [script].into();
+    }
+
+    /// A network lies between from now on.
+    pub(crate) fn be_remote(&self) {
+        self.state.lock().unwrap().is_remote = true;
     }
 
     /// How often a connect was tried.
@@ -155,7 +170,11 @@ impl Transport for FakeTransport {
             | Script::Mute
             | Script::Floods
             | Script::DiesInHandshake
-            | Script::DiesWhenReady => {}
+            | Script::DiesWhenReady
+            | Script::Modern
+            | Script::EndsWhenProbed
+            | Script::MuteWhenProbed
+            | Script::EndsWhenAsked => {}
         }
         assert_eq!(self.running(), 0, "never two at a time");
         let mut state = self.state.lock().unwrap();
@@ -170,5 +189,9 @@ impl Transport for FakeTransport {
 
     fn network(&self) -> &'static str {
         "pipe"
+    }
+
+    fn failure_tells_era(&self) -> bool {
+        !self.state.lock().unwrap().is_remote
     }
 }

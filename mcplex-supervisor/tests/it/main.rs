@@ -18,6 +18,8 @@ mod crash_loops;
 #[cfg(test)]
 mod deaths;
 #[cfg(test)]
+mod eras;
+#[cfg(test)]
 mod gaps;
 #[cfg(test)]
 mod hangs;

@@ -27,7 +27,7 @@ async fn a_lazy_upstream_is_started_by_its_first_call() {
     world.until(Health::Ready).await;
     world.settle().await;
     let heard = world.server().take();
-    assert!(heard[2].contains(r#""method":"a""#), "{heard:?}");
+    assert!(heard[3].contains(r#""method":"a""#), "{heard:?}");
     let id = id_of(&heard, "b");
     world.server().says(&answer(id - 1, "{}"));
     world.server().says(&answer(id, "{}"));

@@ -49,16 +49,16 @@ async fn a_death_leaves_all_that_is_known_and_no_secret() {
     assert_eq!((call.age_ms / 1000, call.is_suspect), (3, false));
     let texts: Vec<_> =
         report.messages.iter().map(|seen| (seen.is_from_upstream, seen.text.as_str())).collect();
-    assert!(texts[0].1.contains("initialize") && !texts[0].0, "{texts:?}");
+    assert!(texts[2].1.contains("initialize") && !texts[2].0, "{texts:?}");
     assert!(
-        texts[3].1.ends_with(r#""arguments":{"password":"[redacted]","to":"me"}}}"#),
+        texts[5].1.ends_with(r#""arguments":{"password":"[redacted]","to":"me"}}}"#),
         "{texts:?}"
     );
     assert_eq!(
-        texts[4],
+        texts[6],
         (true, r#"{"jsonrpc":"2.0","method":"x","params":{"token":"[redacted]"}}"#)
     );
-    assert_eq!(report.messages[4].at_ms - report.messages[3].at_ms, 1);
+    assert_eq!(report.messages[6].at_ms - report.messages[5].at_ms, 1);
     assert_eq!(report.stderr[1].text, "auth failed for api_key=[redacted]");
     assert_eq!(report.stderr[1].at_ms, 0, "when it was written");
     let all = format!("{report:?}");

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use futures_core::Stream;
 use futures_sink::Sink;
 use mcplex_proto::{
+    error::ErrorObject,
     message::{Message, Response},
     raw::Raw,
     transport::{
@@ -213,12 +214,29 @@ impl Server {
             let result = Raw::parse(result).unwrap();
             self.puts(Some(Received::Message(Response::result(request.id.clone(), result).into())));
         };
+        let error = |code| {
+            let error = ErrorObject::new(code, "no");
+            let response = Response::error(Some(request.id.clone()), &error);
+            self.puts(Some(Received::Message(response.into())));
+        };
         let hello = |version: &str| {
             result(format!(
                 r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"f"}}}}"#
             ));
         };
         match (&*request.method, script) {
+            (_, Script::EndsWhenAsked) => self.exits(1),
+            ("server/discover", Script::Modern) if answers_pings => result(
+                r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"private"}"#
+                    .to_owned(),
+            ),
+            ("initialize", Script::Modern) => error(-32022),
+            ("server/discover", Script::EndsWhenProbed) => self.exits(1),
+            (
+                "server/discover",
+                Script::Modern | Script::MuteWhenProbed | Script::Mute | Script::Floods,
+            ) => {}
+            ("server/discover", _) => error(-32601),
             ("initialize", Script::Mute | Script::Floods) => {}
             ("initialize", Script::Speaks(version)) => hello(version),
             ("initialize", Script::DiesInHandshake) => self.exits(1),

@@ -14,7 +14,7 @@ use mcplex_proto::{
     },
     version::Era,
 };
-use mcplex_supervisor::{Handle, Host, Options, Spec, Starts, supervise};
+use mcplex_supervisor::{Handle, Host, Options, ProcessMemory, Spec, Starts, supervise};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -29,6 +29,7 @@ pub(crate) struct World {
     pub(crate) transport: FakeTransport,
     pub(crate) handle: Handle,
     pub(crate) events: Arc<Events>,
+    pub(crate) verdicts: Arc<ProcessMemory>,
     tasks: JoinSet<()>,
 }
 
@@ -122,6 +123,7 @@ impl World {
         scripts: &[Script],
     ) -> Self {
         let transport = FakeTransport::new(scripts);
+        let verdicts = Arc::new(ProcessMemory::default());
         let spec = Spec {
             name: UpstreamName::new("up").unwrap(),
             member: None,
@@ -132,6 +134,7 @@ impl World {
             starts,
             seed,
             host,
+            verdicts: verdicts.clone(),
         };
         let events = Arc::new(Events {
             statuses: Mutex::default(),
@@ -144,7 +147,7 @@ impl World {
         *events.handle.lock().unwrap() = Some(handle.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(task);
-        Self { transport, handle, events, tasks }
+        Self { transport, handle, events, verdicts, tasks }
     }
 
     /// A world whose upstream is ready.
