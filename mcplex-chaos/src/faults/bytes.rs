@@ -271,7 +271,7 @@ fn notifications(case: &Case) -> anyhow::Result<String> {
     let is_right = counted.is_some_and(|counted| (missed..=missed + 8).contains(&counted));
     ensure!(is_right, "{missed} are missing, {counted:?} were counted");
     Ok(format!(
-        "10^5 steps unread: the newest {} came, {missed} older ones were dropped and counted, \
+        "10^5 steps unread: {} came, the last 1000 among them, {missed} older ones were dropped and counted, \
          {memory} MiB; {settled}; {end}",
         came.len()
     ))
