@@ -224,6 +224,8 @@ fn percent(part: f64) -> u32 {
 /// What a client over pipes or a socket is told.
 pub(crate) fn stdio_options(config: &Config) -> mcplex_transport_stdio::Options {
     mcplex_transport_stdio::Options {
+        max_depth: config.gateway.max_depth,
+        max_batch: config.gateway.max_batch,
         drain: config.gateway.drain,
         ..mcplex_transport_stdio::Options::default()
     }
@@ -231,14 +233,26 @@ pub(crate) fn stdio_options(config: &Config) -> mcplex_transport_stdio::Options 
 
 /// What the HTTP listener is told.
 pub(crate) fn http_options(config: &Config) -> mcplex_transport_http::Options {
+    let words = &config.gateway;
     mcplex_transport_http::Options {
-        path: config.gateway.path.clone(),
-        allowed_hosts: config.gateway.allowed_hosts.clone(),
-        allowed_origins: config.gateway.allowed_origins.clone(),
-        max_body: config.gateway.max_body,
-        max_sessions: config.gateway.max_sessions,
-        session_idle: config.gateway.session_idle,
-        drain: config.gateway.drain,
+        path: words.path.clone(),
+        sse_path: words.sse_path.clone(),
+        allowed_hosts: words.allowed_hosts.clone(),
+        allowed_origins: words.allowed_origins.clone(),
+        max_body: words.max_body,
+        max_bodies: words.max_bodies,
+        max_head: words.max_head,
+        max_depth: words.max_depth,
+        max_batch: words.max_batch,
+        max_connections: words.max_connections,
+        max_sessions: words.max_sessions,
+        max_calls: words.max_calls,
+        max_listens: words.max_listens,
+        head_timeout: words.head_timeout,
+        read_timeout: words.body_timeout,
+        write_timeout: words.write_timeout,
+        session_idle: words.session_idle,
+        drain: words.drain,
         ..mcplex_transport_http::Options::default()
     }
 }

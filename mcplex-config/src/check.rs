@@ -1,9 +1,21 @@
 //! What is wrong only between two settings.
 
-use crate::{Config, ConfigError, Supervise, load::Layers};
+use crate::{Config, ConfigError, Gateway, Supervise, load::Layers};
 use std::time::Duration;
 
 impl Layers {
+    /// Refuses one path for two things.
+    pub(crate) fn check_gateway(&self, gateway: &Gateway) -> Result<(), Box<ConfigError>> {
+        if gateway.sse_path.as_ref() != Some(&gateway.path) {
+            return Ok(());
+        }
+        let step = if self.has(&["gateway"], "sse_path") { "sse_path" } else { "path" };
+        let key = format!("gateway.{step}");
+        let what = format!("`{key}`: `path` and `sse_path` are both {:?}", gateway.path);
+        let hint = "choose two paths, or set sse_path to \"\"".to_owned();
+        Err(ConfigError::new(what, self.place(&["gateway", step], &key), hint))
+    }
+
     /// Refuses waits whose longest is shorter than their first.
     pub(crate) fn check_supervise(
         &self,

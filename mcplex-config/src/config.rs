@@ -42,12 +42,45 @@ pub struct Gateway {
     /// Origin headers that are accepted besides those of loopback.
     #[serde(deserialize_with = "unit::origins")]
     pub allowed_origins: Vec<String>,
+    /// Path of the stream for clients of revision 2024-11-05, if they are served.
+    #[serde(deserialize_with = "unit::optional_url_path")]
+    pub sse_path: Option<String>,
     /// The longest body of a request, in bytes.
     #[serde(deserialize_with = "unit::size")]
     pub max_body: usize,
+    /// How much bodies that are coming in may take together, in bytes.
+    #[serde(deserialize_with = "unit::size")]
+    pub max_bodies: usize,
+    /// The longest head of a request, in bytes.
+    #[serde(deserialize_with = "unit::head_size")]
+    pub max_head: usize,
+    /// How often values may stand inside each other in a message.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub max_depth: usize,
+    /// How many messages a batch may have.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub max_batch: usize,
+    /// How many connections may be open at once.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub max_connections: usize,
     /// How many sessions may be open at once.
     #[serde(deserialize_with = "unit::positive_count")]
     pub max_sessions: usize,
+    /// How many calls one session may have in flight.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub max_calls: usize,
+    /// How many subscriptions of stateless clients may be open at once.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub max_listens: usize,
+    /// How long a connection may be silent, and a head may take.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub head_timeout: Duration,
+    /// How long a body may take.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of what is written for it.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub write_timeout: Duration,
     /// How long a session without requests or streams is kept.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub session_idle: Duration,

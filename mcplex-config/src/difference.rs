@@ -54,8 +54,9 @@ impl Difference {
     fn compare_sections(&mut self, old: &Config, new: &Config) {
         let restart = &mut self.needs_restart;
         fields!(restart, "gateway", Gateway, &old.gateway, &new.gateway =>
-            name listen path allowed_hosts allowed_origins max_body max_sessions session_idle drain
-            control state_dir watch);
+            name listen path sse_path allowed_hosts allowed_origins max_body max_bodies max_head
+            max_depth max_batch max_connections max_sessions max_calls max_listens head_timeout
+            body_timeout write_timeout session_idle drain control state_dir watch);
         fields!(restart, "telemetry", Telemetry, &old.telemetry, &new.telemetry =>
             endpoint service_name log log_format);
         fields!(restart, "history", History, &old.history, &new.history =>

@@ -31,8 +31,10 @@ impl Config {
         layers.check_sections()?;
         let supervise: Supervise = layers.section("supervise")?;
         layers.check_supervise(&supervise, &["supervise"], "supervise")?;
+        let gateway = layers.section("gateway")?;
+        layers.check_gateway(&gateway)?;
         let config = Self {
-            gateway: layers.section("gateway")?,
+            gateway,
             router: layers.section("router")?,
             telemetry: layers.section("telemetry")?,
             history: layers.section("history")?,

@@ -37,12 +37,31 @@ pub(crate) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, 
     })
 }
 
+/// A number of bytes that a head of HTTP fits in.
+pub(crate) fn head_size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    parse(from, "a size of at least \"8KiB\"", |text| {
+        parse_size(text).filter(|bytes| *bytes >= 8 * 1024)
+    })
+}
+
 /// A path such as `/mcp`.
 pub(crate) fn url_path<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    parse(from, "a path such as \"/mcp\"", |text| {
-        let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
-        (text.starts_with('/') && clean).then(|| text.to_owned())
+    parse(from, "a path such as \"/mcp\"", |text| is_url_path(text).then(|| text.to_owned()))
+}
+
+/// A path such as `/sse`, or nothing.
+pub(crate) fn optional_url_path<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<String>, D::Error> {
+    parse(from, "a path such as \"/sse\", or \"\"", |text| match text {
+        "" => Some(None),
+        _ => is_url_path(text).then(|| Some(text.to_owned())),
     })
+}
+
+fn is_url_path(text: &str) -> bool {
+    let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte));
+    text.starts_with('/') && clean
 }
 
 /// Values of a Host header.

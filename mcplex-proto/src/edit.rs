@@ -2,14 +2,21 @@
 
 use crate::{message::Key, raw::Raw};
 use bytes::{BufMut as _, BytesMut};
-use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
 /// A member of an object: its name and its unread value.
 pub type Member<'a> = (std::borrow::Cow<'a, str>, &'a RawValue);
 
-/// The members of an object in the order they stand; `None` when the value is no object.
+/// An object with more members than this is not looked into; 65,536.
+///
+/// A list of its members takes several times the memory of its text. Real objects with names that
+/// mean something to us have a few dozen.
+const MAX_MEMBERS: usize = 65_536;
+
+/// The members of an object in the order they stand; `None` when the value is no object, or one
+/// with very many members.
 #[must_use]
 pub fn members(object: &str) -> Option<Vec<Member<'_>>> {
     let mut reader = serde_json::Deserializer::from_str(object);
@@ -26,6 +33,17 @@ pub fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
 #[must_use]
 pub fn elements(array: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(array).ok()
+}
+
+/// The elements of an array, if they are no more than `max`.
+///
+/// # Errors
+/// When the text is no array, or has more elements: then `is_data` is true of the error.
+pub fn elements_within(array: &[u8], max: usize) -> Result<Vec<&RawValue>, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(array);
+    let elements = reader.deserialize_seq(ElementsVisitor { max })?;
+    reader.end()?;
+    Ok(elements)
 }
 
 /// Collects changes to one JSON text and then makes them in one copy.
@@ -176,9 +194,35 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
         let mut members = Vec::new();
         while let Some(key) = map.next_key::<Key<'de>>()? {
+            if members.len() >= MAX_MEMBERS {
+                return Err(M::Error::custom("too many members"));
+            }
             members.push((key.0, map.next_value()?));
         }
         Ok(members)
+    }
+}
+
+struct ElementsVisitor {
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for ElementsVisitor {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of at most {} elements", self.max)
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = seq.next_element()? {
+            if elements.len() >= self.max {
+                return Err(S::Error::invalid_length(elements.len() + 1, &self));
+            }
+            elements.push(element);
+        }
+        Ok(elements)
     }
 }
 
@@ -226,6 +270,18 @@ mod tests {
         assert_eq!(out.as_str(), r#"{"a":1,"b":2,"c":3}"#);
         let out = with_members(&Raw::empty_object(), &[("a", "1"), ("b", "2")]);
         assert_eq!(out.as_str(), r#"{"a":1,"b":2}"#);
+    }
+
+    #[test]
+    fn what_is_collected_is_bounded() {
+        assert_eq!(elements_within(b"[1, [2]]", 2).unwrap()[1].get(), "[2]");
+        assert!(elements_within(b"[1,2,3]", 2).unwrap_err().is_data());
+        for text in ["[1,", "[1] x", "1"] {
+            assert!(elements_within(text.as_bytes(), 2).is_err(), "{text}");
+        }
+        let object = |count| format!("{{{}\"z\":0}}", "\"a\":1,".repeat(count));
+        assert_eq!(members(&object(MAX_MEMBERS - 1)).unwrap().len(), MAX_MEMBERS);
+        assert!(members(&object(MAX_MEMBERS)).is_none());
     }
 
     #[test]

@@ -16,6 +16,13 @@ pub const MAX_LINE: usize = 16 * 1024 * 1024;
 /// told otherwise. What is longer than that has no end that anybody could wait for.
 const MAX_SKIPPED: usize = 16;
 
+/// How often values may stand inside each other in what a client says; 512.
+///
+/// Real messages stay below twenty. Readers of JSON in common languages give up between 64 and a
+/// thousand levels, some of them by an overflow of their stack, so that one such message could end
+/// a server for all its clients.
+pub const MAX_DEPTH: usize = 512;
+
 /// Collects bytes and hands out whole lines.
 #[derive(Debug)]
 pub struct LineSplitter {

@@ -105,6 +105,45 @@ pub fn string(value: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str(text).ok().map(Cow::Owned)
 }
 
+/// Whether values stand inside each other more than `max` times; for JSON text.
+#[must_use]
+pub fn is_deeper_than(text: &[u8], max: usize) -> bool {
+    // Every level takes two bytes, so nearly every message is done with here.
+    if text.len() / 2 <= max {
+        return false;
+    }
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(&byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > max {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => at += string_len(&text[at..]),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// How many bytes a string takes up to and with its end.
+fn string_len(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', &text[at..]) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return at;
+        }
+        // Whatever is escaped does not end it.
+        at = (at + 1).min(text.len());
+    }
+    text.len()
+}
+
 /// Replaces line breaks by blanks.
 ///
 /// In valid JSON a line break can only stand between tokens, where a blank means the same. In a
@@ -140,6 +179,25 @@ mod tests {
     fn a_line_break_inside_a_string_must_not_turn_a_bad_value_into_a_good_one() {
         assert!(Raw::parse("{\"a\": \"b\nc\"}".to_owned()).is_err());
         assert!(Raw::parse("{\"a\": tr\nue}".to_owned()).is_err());
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        let check = |text: &str, depth: usize| {
+            assert!(!is_deeper_than(text.as_bytes(), depth), "{text}");
+            assert!(depth == 0 || is_deeper_than(text.as_bytes(), depth - 1), "{text}");
+        };
+        check("1", 0);
+        check("{}", 1);
+        check(r#"[[{"a":[]}],{}]"#, 4);
+        check(r#"{"a[[[[[[":"]]]]{{{{\"[[[[","b":[1,2,3,4,5,6,7,8]}"#, 2);
+        check(r#"["\\",[],[[]]]"#, 3);
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert!(is_deeper_than(deep.as_bytes(), 512));
+        // What is no JSON is somebody else's affair, as long as it ends.
+        for text in ["\"", "\"\\", "]]]]{\"\\"] {
+            assert!(!is_deeper_than(text.repeat(3).as_bytes(), 3));
+        }
     }
 
     #[test]

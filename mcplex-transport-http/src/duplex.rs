@@ -81,8 +81,9 @@ pub(crate) async fn post(
     };
     // Whoever names none that is open need not send its body.
     endpoint.find_duplex(id, principal)?;
-    let bytes = payload::read(&head.headers, &mut body, &endpoint.options).await?;
-    let payload = payload::parse(bytes, endpoint.options.max_batch)?;
+    let bytes =
+        payload::read(&head.headers, &mut body, &endpoint.bodies, &endpoint.options).await?;
+    let payload = payload::parse(bytes, &endpoint.options)?;
     let duplex = endpoint.find_duplex(id, principal)?;
     let messages = match payload {
         Payload::One(message) => vec![message],

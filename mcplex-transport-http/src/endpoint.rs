@@ -7,6 +7,7 @@ use crate::{
     guard::Guard,
     mailbox::STANDALONE,
     options::Options,
+    payload::Budget,
     post, reply,
     reply::{Refusal, Reply},
     session::Live,
@@ -49,6 +50,8 @@ pub(crate) struct Doors {
 pub(crate) struct Endpoint {
     pub(crate) options: Options,
     pub(crate) runtime: Handle,
+    /// What bodies take that are still coming in.
+    pub(crate) bodies: Budget,
     guard: Guard,
     gateway: Arc<dyn Gateway>,
     doorman: Option<Arc<dyn Doorman>>,
@@ -61,7 +64,8 @@ impl Endpoint {
         let Doors { bound, gateway, doorman } = doors;
         let guard = Guard::new(bound, &options);
         let sessions = Mutex::new(Sessions::default());
-        Self { options, runtime, guard, gateway, doorman, clock: Clock::start(), sessions }
+        let bodies = Budget::new(&options);
+        Self { options, runtime, bodies, guard, gateway, doorman, clock: Clock::start(), sessions }
     }
 
     /// Serves one request.

@@ -39,6 +39,8 @@ mod line;
 
 mod duplex;
 
+mod steady;
+
 mod payload;
 
 mod work;

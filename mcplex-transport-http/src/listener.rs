@@ -1,6 +1,6 @@
 //! Connections coming in, and the end of all of them.
 
-use crate::{endpoint::Doors, endpoint::Endpoint, options::Options};
+use crate::{endpoint::Doors, endpoint::Endpoint, options::Options, steady::Steady};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mcplex_proto::downstream::{Doorman, Gateway};
@@ -17,15 +17,6 @@ use tokio::{
 
 /// How many connections may wait for us in the system; what most systems allow at most anyway.
 const BACKLOG: u32 = 1024;
-
-/// How long a connection may be silent between requests, and a head may take; 75 s.
-///
-/// Longer than the idle time of the pools of common clients, so that they close first and no
-/// request meets a connection that is just being closed.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-
-/// The largest read at once, and so the largest head of a request, in bytes; 128 KiB.
-const READ_BUFFER: usize = 128 * 1024;
 
 /// How long to wait when the system has no file descriptor for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -146,6 +137,9 @@ async fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "small answers may be delayed");
     }
+    let options = &endpoint.options;
+    let stream = Steady::new(stream, options.write_timeout);
+    let (head_timeout, max_head) = (options.head_timeout, options.max_head);
     let service = service_fn(move |request| {
         let endpoint = Arc::clone(&endpoint);
         async move { Ok::<_, Infallible>(endpoint.serve(request).await) }
@@ -153,8 +147,8 @@ async fn serve_connection(
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(READ_BUFFER)
+            .header_read_timeout(head_timeout)
+            .max_buf_size(max_head.max(Options::LEAST_HEAD))
             .pipeline_flush(false)
             .serve_connection(TokioIo::new(stream), service)
     );

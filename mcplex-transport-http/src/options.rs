@@ -1,5 +1,6 @@
 //! Every bound of the listener, with its default and where that comes from.
 
+use mcplex_proto::frame;
 use std::time::Duration;
 
 /// How the listener behaves; plain data, to be filled by whoever read a configuration.
@@ -24,6 +25,18 @@ pub struct Options {
     ///
     /// Four times the longest line of a stdio upstream, for arguments with files in them.
     pub max_body: usize,
+    /// The most bytes of bodies in memory that are still coming in; 256 MiB, four of the largest.
+    /// One more piece gets 503 and `Retry-After`.
+    ///
+    /// What comes in one piece is not counted: it is bounded by connections times the read buffer.
+    pub max_bodies: usize,
+    /// How often values may stand inside each other in a body; 512, see [`frame::MAX_DEPTH`].
+    pub max_depth: usize,
+    /// The largest head of a request, in bytes; 128 KiB, at least [`Self::LEAST_HEAD`].
+    ///
+    /// Common servers take 8 KiB to 64 KiB; arguments that are repeated in headers need more. It is
+    /// also the most that is read at once.
+    pub max_head: usize,
     /// The most messages in one batch; 1000. Real batches hold a handful.
     pub max_batch: usize,
     /// The most open connections; 1024, the usual limit of open files of a process.
@@ -50,8 +63,17 @@ pub struct Options {
     pub json_wait: Duration,
     /// How often a silent stream gets a comment; 15 s, as the HTML standard advises.
     pub keepalive: Duration,
+    /// How long a connection may be silent between requests, and a head may take; 75 s.
+    ///
+    /// Longer than the idle time of the pools of common clients, so that they close first and no
+    /// request meets a connection that is just being closed.
+    pub head_timeout: Duration,
     /// How long the whole body of a request may take; 30 s. Slower ones get 408.
     pub read_timeout: Duration,
+    /// How long a client may take nothing of what is written for it; 60 s, as nginx waits.
+    ///
+    /// A connection that is stuck for longer is closed: nobody reads there any more.
+    pub write_timeout: Duration,
     /// How many events of a session are kept for a client that resumes; 1024.
     ///
     /// As many events may wait for a client that has no stream open; then the oldest notifications
@@ -63,6 +85,11 @@ pub struct Options {
     pub drain: Duration,
 }
 
+impl Options {
+    /// The least that `max_head` can be: 8 KiB, which the HTTP library reads at once anyway.
+    pub const LEAST_HEAD: usize = 8 * 1024;
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -71,6 +98,9 @@ impl Default for Options {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             max_body: 64 * 1024 * 1024,
+            max_bodies: 256 * 1024 * 1024,
+            max_depth: frame::MAX_DEPTH,
+            max_head: 128 * 1024,
             max_batch: 1000,
             max_connections: 1024,
             max_sessions: 256,
@@ -79,7 +109,9 @@ impl Default for Options {
             session_idle: Duration::from_secs(30 * 60),
             json_wait: Duration::from_secs(1),
             keepalive: Duration::from_secs(15),
+            head_timeout: Duration::from_secs(75),
             read_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
             replay_events: 1024,
             replay_bytes: 4 * 1024 * 1024,
             drain: Duration::from_secs(5),

@@ -48,8 +48,8 @@ pub(crate) async fn serve(
         let why = "Accept must allow application/json or text/event-stream";
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why));
     }
-    let bytes = payload::read(headers, &mut body, &endpoint.options).await?;
-    match payload::parse(bytes, endpoint.options.max_batch)? {
+    let bytes = payload::read(headers, &mut body, &endpoint.bodies, &endpoint.options).await?;
+    match payload::parse(bytes, &endpoint.options)? {
         Payload::One(Message::Request(request)) => {
             let id = request.id.clone();
             let served = serve_request(endpoint, headers, request, principal, accept).await;

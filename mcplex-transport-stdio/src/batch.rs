@@ -5,9 +5,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use mcplex_proto::{
     downstream::Session,
+    edit,
     message::{BadMessage, Message, Request, Response},
+    method, modern,
 };
-use serde_json::value::RawValue;
 use std::{future::Future, sync::Arc};
 
 /// What is to be written once a call is done.
@@ -60,19 +61,21 @@ pub(crate) async fn answer_one(session: Arc<dyn Session>, request: Request) -> A
 
 /// Takes the members of a batch in order, and runs up to `room` requests of it side by side.
 ///
-/// `line` must be a JSON array.
+/// `None` when the line is an array of more than `max` members, or of none.
 pub(crate) fn answer_batch(
     session: &Arc<dyn Session>,
     line: &Bytes,
+    max: usize,
     room: usize,
-) -> (usize, impl Future<Output = Answer> + use<>) {
-    let members: Vec<&RawValue> = serde_json::from_slice(line).unwrap_or_default();
+) -> Option<(usize, impl Future<Output = Answer> + use<>)> {
+    let members = edit::elements_within(line, max).ok().filter(|members| !members.is_empty())?;
     let (mut requests, mut responses) = (Vec::new(), Vec::new());
-    if members.is_empty() {
-        responses.push(BadMessage::Batch.to_response());
-    }
     for member in members {
         match Message::parse(line.slice_ref(member.get().as_bytes())) {
+            Ok(Message::Request(request)) if stands_alone(&request) => {
+                let why = "this request cannot be part of a batch";
+                responses.push(BadMessage::NotRpc { why, id: Some(request.id) }.to_response());
+            }
             Ok(Message::Request(request)) if requests.len() < room => requests.push(request),
             Ok(Message::Request(request)) => responses.push(refuse(request)),
             Ok(Message::Notification(notification)) => session.notification(notification),
@@ -86,5 +89,10 @@ pub(crate) fn answer_batch(
         responses.extend(join_all(runs).await.into_iter().flatten());
         Answer::Batch { calls, responses }
     };
-    (calls, answer)
+    Some((calls, answer))
+}
+
+/// A handshake, or a request of a revision that knows no batches.
+fn stands_alone(request: &Request) -> bool {
+    request.method == method::INITIALIZE || modern::named_version(request.params.as_ref()).is_some()
 }

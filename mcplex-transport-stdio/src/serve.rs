@@ -16,6 +16,7 @@ use mcplex_proto::{
     frame,
     id::Id,
     message::{BadMessage, Message, Request, Response},
+    raw,
     version::Version,
 };
 use std::{
@@ -53,6 +54,10 @@ pub struct Options {
     pub max_in_flight: usize,
     /// The longest line the client may write.
     pub max_line: usize,
+    /// How often values may stand inside each other in a line.
+    pub max_depth: usize,
+    /// The most messages in one batch; real ones hold a handful.
+    pub max_batch: usize,
     /// How long running calls may go on once we were asked to stop; a client that closed our input
     /// has left and waits for nothing.
     pub drain: Duration,
@@ -61,7 +66,13 @@ pub struct Options {
 impl Default for Options {
     /// 4096 calls of some 2 KiB each; no drain.
     fn default() -> Self {
-        Self { max_in_flight: 4096, max_line: frame::MAX_LINE, drain: Duration::ZERO }
+        Self {
+            max_in_flight: 4096,
+            max_line: frame::MAX_LINE,
+            max_depth: frame::MAX_DEPTH,
+            max_batch: 1000,
+            drain: Duration::ZERO,
+        }
     }
 }
 
@@ -104,7 +115,7 @@ where
         output,
         calls: FuturesUnordered::new(),
         in_flight: 0,
-        max_in_flight: options.max_in_flight,
+        options,
     };
     let mut stop = pin!(stop);
     let left = poll_fn(|cx| match stop.as_mut().poll(cx) {
@@ -112,7 +123,9 @@ where
         Poll::Pending => served.poll(cx),
     })
     .await;
-    if left == Left::Stopped && !options.drain.is_zero() {
+    if left == Left::Stopped {
+        // What lasts until it is ended is answered now, also where nothing else is waited for.
+        served.session.0.drain();
         let drained: Result<_, _> =
             timeout(options.drain, poll_fn(|cx| served.poll_drained(cx))).await;
         tracing::debug!(is_complete = drained.is_ok(), "calls in flight were drained");
@@ -185,7 +198,7 @@ struct Served<R, W> {
     /// A batch is one of them.
     calls: FuturesUnordered<Call>,
     in_flight: usize,
-    max_in_flight: usize,
+    options: Options,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
@@ -266,25 +279,35 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
     }
 
     fn take(&mut self, line: Bytes, cx: &mut Context<'_>) {
+        let is_deep = raw::is_deeper_than(&line, self.options.max_depth);
         match Message::parse(line.clone()) {
+            Ok(Message::Request(request)) if is_deep => self.refuse(&too_deep(Some(request.id))),
+            Err(BadMessage::Batch) if is_deep => self.refuse(&too_deep(None)),
+            Ok(Message::Notification(_) | Message::Response(_)) if is_deep => {
+                tracing::debug!("a message is nested too deep");
+            }
             Ok(Message::Request(request)) => self.begin(request, cx),
             Ok(Message::Notification(notification)) => self.session.0.notification(notification),
             Ok(Message::Response(response)) => self.session.0.response(response),
             // Only this revision knows batches.
             Err(BadMessage::Batch) if self.session.0.version() == Some(Version::V2025_03_26) => {
-                let room = self.max_in_flight.saturating_sub(self.in_flight);
-                let (calls, batch) = answer_batch(&self.session.0, &line, room);
-                self.run(calls, Box::pin(batch), cx);
+                let room = self.options.max_in_flight.saturating_sub(self.in_flight);
+                match answer_batch(&self.session.0, &line, self.options.max_batch, room) {
+                    Some((calls, batch)) => self.run(calls, Box::pin(batch), cx),
+                    None => self.refuse(&BadMessage::Batch),
+                }
             }
-            Err(bad) => {
-                tracing::debug!(error = %bad, "a client wrote what is no message");
-                self.peer.backlog().push(bad.to_response().into());
-            }
+            Err(bad) => self.refuse(&bad),
         }
     }
 
+    fn refuse(&mut self, bad: &BadMessage) {
+        tracing::debug!(error = %bad, "a client wrote what is no message");
+        self.peer.backlog().push(bad.to_response().into());
+    }
+
     fn begin(&mut self, request: Request, cx: &mut Context<'_>) {
-        if self.in_flight >= self.max_in_flight {
+        if self.in_flight >= self.options.max_in_flight {
             self.peer.backlog().push(refuse(request).into());
             return;
         }
@@ -319,6 +342,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
         ready!(self.peer.backlog().poll_write(cx, &mut self.output))?;
         Pin::new(&mut self.output).poll_flush(cx)
     }
+}
+
+fn too_deep(id: Option<Id>) -> BadMessage {
+    BadMessage::NotRpc { why: "its values are nested too deep", id }
 }
 
 /// The answer to a request for which there is no room.

@@ -22,6 +22,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("router.down_reply", "\"error\""),
     ("telemetry.endpoint", "\"http://127.0.0.1:1\""),
     ("telemetry.service_name", "\"other\""),
+    ("gateway.sse_path", "\"/other\""),
     ("telemetry.log", "\"debug\""),
     ("telemetry.log_format", "\"json\""),
     ("supervise.restart", "\"never\""),

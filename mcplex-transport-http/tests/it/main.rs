@@ -16,6 +16,8 @@ mod duplex;
 #[cfg(test)]
 mod eras;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod resuming;

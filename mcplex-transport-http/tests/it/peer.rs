@@ -119,6 +119,25 @@ impl Peer {
         (head, String::from_utf8(body).unwrap())
     }
 
+    /// The same, or `None` when the connection ends before it.
+    pub(crate) async fn try_response(&mut self) -> Option<()> {
+        let mut length = 0;
+        for at in 0..50 {
+            let mut line = String::new();
+            let read = within(self.socket.read_line(&mut line)).await.ok()?;
+            match line.trim_end() {
+                "" if at == 0 || read == 0 => return None,
+                "" => break,
+                line => {
+                    if let Some(("content-length", value)) = line.split_once(": ") {
+                        length = value.parse().ok()?;
+                    }
+                }
+            }
+        }
+        within(self.socket.read_exact(&mut vec![0; length])).await.ok().map(drop)
+    }
+
     /// Sends a request and reads its response, which is not a stream.
     pub(crate) async fn ask(
         &mut self,

@@ -34,6 +34,7 @@ const PIPE: usize = 16 * 1024;
 pub(crate) struct World {
     events: mpsc::Sender<String>,
     release: Notify,
+    drained: Notify,
     knows_batches: AtomicBool,
     client: Mutex<Option<Arc<dyn Client>>>,
 }
@@ -44,6 +45,7 @@ impl World {
         let world = Self {
             events,
             release: Notify::new(),
+            drained: Notify::new(),
             knows_batches: AtomicBool::new(false),
             client: Mutex::new(None),
         };
@@ -76,6 +78,7 @@ impl Session for Visit {
         self.0.note(format!("request {}", request.id));
         match &*request.method {
             "hold" => self.0.release.notified().await,
+            "subscriptions/listen" => self.0.drained.notified().await,
             "cancelled" => return None,
             "huge" => {
                 let text = Raw::of(&*"x".repeat(100_000));
@@ -102,7 +105,9 @@ impl Session for Visit {
         Some(if knows_batches { Version::V2025_03_26 } else { Version::LATEST_LEGACY })
     }
 
-    fn drain(&self) {}
+    fn drain(&self) {
+        self.0.drained.notify_waiters();
+    }
 
     fn close(&self) {
         self.0.note("close".to_owned());
@@ -131,6 +136,10 @@ impl Scene {
 
     async fn say(&mut self, text: &str) {
         soon(self.write.write_all(text.as_bytes())).await.expect("it is served");
+    }
+
+    async fn say_bytes(&mut self, bytes: &[u8]) {
+        soon(self.write.write_all(bytes)).await.expect("it is served");
     }
 
     async fn call(&mut self, id: u32, method: &str) {
@@ -316,4 +325,94 @@ async fn a_client_that_reads_nothing_and_leaves_is_gone_at_once() {
     }
     scene.write.shutdown().await.unwrap();
     assert_eq!(scene.left().await, Left::InputEnded);
+}
+
+#[tokio::test]
+async fn a_stop_ends_each_subscription_with_its_answer_also_without_a_drain() {
+    for drain in [Duration::ZERO, Duration::from_secs(10)] {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut scene = Scene::new(Options { drain, ..Options::default() }, async move {
+            stopped.await.unwrap();
+        });
+        for id in 1..=3 {
+            scene.call(id, "subscriptions/listen").await;
+            assert_eq!(scene.event().await, format!("request {id}"));
+        }
+        stop.send(()).unwrap();
+        let mut heard = [scene.hear().await, scene.hear().await, scene.hear().await];
+        heard.sort_unstable();
+        assert_eq!(heard, [answer(1), answer(2), answer(3)]);
+        assert_eq!(scene.left().await, Left::Stopped);
+        assert_eq!(scene.event().await, "close");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_input_ends_subscriptions_too() {
+    let mut scene = Scene::new(Options::default(), pending());
+    scene.call(1, "subscriptions/listen").await;
+    assert_eq!(scene.event().await, "request 1");
+    scene.write.shutdown().await.unwrap();
+    assert_eq!(scene.left().await, Left::InputEnded);
+    assert_eq!(scene.event().await, "close");
+}
+
+#[tokio::test]
+async fn subscriptions_count_as_requests_in_flight() {
+    let mut scene = Scene::new(Options { max_in_flight: 50, ..Options::default() }, pending());
+    for id in 1..=50 {
+        scene.call(id, "subscriptions/listen").await;
+        assert_eq!(scene.event().await, format!("request {id}"));
+    }
+    scene.call(51, "subscriptions/listen").await;
+    let told = scene.hear().await;
+    assert!(told.contains("\"id\":51") && told.contains("\"code\":-31005"), "{told}");
+}
+
+#[tokio::test]
+async fn what_must_stand_alone_is_no_part_of_a_batch() {
+    let mut scene = Scene::new(Options { max_batch: 3, ..Options::default() }, pending());
+    scene.world.knows_batches.store(true, Ordering::Relaxed);
+    let quick = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"quick\"}";
+    let init = "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"initialize\"}";
+    let modern = "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"quick\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}";
+    scene.say(&format!("[{quick},{init},{modern}]\n")).await;
+    let told = scene.hear().await;
+    for (id, is_fine) in [(1, true), (2, false), (3, false)] {
+        let part =
+            if is_fine { answer(id) } else { format!("\"id\":{id},\"error\":{{\"code\":-32600") };
+        assert!(told.contains(&part), "{told}");
+    }
+    scene.say(&format!("[{quick},{quick},{quick},{quick}]\n")).await;
+    assert!(scene.hear().await.contains("-32600"));
+    assert_eq!(scene.event().await, "request 1");
+}
+
+#[tokio::test]
+async fn hostile_lines_are_told_and_the_next_one_is_served() {
+    let mut scene = Scene::new(Options::default(), pending());
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let deep = |depth| {
+        let value = nested(depth);
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"quick\",\"params\":{{\"a\":{value}}}}}"
+        )
+    };
+    for (line, part) in [
+        (deep(600), "\"id\":1,\"error\":{\"code\":-32600"),
+        (deep(1_000_000), "\"id\":1,\"error\":{\"code\":-32600"),
+        (nested(1_000_000), "-32600"),
+        ("[".repeat(1_000_000), "-32700"),
+        (deep(1).replacen("\"id\":1", "\"id\":1,\"id\":2", 1), "-32700"),
+        (deep(1).replacen("\"id\":1", &format!("\"id\":{}", "9".repeat(100)), 1), "-32600"),
+    ] {
+        let write = format!("{line}\n");
+        scene.say(&write).await;
+        let told = scene.hear().await;
+        assert!(told.contains(part) && told.len() < 1000, "{told}");
+    }
+    scene.say_bytes(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}\n").await;
+    assert!(scene.hear().await.contains("-32700"));
+    scene.say(&format!("{}\n", deep(400))).await;
+    assert_eq!(scene.hear().await, answer(1));
 }
