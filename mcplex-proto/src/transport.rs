@@ -69,6 +69,11 @@ pub type Outgoing = Pin<Box<dyn Outlet + Send>>;
 pub trait Outlet: Sink<Message, Error = io::Error> {
     /// Bytes that have left for the upstream, as a sum that only ever grows.
     fn written(&self) -> u64;
+
+    /// How many of them it has not taken, also once it has ended; `None` where nobody can say.
+    fn unread(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Messages on their way from an upstream.

@@ -212,6 +212,12 @@ impl Open {
         None
     }
 
+    /// Whether it may have read anything; one that ended and read nothing did not end of what it was
+    /// told.
+    pub(crate) fn may_have_read(&self) -> bool {
+        self.outgoing.unread().is_none_or(|unread| unread < self.outgoing.written())
+    }
+
     /// Whether what was sent waits to be read.
     pub(crate) fn is_stuck(&self) -> bool {
         self.stuck.is_some()

@@ -70,6 +70,12 @@ impl Outlet for Lines {
     fn written(&self) -> u64 {
         self.outbox.written()
     }
+
+    /// A pipe keeps what nobody read for as long as its writing end is open.
+    #[cfg(target_os = "linux")]
+    fn unread(&self) -> Option<u64> {
+        rustix::io::ioctl_fionread(self.stdin.as_ref()?).ok()
+    }
 }
 
 fn open(stdin: &mut Option<ChildStdin>) -> io::Result<&mut ChildStdin> {

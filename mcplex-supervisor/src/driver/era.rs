@@ -2,11 +2,13 @@
 //!
 //! | what a life met | what it means for the next one |
 //! | --- | --- |
-//! | it was asked `server/discover` first, knew nothing of it, and ended | begins with `initialize`, at once; no death |
+//! | nothing was known of it, it was asked `server/discover` first, and ended | begins with `initialize`, at once; no death |
 //! | … and the next one answered `initialize` | it is remembered as legacy |
 //! | … and the next one ended as well | it ends whatever it is asked: once it is open nothing is remembered, and the life after that asks again |
 //! | it was remembered to be modern and ended before it was open | that is a death; twice in a row, and it is asked anew |
 //! | an answer, or silence and then a session | remembered |
+//!
+//! One that ended without having read anything did not end of the question: it died.
 //!
 //! An end or a silence says something only where the transport says so; see
 //! [`failure_tells_era`](mcplex_proto::transport::Transport::failure_tells_era).
@@ -90,7 +92,8 @@ impl Driver {
             | Cause::HandshakeTimeout(..)
             | Cause::EraProbe(_) => false,
         };
-        let may_be = open.handshake.as_ref().is_some_and(Handshake::may_end_by_probe);
+        let may_be = open.handshake.as_ref().is_some_and(Handshake::may_end_by_probe)
+            && open.may_have_read();
         let excuses = is_end && may_be && self.spec.transport.failure_tells_era();
         excuses.then(|| Cause::EraProbe(cause.sentence(&[])))
     }

@@ -120,6 +120,21 @@ async fn one_that_somebody_ends_meanwhile_has_died() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_ends_before_it_has_read_anything_has_died() {
+    let world = World::new(&[Script::MuteWhenProbed]);
+    world.settle().await;
+    world.server().is_deaf();
+    world.server().exits(1);
+    world.until_that(|status| status.deaths == 1).await;
+    assert!(world.events.reason(1).starts_with("it exited with code 1"));
+    world.settle().await;
+    // Nothing is known of it, so it is asked again.
+    world.until_that(|status| status.incarnation.0 == 2).await;
+    world.until(Health::Ready).await;
+    assert_eq!(methods(&world)[..2], ["server/discover", "server/discover"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_that_ends_whatever_it_is_asked_has_one_start_more_and_trips() {
     let world = World::new(&[Script::EndsWhenAsked]);
     let status = world.until(Health::Tripped).await;

@@ -46,6 +46,8 @@ struct Inner {
     reads: bool,
     /// Whether its words can be heard while it lives.
     has_listener: bool,
+    /// Whether all that was written lies in its pipe.
+    is_deaf: bool,
     usage: Option<Usage>,
     answers_pings: bool,
     fails_writes: bool,
@@ -75,6 +77,7 @@ impl Server {
                 read: 0,
                 reads: true,
                 has_listener: false,
+                is_deaf: false,
                 usage: None,
                 answers_pings: true,
                 fails_writes: false,
@@ -169,6 +172,11 @@ impl Server {
 
     pub(crate) fn set_killable(&self, is_killable: bool) {
         self.with(|inner| inner.is_killable = is_killable);
+    }
+
+    /// It has read nothing of what it was told.
+    pub(crate) fn is_deaf(&self) {
+        self.with(|inner| inner.is_deaf = true);
     }
 
     /// Its log can be read while it lives.
@@ -301,6 +309,10 @@ impl Sink<Message> for ToServer {
 impl Outlet for ToServer {
     fn written(&self) -> u64 {
         self.0.with(|inner| inner.read)
+    }
+
+    fn unread(&self) -> Option<u64> {
+        self.0.with(|inner| inner.is_deaf.then_some(inner.read))
     }
 }
 

@@ -177,3 +177,17 @@ async fn children_get_the_environment_the_arguments_and_the_directory() {
     let expect = format!("variable argument {} path", home.display());
     assert_eq!(connection.lifeline.last_words()[0].text, expect);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_a_child_did_not_take_is_known_after_its_end() {
+    for (script, takes) in [("exit 1", false), ("read line; exit 1", true), ("exec <&-", false)] {
+        let mut connection = connect(script).await;
+        soon(connection.outgoing.send(note("a"))).await.ok();
+        soon(connection.lifeline.ended()).await;
+        let (written, unread) = (connection.outgoing.written(), connection.outgoing.unread());
+        // One that was faster was not written to at all.
+        let has_taken = unread.unwrap() < written;
+        assert_eq!(has_taken, takes, "{script}: {written} written, {unread:?} unread");
+    }
+}

@@ -96,8 +96,11 @@ fn begin(behavior: &Behavior) -> io::Result<()> {
         std::mem::forget(filled);
     }
     family::begin(behavior)?;
-    if let Some(ms) = behavior.die_before_handshake {
-        die_in(ms, behavior);
+    match behavior.die_before_handshake {
+        // Before it has read anything.
+        Some(0) => die(behavior.exit_code()),
+        Some(ms) => die_in(ms, behavior),
+        None => {}
     }
     Ok(())
 }
