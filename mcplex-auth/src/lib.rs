@@ -9,7 +9,7 @@
 //! (signatures), `address` (what may be fetched), [`Fetch`] and [`Web`] (how).
 //!
 //! ```no_run
-//! use mcplex_auth::{Issuer, SystemClock, Web, WebOptions, resource::{Options, ResourceServer, Verdict}};
+//! use mcplex_auth::{Issuer, SystemClock, Web, WebOptions, resource::{Options, ResourceServer}};
 //! use std::sync::Arc;
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,9 +21,9 @@
 //! let mut headers = hyper::HeaderMap::new();
 //! headers.insert("authorization", "Bearer eyJhbGciOi...".parse()?);
 //! let verdict = server.judge(&headers).await;
-//! match server.refusal(&verdict) {
-//!     Some(refusal) => println!("{} {:?}", refusal.status, refusal.challenge),
-//!     None => println!("{verdict:?}"),
+//! match server.answer(&verdict) {
+//!     Ok(grant) => println!("{} may {:?}", grant.principal, grant.scopes),
+//!     Err(refusal) => println!("{} {:?}", refusal.status, refusal.challenge),
 //! }
 //! # Ok(())
 //! # }

@@ -96,23 +96,32 @@ impl ResourceServer {
         headers: &HeaderMap,
     ) -> impl Future<Output = Verdict> + Send + use<'a> {
         let values = headers.get_all(AUTHORIZATION).iter();
-        let bearer = Bearer::read(values.map(HeaderValue::as_bytes));
-        async move {
-            let verdict = match bearer {
-                Bearer::None => Verdict::Missing,
-                Bearer::Malformed => Verdict::Invalid(Invalid::Header),
-                Bearer::Token(token) => self.judge_token(&token).await,
-            };
-            match &verdict {
-                Verdict::Granted(_) | Verdict::Missing => {}
-                Verdict::Invalid(why) => tracing::debug!(%why, "a token was refused"),
-                Verdict::InsufficientScope { .. } => {
-                    tracing::debug!("a token was refused: it allows too little");
-                }
-                Verdict::Unavailable => {}
+        self.decide(Bearer::read(values.map(HeaderValue::as_bytes)))
+    }
+
+    /// Judges a request by the one value of that header, for callers that have refused two.
+    pub fn judge_value<'a>(
+        &'a self,
+        authorization: Option<&[u8]>,
+    ) -> impl Future<Output = Verdict> + Send + use<'a> {
+        self.decide(Bearer::read(authorization))
+    }
+
+    async fn decide(&self, bearer: Bearer) -> Verdict {
+        let verdict = match bearer {
+            Bearer::None => Verdict::Missing,
+            Bearer::Malformed => Verdict::Invalid(Invalid::Header),
+            Bearer::Token(token) => self.judge_token(&token).await,
+        };
+        match &verdict {
+            Verdict::Granted(_) | Verdict::Missing => {}
+            Verdict::Invalid(why) => tracing::debug!(%why, "a token was refused"),
+            Verdict::InsufficientScope { .. } => {
+                tracing::debug!("a token was refused: it allows too little");
             }
-            verdict
+            Verdict::Unavailable => {}
         }
+        verdict
     }
 
     async fn judge_token(&self, token: &Secret) -> Verdict {
@@ -166,9 +175,11 @@ impl ResourceServer {
         Ok(self.policy.judge(claims, now)?)
     }
 
-    /// How a request with this verdict is refused; `None` when it is not.
-    #[must_use]
-    pub fn refusal(&self, verdict: &Verdict) -> Option<Refusal> {
+    /// What a request with this verdict may do.
+    ///
+    /// # Errors
+    /// How it is refused, when it may do nothing.
+    pub fn answer(&self, verdict: &Verdict) -> Result<Arc<Grant>, Refusal> {
         Refusal::of(verdict, &self.metadata, &self.options.scopes)
     }
 

@@ -10,6 +10,7 @@
 
 use crate::{
     desk::Desk,
+    doorman::TokenDoorman,
     exit::{Code, Failure},
     fleet::{Fleet, Roster},
     host,
@@ -78,6 +79,10 @@ pub(crate) async fn run(
     mut signals: Signals,
 ) -> Result<(), Failure> {
     let _upkeep = host::prepare();
+    let doorman = match &front.http {
+        Some(http) => TokenDoorman::of(settings.config(), http.local_addr())?,
+        None => None,
+    };
     let (reloader, asks) = Reloader::new();
     let desk = desk(settings, &front, reloader.clone())?;
     let state = Places::of(settings.file.as_deref()).state(settings.config());
@@ -86,7 +91,7 @@ pub(crate) async fn run(
         Failure::from_error(Code::Configuration, "a server cannot be started", &error)
     })?;
     let (stop, stopping) = watch::channel(false);
-    let mut listeners = listen(settings, front, &fleet.router(), &desk, &stopping);
+    let mut listeners = listen(settings, front, doorman, &fleet.router(), &desk, &stopping);
     let roster = fleet.roster();
     let (end, ending) = oneshot::channel();
     let mut keeping = JoinSet::new();
@@ -145,6 +150,7 @@ pub(crate) async fn run(
 fn listen(
     settings: &Settings,
     front: Front,
+    doorman: Option<TokenDoorman>,
     router: &Router,
     desk: &Desk,
     stopping: &watch::Receiver<bool>,
@@ -153,6 +159,10 @@ fn listen(
     let gateway = Arc::new(router.clone());
     if let Some(http) = front.http {
         let options = wire::http_options(settings.config());
+        let http = match doorman {
+            Some(doorman) => http.with_doorman(Arc::new(doorman)),
+            None => http,
+        };
         let stop = stopped(stopping.clone());
         let gateway = Arc::clone(&gateway);
         listeners.spawn(async move {

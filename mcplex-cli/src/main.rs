@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod console;
 mod desk;
+mod doorman;
 mod exit;
 mod family;
 mod file_watch;

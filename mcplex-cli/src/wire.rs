@@ -1,6 +1,7 @@
 //! The one place that knows every implementation: turns words of the configuration into
 //! options. What they are for is joined in `fleet.rs`.
 
+use mcplex_auth::{Algorithm, Issuer, UrlFault, WebOptions, resource};
 use mcplex_config::{Config, Server, Supervise};
 use mcplex_proto::{
     handshake::EraChoice,
@@ -15,7 +16,7 @@ use mcplex_supervisor::{
 };
 use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
 use serde_json::json;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 /// Everything the upstream of a server's entry needs to live.
 pub(crate) fn spec(
@@ -257,6 +258,34 @@ pub(crate) fn http_options(config: &Config) -> mcplex_transport_http::Options {
     }
 }
 
+/// Whose tokens the endpoint at this address takes.
+pub(crate) fn auth_options(
+    config: &Config,
+    bound: SocketAddr,
+) -> Result<resource::Options, UrlFault> {
+    let words = &config.auth;
+    let here = || format!("http://{bound}{}", config.gateway.path);
+    let defaults = resource::Options::new(words.resource.clone().unwrap_or_else(here));
+    let issuers: Result<_, _> = words.issuers.iter().map(|text| Issuer::new(text)).collect();
+    let named = words.algorithms.iter().filter_map(|name| Algorithm::named(name));
+    Ok(resource::Options {
+        name: Some(config.gateway.name.clone()),
+        issuers: issuers?,
+        scopes: words.scopes.clone(),
+        audiences: words.audiences.clone(),
+        algorithms: if words.algorithms.is_empty() { defaults.algorithms } else { named.collect() },
+        skew: words.skew,
+        keys_age: words.keys_age,
+        keys_pause: words.keys_pause,
+        resource: defaults.resource,
+    })
+}
+
+/// How their keys are fetched.
+pub(crate) fn web_options(words: &mcplex_config::Auth) -> WebOptions {
+    WebOptions { private_addresses: words.private_addresses, ..WebOptions::default() }
+}
+
 /// What is kept of the upstreams' logs.
 pub(crate) fn log_limits(config: &Config) -> mcplex_admin::logs::Limits {
     let words = &config.history;
@@ -301,6 +330,14 @@ mod tests {
         assert_eq!(host_options(&config.host), HostOptions::default());
         let http = mcplex_transport_http::Options::default();
         assert_eq!(format!("{:?}", http_options(&config)), format!("{http:?}"));
+        let bound = "127.0.0.1:3100".parse().unwrap();
+        let auth = resource::Options {
+            name: Some("mcplex".to_owned()),
+            ..resource::Options::new("http://127.0.0.1:3100/mcp")
+        };
+        assert_eq!(format!("{:?}", auth_options(&config, bound).unwrap()), format!("{auth:?}"));
+        let web = WebOptions::default();
+        assert_eq!(format!("{:?}", web_options(&config.auth)), format!("{web:?}"));
         let router = mcplex_router::Options::default();
         assert_eq!(format!("{:?}", router_options(&config)), format!("{router:?}"));
         let name = UpstreamName::new("a").unwrap();

@@ -46,12 +46,19 @@ impl Layers {
 
 /// What works but is probably not meant.
 pub(crate) fn warnings(config: &Config, has_file: bool, warnings: &mut Vec<String>) {
-    if !config.gateway.listen.ip().is_loopback() {
+    let is_open = config.auth.issuers.is_empty();
+    if !config.gateway.listen.ip().is_loopback() && is_open {
         warnings.push(format!(
             "gateway.listen is {}: other machines can reach every tool, and nobody is asked who \
              they are",
             config.gateway.listen
         ));
+    }
+    if !is_open && config.auth.resource.is_none() && !config.gateway.listen.ip().is_loopback() {
+        warnings.push(
+            "auth.resource is not set: tokens must name an address that only this machine has"
+                .to_owned(),
+        );
     }
     let own = config.servers.iter().map(|server| (&server.supervise, server.name.as_str()));
     for (supervise, name) in own.filter(|(own, _)| own.cooldown_first < own.window) {

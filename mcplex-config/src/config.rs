@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Dura
 pub struct Config {
     /// The endpoint that clients connect to.
     pub gateway: Gateway,
+    /// Who may use the endpoint.
+    pub auth: Auth,
     /// How the upstreams are shown as one.
     pub router: Router,
     /// Logs and spans.
@@ -94,6 +96,38 @@ pub struct Gateway {
     /// Where is kept what outlives mcplex, if not in the usual place.
     #[serde(deserialize_with = "unit::path")]
     pub state_dir: Option<PathBuf>,
+}
+
+/// The section `[auth]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Whose tokens are taken; nobody is asked for one when there is none.
+    #[serde(deserialize_with = "unit::issuers")]
+    pub issuers: Vec<String>,
+    /// The endpoint as tokens name it, if not by where it listens.
+    #[serde(deserialize_with = "unit::resource")]
+    pub resource: Option<String>,
+    /// What every token must allow.
+    #[serde(deserialize_with = "unit::scopes")]
+    pub scopes: Vec<String>,
+    /// What tokens may name instead of the resource.
+    #[serde(deserialize_with = "unit::names")]
+    pub audiences: Vec<String>,
+    /// The algorithms that signatures may have; all when there is none.
+    #[serde(deserialize_with = "unit::algorithms")]
+    pub algorithms: Vec<String>,
+    /// How far clocks may be apart.
+    #[serde(deserialize_with = "unit::duration")]
+    pub skew: Duration,
+    /// How long keys are used before they are fetched again.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub keys_age: Duration,
+    /// How long after a fetch of keys the next one may be.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub keys_pause: Duration,
+    /// Whether documents of others may name addresses of private networks.
+    pub private_addresses: bool,
 }
 
 /// The section `[router]`.

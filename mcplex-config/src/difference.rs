@@ -1,6 +1,6 @@
 //! What a changed file changes, by what it takes to apply it.
 
-use crate::{Config, Gateway, History, Host, Router, Server, Telemetry};
+use crate::{Auth, Config, Gateway, History, Host, Router, Server, Telemetry};
 use std::fmt;
 
 /// What differs between what runs and what a file says.
@@ -57,6 +57,9 @@ impl Difference {
             name listen path sse_path allowed_hosts allowed_origins max_body max_bodies max_head
             max_depth max_batch max_connections max_sessions max_calls max_listens head_timeout
             body_timeout write_timeout session_idle drain control state_dir watch);
+        fields!(restart, "auth", Auth, &old.auth, &new.auth =>
+            issuers resource scopes audiences algorithms skew keys_age keys_pause
+            private_addresses);
         fields!(restart, "telemetry", Telemetry, &old.telemetry, &new.telemetry =>
             endpoint service_name log log_format);
         fields!(restart, "history", History, &old.history, &new.history =>

@@ -53,8 +53,17 @@ impl Config {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hash = Fingerprint::default();
-        let Self { gateway, router, telemetry: _, history: _, host: _, supervise: _, servers } =
-            self;
+        // Whoever attaches needs no token, so who does makes no difference here.
+        let Self {
+            gateway,
+            auth: _,
+            router,
+            telemetry: _,
+            history: _,
+            host: _,
+            supervise: _,
+            servers,
+        } = self;
         let written =
             write!(hash, "{}\n{:?}\n{router:?}\n", env!("CARGO_PKG_VERSION"), gateway.name);
         written.expect("a hash takes everything");

@@ -51,7 +51,7 @@ mod error;
 mod reference;
 
 pub use config::{
-    Config, DownReply, Gateway, History, Host, LogFormat, Naming, Router, Server, Telemetry,
+    Auth, Config, DownReply, Gateway, History, Host, LogFormat, Naming, Router, Server, Telemetry,
 };
 pub use difference::Difference;
 pub use document::{Document, Format};

@@ -35,6 +35,7 @@ impl Config {
         layers.check_gateway(&gateway)?;
         let config = Self {
             gateway,
+            auth: layers.section("auth")?,
             router: layers.section("router")?,
             telemetry: layers.section("telemetry")?,
             history: layers.section("history")?,

@@ -79,6 +79,57 @@ pub(crate) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>,
     })
 }
 
+/// URLs of authorization servers.
+pub(crate) fn issuers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let expected = "https URLs such as \"https://login.example\", or http ones on this machine";
+    list(from, expected, |text| is_secure(text) && !text.contains('?'))
+}
+
+/// The URL of a resource, or nothing.
+pub(crate) fn resource<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let expected =
+        "an https URL such as \"https://mcp.example/mcp\", or an http one on this machine";
+    parse(from, expected, |text| match text {
+        "" => Some(None),
+        _ => is_secure(text).then(|| Some(text.to_owned())),
+    })
+}
+
+/// What a token allows, one each.
+pub(crate) fn scopes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    list(from, "scopes without spaces or quotes", |text| {
+        let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+        clean && !text.is_empty()
+    })
+}
+
+/// Texts that are not empty.
+pub(crate) fn names<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    list(from, "texts that are not empty", |text| !text.trim().is_empty())
+}
+
+/// Algorithms of signatures that a public key verifies.
+pub(crate) fn algorithms<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    const KNOWN: [&str; 9] =
+        ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+    let expected = "algorithms of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA";
+    list(from, expected, |text| KNOWN.contains(&text.as_str()))
+}
+
+/// Whether nobody can read along on the way to a URL.
+fn is_secure(text: &str) -> bool {
+    let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"#@".contains(&byte));
+    let host = |rest: &str| rest.split(['/', '?']).next().unwrap_or_default().to_owned();
+    let is_here = |host: &str| {
+        let name = host.rsplit_once(':').map_or(host, |(name, port)| {
+            if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
+        });
+        matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+    };
+    let is_there = text.strip_prefix("https://").map(host).is_some_and(|host| !host.is_empty());
+    clean && (is_there || text.strip_prefix("http://").map(host).is_some_and(|host| is_here(&host)))
+}
+
 /// A text that is not empty.
 pub(crate) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     parse(from, "a text that is not empty", |text| {
@@ -217,7 +268,27 @@ impl Visitor<'_> for Text {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_size;
+    use super::{is_secure, parse_size};
+
+    #[test]
+    fn only_this_machine_is_reached_without_tls() {
+        let cases = [
+            ("https://login.example/a", true),
+            ("http://localhost:9000", true),
+            ("http://127.0.0.1/a?b", true),
+            ("http://[::1]:9000", true),
+            ("http://login.example", false),
+            ("http://localhost.example", false),
+            ("http://localhost:9000@login.example", false),
+            ("https://", false),
+            ("https://a b", false),
+            ("https://a.example#b", false),
+            ("login.example", false),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(is_secure(text), expect, "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_a_unit() {

@@ -93,7 +93,7 @@ async fn a_request_without_a_token_is_told_what_is_needed() {
     let world = World::new(Algorithm::Es256);
     let verdict = world.server.judge(&HeaderMap::new()).await;
     assert_eq!(verdict, Verdict::Missing);
-    let refusal = world.server.refusal(&verdict).unwrap();
+    let refusal = world.server.answer(&verdict).unwrap_err();
     assert_eq!(refusal.status, 401);
     assert_eq!(
         refusal.challenge.unwrap(),
@@ -253,7 +253,7 @@ async fn nothing_is_refused_for_what_the_issuer_cannot_say() {
     world.web.put(METADATA, 500, &json!({}));
     let verdict = world.judge(&token).await;
     assert_eq!(verdict, Verdict::Unavailable);
-    let refusal = world.server.refusal(&verdict).unwrap();
+    let refusal = world.server.answer(&verdict).unwrap_err();
     assert_eq!((refusal.status, refusal.challenge), (503, None));
     assert_eq!(world.judge(&token).await, Verdict::Unavailable);
     assert_eq!(world.web.asked().len(), 2, "not asked again at once");

@@ -77,45 +77,60 @@ impl fmt::Debug for Principal {
 }
 
 /// Why a token is not good. The words are for clients, so they tell nothing but the rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalid {
     /// The header holds something else, or more than one.
-    #[error("the Authorization header holds no single bearer token")]
     Header,
     /// It is no signed token.
-    #[error("the token is no JWT that can be read here")]
     Malformed,
     /// It is not signed, or in a way that is not taken.
-    #[error("the token is signed with an algorithm that is not allowed")]
     Algorithm,
     /// It is made for something else.
-    #[error("the token is no access token")]
     Type,
     /// It is from somebody else.
-    #[error("the token is from an issuer that is not trusted here")]
     Issuer,
     /// Its issuer has no such key.
-    #[error("the token is signed with an unknown key")]
     UnknownKey,
     /// It was changed, or somebody else made it.
-    #[error("the signature of the token is wrong")]
     Signature,
     /// It has ended, or never says when.
-    #[error("the token has expired")]
     Expired,
     /// It has not begun.
-    #[error("the token is not valid yet")]
     NotYet,
     /// It is for somebody else.
-    #[error("the token is meant for another resource")]
     Audience,
     /// It says of nobody that they may do something.
-    #[error("the token names no subject")]
     Subject,
     /// Only the holder of a key may use it, which a bearer does not show.
-    #[error("the token is bound to a key, which is not supported here")]
     Bound,
+}
+
+impl Invalid {
+    /// The reason in words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Header => "the Authorization header holds no single bearer token",
+            Self::Malformed => "the token is no JWT that can be read here",
+            Self::Algorithm => "the token is signed with an algorithm that is not allowed",
+            Self::Type => "the token is no access token",
+            Self::Issuer => "the token is from an issuer that is not trusted here",
+            Self::UnknownKey => "the token is signed with an unknown key",
+            Self::Signature => "the signature of the token is wrong",
+            Self::Expired => "the token has expired",
+            Self::NotYet => "the token is not valid yet",
+            Self::Audience => "the token is meant for another resource",
+            Self::Subject => "the token names no subject",
+            Self::Bound => "the token is bound to a key, which is not supported here",
+        }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// How a request is refused.
@@ -125,47 +140,44 @@ pub struct Refusal {
     pub status: u16,
     /// The value of `WWW-Authenticate`.
     pub challenge: Option<String>,
-    /// When it is worth to try again, in seconds; the value of `Retry-After`.
-    pub retry_after: Option<u32>,
     /// The same for people.
-    pub message: String,
+    pub message: &'static str,
 }
 
 impl Refusal {
-    pub(crate) fn of(verdict: &Verdict, metadata: &Url, scopes: &[String]) -> Option<Self> {
-        let challenge = |scopes: &[String], error: Option<&str>, message: Option<&String>| {
-            let challenge = Challenge {
-                resource_metadata: Some(metadata.to_string()),
-                scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
-                error: error.map(str::to_owned),
-                error_description: message.cloned(),
-            };
-            Some(challenge.to_string())
-        };
-        let (status, error, needed, message) = match verdict {
-            Verdict::Granted(_) => return None,
+    /// What a request with this verdict may do, or how it is refused.
+    pub(crate) fn of(
+        verdict: &Verdict,
+        metadata: &Url,
+        scopes: &[String],
+    ) -> Result<Arc<Grant>, Self> {
+        let (status, error, message) = match verdict {
+            Verdict::Granted(grant) => return Ok(Arc::clone(grant)),
             // Without a token there is no error in it (RFC 6750, section 3.1).
-            Verdict::Missing => {
-                let message = "a bearer token is needed".to_owned();
-                let challenge = challenge(scopes, None, None);
-                return Some(Self { status: 401, challenge, retry_after: None, message });
+            Verdict::Missing => (401, None, "a bearer token is needed"),
+            Verdict::Invalid(why @ Invalid::Header) => (400, Some("invalid_request"), why.as_str()),
+            Verdict::Invalid(why) => (401, Some("invalid_token"), why.as_str()),
+            Verdict::InsufficientScope { .. } => {
+                (403, Some("insufficient_scope"), "the token allows too little")
             }
             Verdict::Unavailable => {
-                let message = "the token cannot be checked at the moment".to_owned();
-                let retry_after = Some(5);
-                return Some(Self { status: 503, challenge: None, retry_after, message });
-            }
-            Verdict::Invalid(why @ Invalid::Header) => {
-                (400, "invalid_request", scopes, why.to_string())
-            }
-            Verdict::Invalid(why) => (401, "invalid_token", scopes, why.to_string()),
-            Verdict::InsufficientScope { needed } => {
-                let message = "the token allows too little".to_owned();
-                (403, "insufficient_scope", &needed[..], message)
+                let message = "the token cannot be checked at the moment";
+                return Err(Self { status: 503, challenge: None, message });
             }
         };
-        let challenge = challenge(needed, Some(error), Some(&message));
-        Some(Self { status, challenge, retry_after: None, message })
+        let needed = match verdict {
+            Verdict::InsufficientScope { needed } => needed,
+            Verdict::Granted(_) | Verdict::Missing | Verdict::Invalid(_) | Verdict::Unavailable => {
+                scopes
+            }
+        };
+        let challenge = Challenge {
+            resource_metadata: Some(metadata.to_string()),
+            scope: (!needed.is_empty()).then(|| needed.join(" ")),
+            error: error.map(str::to_owned),
+            error_description: error.map(|_| message.to_owned()),
+        };
+        Err(Self { status, challenge: Some(challenge.to_string()), message })
     }
 }
 
@@ -179,7 +191,7 @@ mod tests {
         let metadata = "https://m.example/.well-known/oauth-protected-resource/mcp";
         let check = |verdict: &Verdict, status: u16, challenge: Option<&str>| {
             let scopes = ["mcp".to_owned(), "tools".to_owned()];
-            let refusal = Refusal::of(verdict, &metadata.parse().unwrap(), &scopes).unwrap();
+            let refusal = Refusal::of(verdict, &metadata.parse().unwrap(), &scopes).unwrap_err();
             assert_eq!(refusal.status, status);
             let expect = challenge.map(|rest| {
                 format!("Bearer resource_metadata=\"{metadata}\", scope=\"mcp tools\"{rest}")

@@ -80,7 +80,10 @@ fn greet(settings: &Settings, address: SocketAddr) {
         env!("CARGO_PKG_VERSION")
     );
     if !address.ip().is_loopback() {
-        text.push_str("Other machines can reach this address, and nothing asks who they are.\n\n");
+        text.push_str(match config.auth.issuers.is_empty() {
+            true => "Other machines can reach this address, and nothing asks who they are.\n\n",
+            false => "Other machines can reach this address; clients need a token.\n\n",
+        });
         if config.gateway.allowed_hosts.is_empty() {
             text.push_str(
                 "All requests are refused as yet: write the names clients use for this machine \
