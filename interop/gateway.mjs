@@ -8,11 +8,11 @@ const text = (value) => JSON.stringify(value); // a JSON string is a TOML basic 
 
 let files = 0;
 
-/** Writes a configuration file with these servers; gives its path. */
-export function configuration(world, servers) {
+/** Writes a configuration file with these servers and further lines; gives its path. */
+export function configuration(world, servers, more = []) {
   const name = `interop-${(files += 1)}`;
   const file = join(world.root, `${name}.toml`);
-  const lines = ['[gateway]', 'listen = "127.0.0.1:0"', `name = ${text(name)}`];
+  const lines = ['[gateway]', 'listen = "127.0.0.1:0"', `name = ${text(name)}`, '', ...more];
   for (const [server, { command, args, env }] of Object.entries(servers)) {
     lines.push('', '[[servers]]', `name = ${text(server)}`, `command = ${text(command)}`, `args = ${text(args)}`);
     if (env) lines.push(`env = { ${Object.entries(env).map(([key, value]) => `${key} = ${text(value)}`).join(', ')} }`);

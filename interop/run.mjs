@@ -4,6 +4,7 @@
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { clients } from './clients.mjs';
+import { oauthChecks } from './oauth.mjs';
 import * as old from './old.mjs';
 import { Row } from './rows.mjs';
 import * as today from './scenario.mjs';
@@ -72,6 +73,12 @@ const worker = async () => {
 const first = settleRow(...queue.shift());
 const beside = Array.from({ length: Number(flags.jobs) - 2 }, () => first.then(worker));
 await Promise.all([first.then(worker), worker(), ...beside]);
+
+if (!flags.direct && 'oauth'.includes(flags.only)) {
+  const world = makeWorld('oauth');
+  const { everything } = today.servers(dir, world);
+  await settle('oauth', (report) => oauthChecks(resolve(flags.mcplex), dir, world, everything, report));
+}
 
 const failed = ran.filter((run) => run.failed > 0);
 const checks = ran.reduce((sum, run) => sum + run.passed, 0);

@@ -79,3 +79,6 @@ mod attach;
 
 #[cfg(test)]
 mod crashes;
+
+#[cfg(test)]
+mod auth;
