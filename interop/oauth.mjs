@@ -112,7 +112,7 @@ async function officialClient(dir, url, issuer) {
   const require = createRequire(join(dir, 'node', 'package.json'));
   const sdk = (path) => require(`@modelcontextprotocol/sdk/client/${path}`);
   const { ClientCredentialsProvider } = sdk('auth-extensions.js');
-  const provider = new ClientCredentialsProvider({ clientId: 'es', clientSecret: 'the secret of es/+:', scope: 'mcp', expectedIssuer: issuer });
+  const provider = new ClientCredentialsProvider({ clientId: 'official', clientSecret: 'plain-secret', scope: 'mcp', expectedIssuer: issuer });
   const transport = new (sdk('streamableHttp.js').StreamableHTTPClientTransport)(new URL(url), { authProvider: provider });
   const client = new (sdk('index.js').Client)({ name: 'interop-oauth', version: '1' });
   try {

@@ -35,6 +35,8 @@ const clients = Object.keys(algorithms).map((id) => ({
   ...machine, client_id: id, client_secret: `the secret of ${id}/+:`, token_endpoint_auth_method: 'client_secret_basic',
 }));
 clients.push({ ...machine, client_id: 'poster', client_secret: 'the secret of poster', token_endpoint_auth_method: 'client_secret_post' });
+// The official client does not encode its password, so this one has nothing to encode.
+clients.push({ ...machine, client_id: 'official', client_secret: 'plain-secret', token_endpoint_auth_method: 'client_secret_basic' });
 // Its key is told by whoever starts us, in an environment variable with a PEM.
 if (process.env.SIGNER_KEY) {
   const jwk = createPublicKey(process.env.SIGNER_KEY).export({ format: 'jwk' });

@@ -153,6 +153,23 @@ impl TokenSource {
         }
     }
 
+    /// The same for a caller that kept nothing but the value of the header, and sends a request
+    /// again once at most: whether there is something new to show.
+    ///
+    /// # Errors
+    /// When the server refuses what can be had.
+    pub async fn rejected_header(
+        &self,
+        header: &str,
+        status: u16,
+        www_authenticate: Option<&str>,
+    ) -> Result<bool, AuthError> {
+        let serial = self.shared.serial_of(header);
+        let header = Secret::new(header);
+        let used = Authorization { header, serial, is_renewed: false, is_stepped_up: false };
+        Ok(self.rejected(used, status, www_authenticate).await?.is_some())
+    }
+
     async fn next(
         &self,
         is_renewed: bool,
@@ -260,6 +277,13 @@ impl Shared {
             tracing::error!(%error, issuer = %server.issuer, "a refresh token was not kept");
         }
         self.lock().refresh = Some(refresh);
+    }
+
+    /// The number of the token in use, if this is it; 0 is one of an earlier one.
+    fn serial_of(&self, header: &str) -> u64 {
+        let state = self.lock();
+        let current = state.token.as_ref().filter(|token| token.header.expose() == header);
+        current.map_or(0, |token| token.serial)
     }
 
     /// Drops a token that was refused, unless it was replaced meanwhile.

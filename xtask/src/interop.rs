@@ -20,5 +20,9 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     let shell = workspace.shell()?;
     cmd!(shell, "bash interop/install.sh {dir}").run()?;
     cmd!(shell, "cargo build --package mcplex-cli").run()?;
-    Ok(cmd!(shell, "node interop/run.mjs --mcplex {mcplex} --dir {dir}").run()?)
+    cmd!(shell, "node interop/run.mjs --mcplex {mcplex} --dir {dir}").run()?;
+    // OAuth as a client, without a gateway around it.
+    let node = workspace.root().join(dir).join("node");
+    let test = cmd!(shell, "cargo test --package mcplex-auth --test it provider -- --ignored");
+    Ok(test.env("MCPLEX_OAUTH_NODE_DIR", node).run()?)
 }

@@ -98,6 +98,10 @@ impl Login {
         if !scopes.is_empty() {
             query.append_pair("scope", &scopes.join(" "));
         }
+        // OpenID Connect gives no refresh token to somebody who was not asked.
+        if scopes.iter().any(|scope| scope == "offline_access") {
+            query.append_pair("prompt", "consent");
+        }
         drop(query);
         Ok(Self { asker, server, metadata, credentials, redirect, state, verifier, url })
     }

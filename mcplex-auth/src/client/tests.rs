@@ -249,6 +249,20 @@ async fn a_refused_token_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn a_header_is_enough_to_tell_which_token_was_refused() {
+    let world = World::new(|_| {});
+    world.header().await.unwrap();
+    assert!(!world.source.rejected_header("Bearer t1", 500, None).await.unwrap());
+    world.clock.advance(10);
+    world.web.put(TOKEN, 200, &token("t2"));
+    assert!(world.source.rejected_header("Bearer t1", 401, None).await.unwrap());
+    // Another request with the old one is refused later; the new one is not thrown away for that.
+    assert!(world.source.rejected_header("Bearer t1", 401, None).await.unwrap());
+    assert_eq!(world.web.forms().len(), 2);
+    assert!(world.source.rejected_header("Bearer t2", 401, None).await.is_err());
+}
+
+#[tokio::test]
 async fn what_a_challenge_points_to_is_looked_at() {
     let world = World::new(|_| {});
     world.web.put(ABOUT, 404, &json!({}));

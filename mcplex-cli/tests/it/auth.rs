@@ -198,7 +198,7 @@ fn a_token_goes_nowhere() {
         format!("MCP-Protocol-Version: {VERSION}"),
         bearer(&good),
     ];
-    gateway.wait_event("echo", "connected");
+    gateway.wait_event("echo", "upstream connected");
     let call = json!({"name": "echo", "arguments": {"text": "was here"}});
     let answer = ask(&gateway, "/mcp", &headers, Some(&request("tools/call", &call)));
     assert!(answer.body.contains("was here"), "{}", answer.body);
