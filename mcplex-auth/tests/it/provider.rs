@@ -51,13 +51,13 @@ impl World {
             Some(if is_ours { page(200, server.document().to_owned()) } else { page(404, "") })
         })
         .await;
-        let resource: Url = format!("http://{}/mcp", peer.addr).parse().unwrap();
+        let resource: Url = format!("http://{}/mcp", peer.addr).parse().expect("a URL");
         let mut options = resource::Options::new(resource.as_str());
         options.issuers = vec![issuer.clone()];
         options.scopes = vec!["mcp".to_owned()];
         let clock = Arc::new(SystemClock::start());
-        let server = Arc::new(ResourceServer::new(options, &web, clock).unwrap());
-        told.set(Arc::clone(&server)).unwrap();
+        let server = Arc::new(ResourceServer::new(options, &web, clock).expect("sensible rules"));
+        told.set(Arc::clone(&server)).expect("set once");
         Self { issuer, resource, server, web, _peer: peer, _provider: provider }
     }
 
@@ -82,14 +82,10 @@ impl World {
 
     /// Whom the resource takes the holder of a token for.
     async fn admits(&self, source: &TokenSource) -> String {
-        let got = source.authorization().await.unwrap();
+        let got = source.authorization().await.expect("a token");
         let verdict = self.server.judge_value(Some(got.header().expose().as_bytes())).await;
-        match verdict {
-            Verdict::Granted(grant) => {
-                grant.principal.as_str().replace(self.issuer.as_str(), "issuer")
-            }
-            refused => format!("{refused:?}"),
-        }
+        let Verdict::Granted(grant) = verdict else { return format!("{verdict:?}") };
+        grant.principal.as_str().replace(self.issuer.as_str(), "issuer")
     }
 }
 
