@@ -157,6 +157,7 @@ export async function oauthChecks(mcplex, dir, world, everything, check) {
     for (const method of ['POST', 'GET', 'DELETE']) {
       check(`${method} without a token`, refusal(await ask(url, null, { method }), 401, null));
     }
+    check('GET of HTTP+SSE without a token', refusal(await ask(new URL('/sse', url), null, { method: 'GET' }), 401, null));
     await metadata(url, issuer, check);
 
     const good = await got(issuer, 'rs', url);
