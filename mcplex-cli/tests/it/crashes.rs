@@ -10,7 +10,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 fn setup() -> Setup {
     let flags = ["--die-before-handshake", "0", "--stderr", "no API_ID"];
-    let quick = "era = \"legacy\"\nmax_deaths = 1\nbackoff_first = \"1ms\"\nbackoff_max = \"1ms\"";
+    let quick = "max_deaths = 1\nbackoff_first = \"1ms\"\nbackoff_max = \"1ms\"";
     Setup::new("").server_with("mail", &flags, quick)
 }
 
@@ -80,7 +80,7 @@ fn a_name_that_nobody_has_is_told_and_one_without_deaths_is_fine() {
 fn reports_are_private_and_bounded_on_disk() {
     let bounds = Setup::new("[history]\ncrash_reports = 1");
     let flags = ["--die-before-handshake", "0"];
-    let quick = "era = \"legacy\"\nmax_deaths = 3\nbackoff_first = \"1ms\"\nbackoff_max = \"1ms\"";
+    let quick = "max_deaths = 3\nbackoff_first = \"1ms\"\nbackoff_max = \"1ms\"";
     let setup = bounds.server_with("mail", &flags, quick);
     let mut gateway = setup.serve();
     gateway.wait_event("mail", "upstream tripped");

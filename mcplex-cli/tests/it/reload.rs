@@ -133,11 +133,9 @@ fn changed_limits_hold_without_a_start() {
 #[test]
 fn a_changed_server_that_had_tripped_is_tried_at_once() {
     let setup = setup("");
-    let gateway =
-        with(&setup, "bad", &["--die-before-handshake", "0"], "era = \"legacy\"\nmax_deaths = 0")
-            .serve();
+    let gateway = with(&setup, "bad", &["--die-before-handshake", "0"], "max_deaths = 0").serve();
     gateway.wait_event("bad", "upstream tripped");
-    with(&setup, "bad", &[], "era = \"legacy\"\nmax_deaths = 0").write();
+    with(&setup, "bad", &[], "max_deaths = 0").write();
     gateway.client_of(&["bad__add"]);
     assert_eq!(gateway.wait_event("bad", "upstream reset")["reason"], "config_reload");
     assert_eq!(setup.lines("bad-spawns").len(), 2);

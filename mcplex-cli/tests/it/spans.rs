@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The wait between two lives; the rules of the breaker stay as they are.
-/// What dies at once would have one start more if it were asked for its era first.
-const FAST: &str = "era = \"legacy\"\nbackoff_first = \"20ms\"\nbackoff_factor = 1";
+const FAST: &str = "backoff_first = \"20ms\"\nbackoff_factor = 1";
 
 fn traced(setup: Setup, receiver: &Receiver) -> Setup {
     setup
@@ -205,6 +204,34 @@ fn a_call_while_tripped_links_to_the_trip() {
     assert_eq!(refused.attribute(attr::ERROR_TYPE), Some(attr::ERROR_UPSTREAM_TRIPPED));
     assert_eq!(linked(refused, attr::LINK_TRIP), BTreeSet::from([&*trip.span_id]));
     assert_eq!(refused.attribute(attr::CAUSE_TRACE_ID), Some(&*trip.trace_id));
+}
+
+#[test]
+fn an_end_at_the_question_for_the_era_is_no_failure_and_no_death() {
+    let receiver = Receiver::start().unwrap();
+    let setup =
+        Setup::new("").server("old", &["--exit-on-probe"]).server("new", &["--era", "both"]);
+    let _gateway = traced(setup, &receiver).serve();
+    let spans = receiver.wait_for(PATIENCE, |spans| {
+        let of = |upstream| steps(&of_upstream(spans, upstream), attr::LIFECYCLE_CONNECT).len();
+        (of("old"), of("new")) == (2, 1)
+    });
+    let (old, new) = (of_upstream(&spans, "old"), of_upstream(&spans, "new"));
+    let told = |span: &Span| {
+        let word = |name| span.attribute(name).unwrap_or("-").to_owned();
+        [word(attr::CONNECT_REASON), word(attr::ERA), word(attr::ERA_VERDICT)].join(" ")
+    };
+    let connects = steps(&old, attr::LIFECYCLE_CONNECT);
+    assert_eq!(
+        connects.iter().map(|span| told(span)).collect::<Vec<_>>(),
+        ["startup - ended", "era legacy ended"]
+    );
+    assert!(connects.iter().all(|span| span.attribute(attr::ERROR_TYPE).is_none()));
+    assert!(steps(&old, attr::LIFECYCLE_DEATH).is_empty());
+    assert!(steps(&old, attr::LIFECYCLE_RESPAWN).is_empty());
+    let connect = steps(&new, attr::LIFECYCLE_CONNECT)[0];
+    assert_eq!(told(connect), "startup modern probed");
+    assert_eq!(connect.attribute(attr::MCP_PROTOCOL_VERSION), Some("2026-07-28"));
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn restart_gives_another_process_and_clients_stay() {
 
 #[test]
 fn reset_starts_what_has_tripped_and_why_says_why() {
-    let quick = "era = \"legacy\"\nmax_deaths = 0\ncooldown_first = \"60s\"";
+    let quick = "max_deaths = 0\ncooldown_first = \"60s\"";
     let setup = Setup::new("");
     let spawns = setup.path("spawns");
     let flags = ["--die-before-handshake", "0", "--stderr", "no API_ID", "--spawn-log", &spawns];
