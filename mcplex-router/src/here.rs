@@ -98,7 +98,11 @@ impl DownstreamSession {
             Some(cursor) if cursor.get() != "null" => {
                 Err(ErrorObject::invalid_params("`cursor` is not one that was given out"))
             }
-            _ => Ok(self.shared.catalog().result(kind, version)),
+            _ => {
+                let catalog = self.shared.catalog();
+                catalog.links().iter().for_each(|link| link.is_asked_for(kind));
+                Ok(catalog.result(kind, version))
+            }
         }
     }
 

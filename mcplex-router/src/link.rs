@@ -14,7 +14,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
 };
 
@@ -34,6 +34,9 @@ pub(crate) struct Link {
     stale: Mutex<Stale>,
     /// Lists that the upstream itself says have changed.
     said: Mutex<Stale>,
+    /// Lists that may have changed since, without anybody being told, as bits by kind; the next
+    /// client that asks for one has it read again.
+    expired: AtomicU8,
     /// Raised when something went stale.
     pub(crate) signal: Signal,
     /// Raised when stateless members may have to be listened to in another way.
@@ -60,6 +63,7 @@ impl Link {
             elicitations: Mutex::default(),
             stale: Mutex::default(),
             said: Mutex::default(),
+            expired: AtomicU8::default(),
             signal: Signal::default(),
             watch: Signal::default(),
         }
@@ -115,6 +119,22 @@ impl Link {
 
     pub(crate) fn take_stale(&self) -> Stale {
         std::mem::take(&mut lock(&self.stale))
+    }
+
+    /// Notes that these lists were read longer ago than their upstream vouches for.
+    pub(crate) fn expire(&self, kinds: &[Kind]) {
+        let bits = kinds.iter().fold(0, |bits, &kind| bits | 1 << kind as u8);
+        self.expired.fetch_or(bits, Ordering::Relaxed);
+    }
+
+    /// Has a list read again that somebody asks for and that has expired.
+    pub(crate) fn is_asked_for(&self, kind: Kind) {
+        let bit = 1 << kind as u8;
+        if self.expired.load(Ordering::Relaxed) & bit != 0
+            && self.expired.fetch_and(!bit, Ordering::Relaxed) & bit != 0
+        {
+            self.mark(|stale| stale[kind as usize] = true);
+        }
     }
 
     /// Notes that the upstream itself says that these lists have changed.

@@ -22,6 +22,8 @@ pub(crate) struct Offer {
     /// The result of `server/discover`.
     pub(crate) discovery: Raw,
     has: Has,
+    /// There is one upstream, and it is stateless too: what we do not know can only be meant for it.
+    relays_unknown: bool,
 }
 
 /// The capabilities that some upstream has.
@@ -45,7 +47,11 @@ impl Offer {
         let instructions = instructions(links, lists);
         let has = Has::of(lists);
         let discovery = has.discovery(&identity, instructions.as_ref());
-        Self { identity, instructions, discovery, has }
+        let relays_unknown = match lists {
+            [only] => only.info.as_ref().is_some_and(|info| info.version.era() == Era::Modern),
+            _ => false,
+        };
+        Self { identity, instructions, discovery, has, relays_unknown }
     }
 
     /// The answer to `initialize`.
@@ -74,7 +80,8 @@ impl Offer {
                 self.has.resources
             }
             method::COMPLETE => self.has.completions,
-            other => !method::is_of_other_era(other, Era::Modern),
+            method::DISCOVER | method::LISTEN => true,
+            other => self.relays_unknown && !method::is_of_other_era(other, Era::Modern),
         }
     }
 }

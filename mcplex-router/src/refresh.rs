@@ -18,7 +18,7 @@ use crate::{
 use futures_channel::mpsc;
 use futures_util::{
     StreamExt as _,
-    future::{join, select},
+    future::{Either, join, select},
     stream::FuturesUnordered,
 };
 use mcplex_proto::{
@@ -32,7 +32,9 @@ use mcplex_proto::{
 };
 use std::{
     collections::BTreeSet,
+    pin::Pin,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 /// Lists that changed and of which clients do not know yet.
@@ -85,7 +87,20 @@ async fn follow_all(shared: &Shared) {
 }
 
 async fn follow(shared: &Shared, link: Arc<Link>, mut signals: mpsc::Receiver<()>) {
-    while signals.next().await.is_some() {
+    let mut expiry: Option<Expiry> = None;
+    loop {
+        match expiry.take() {
+            None if signals.next().await.is_none() => return,
+            None => {}
+            Some(Expiry { kinds, time }) => match select(signals.next(), time).await {
+                Either::Left((None, _)) => return,
+                Either::Left((Some(()), time)) => expiry = Some(Expiry { kinds, time }),
+                Either::Right(((), _)) => {
+                    link.expire(&kinds);
+                    continue;
+                }
+            },
+        }
         for member in link.members() {
             restore(shared, &link, &member);
         }
@@ -101,6 +116,27 @@ async fn follow(shared: &Shared, link: Arc<Link>, mut signals: mpsc::Receiver<()
             link.remember(!link.lists().is_like(&before));
         }
         shared.arrivals.arrived(link.key);
+        if stale.contains(&true) {
+            expiry = Expiry::of(shared, &link, &reader);
+        }
+    }
+}
+
+/// When lists of a stateless upstream are older than it vouches for, and it tells of no changes.
+struct Expiry {
+    kinds: Vec<Kind>,
+    time: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Expiry {
+    fn of(shared: &Shared, link: &Link, reader: &Member) -> Option<Self> {
+        let lists = link.lists();
+        let info = lists.info.as_ref().filter(|info| info.version.era() == Era::Modern)?;
+        let is_silent =
+            |kind: &Kind| info.can(kind.capability(), None) && !watch::tells(reader, *kind);
+        let kinds: Vec<_> = Kind::ALL.into_iter().filter(is_silent).collect();
+        let ttl = kinds.iter().map(|&kind| lists.hints[kind as usize].ttl_ms).min()?;
+        Some(Self { kinds, time: shared.clock.sleep(Duration::from_millis(ttl)) })
     }
 }
 

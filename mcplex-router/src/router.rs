@@ -64,7 +64,8 @@ pub(crate) struct Shared {
     links: Mutex<Vec<Arc<Link>>>,
     catalog: Mutex<Arc<Catalog>>,
     sessions: Mutex<BTreeMap<SessionNumber, Arc<DownstreamSession>>>,
-    /// The places of those who ask without a session, as many as principals were ever proven.
+    /// The places of those who ask without a session: one for each principal that was ever proven,
+    /// so as many as whoever issues tokens has subjects.
     places: Mutex<BTreeMap<Principal, Place>>,
     next_session: AtomicU64,
     next_link: AtomicU64,
@@ -337,9 +338,7 @@ impl Shared {
     pub(crate) fn left(&self, session: &DownstreamSession) {
         for link in self.catalog().links() {
             let uris = link.unsubscribe_all(session.number);
-            if session.is_long() {
-                link.leave(session.place);
-            }
+            link.leave(session.place);
             for uri in uris {
                 refresh::subscribed(link, session.place, &uri, false);
             }

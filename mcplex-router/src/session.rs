@@ -37,6 +37,7 @@ use std::{
     fmt,
     sync::{Arc, Mutex, Weak},
 };
+use tracing::Span;
 
 /// Tells sessions of one router apart; later ones compare greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,15 +216,26 @@ impl DownstreamSession {
         }
     }
 
+    fn span(&self, version: Option<Version>, request: &Request) -> Span {
+        let params = Params::read(request.params.as_ref());
+        spans::server(request, &params, self.client.network(), version)
+    }
+
     /// Answers here and now, or takes the request to an upstream.
     async fn serve(&self, asker: Option<Arc<Asker>>, request: Request) -> Option<(Outcome, Extra)> {
         let is_modern = asker.as_ref().is_some_and(|asker| asker.era() == Era::Modern);
+        let version = asker.as_ref().map(|asker| asker.version);
         if is_modern && request.method == method::LISTEN {
-            return Some((self.listen(&request).await?, Extra::default()));
+            let span = self.span(version, &request);
+            let outcome = self.listen(&request).await;
+            match &outcome {
+                Some(outcome) => spans::ended(&span, outcome),
+                None => spans::left(&span),
+            }
+            return Some((outcome?, Extra::default()));
         }
         let (span, plan) = {
             let params = Params::read(request.params.as_ref());
-            let version = asker.as_ref().map(|asker| asker.version);
             let span = spans::server(&request, &params, self.client.network(), version);
             let plan = match (self.here(asker.as_ref(), &request, &params), &asker) {
                 (Some(local), _) => Err(local),
@@ -283,7 +295,11 @@ impl Session for DownstreamSession {
     async fn request(&self, request: Request) -> Option<Response> {
         let asker = match self.asker(&request) {
             Ok(asker) => asker,
-            Err(error) => return Some(Response::error(Some(request.id), &error)),
+            Err(error) => {
+                let outcome = Outcome::Error(Raw::of(&error));
+                spans::ended(&self.span(None, &request), &outcome);
+                return Some(Response::new(Some(request.id), outcome));
+            }
         };
         if asker.is_some() && !self.shared.arrivals.is_over() {
             self.await_arrivals(&request).await;
@@ -341,7 +357,10 @@ impl Session for DownstreamSession {
             asked.answer(Outcome::Error(Raw::of(&error)), Extra::default());
         }
         self.shared.forget(self.number);
-        self.shared.left(self);
+        // What a request listened to ends with the wait for its answer, and else it set up nothing.
+        if self.is_long() {
+            self.shared.left(self);
+        }
         if had_level {
             self.shared.level_changed();
         }

@@ -184,6 +184,11 @@ pub(crate) fn cancelled(server: &Span, client: &Span) {
     client.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
 }
 
+/// Writes down that the client gave up what no upstream was asked for.
+pub(crate) fn left(server: &Span) {
+    server.record(attr::REQUEST_OUTCOME, "cancelled");
+}
+
 fn is_tool_error(result: &Raw) -> bool {
     edit::member(result.as_str(), "isError").is_some_and(|value| value.get() == "true")
 }

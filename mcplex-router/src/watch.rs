@@ -65,6 +65,8 @@ struct Stream {
     /// The id of the request, which marks everything on it.
     id: u64,
     wanted: Wanted,
+    /// The lists whose changes it tells of, once it was acknowledged.
+    told: Vec<&'static str>,
     /// Ends the wait for its end.
     end: oneshot::Sender<()>,
 }
@@ -147,7 +149,7 @@ fn open<'a>(
     let id = upstream.mint();
     let (end, ended) = oneshot::channel();
     let filter = wanted.write();
-    watch.next = Some(Stream { id, wanted, end });
+    watch.next = Some(Stream { id, wanted, told: Vec::new(), end });
     drop(watch);
     let call = Call {
         id,
@@ -277,10 +279,14 @@ fn how(answer: &Result<Reply, UpstreamError>) -> End {
 pub(crate) fn acknowledged(link: &Link, member: &Member, params: &Params<'_>) {
     let id = mark_of(params);
     let mut watch = lock(&member.watch);
-    let Some(next) = watch.next.take_if(|next| Some(next.id) == id) else { return };
-    if let Some(missing) = missing(&next.wanted, params) {
-        tracing::info!(upstream = %link.name, missing,
-            "an upstream does not tell of all changes that it was asked for");
+    let Some(mut next) = watch.next.take_if(|next| Some(next.id) == id) else { return };
+    let honoured = honoured(params);
+    let (told, untold) = next.wanted.lists.iter().partition(|name| honoured.contains(**name));
+    next.told = told;
+    let untold: Vec<&str> = untold;
+    if !untold.is_empty() {
+        tracing::info!(upstream = %link.name, ?untold,
+            "an upstream does not tell of all lists whose changes it says it tells of");
     }
     let is_gap = watch.current.is_none();
     let before = watch.current.replace(next);
@@ -296,16 +302,22 @@ pub(crate) fn acknowledged(link: &Link, member: &Member, params: &Params<'_>) {
     link.watch.raise();
 }
 
-/// A kind of change that was asked for and not acknowledged.
-fn missing(wanted: &Wanted, params: &Params<'_>) -> Option<String> {
-    let honoured = params.get("notifications").and_then(|value| edit::members(value.get()));
-    let honoured = honoured.unwrap_or_default();
-    let is_honoured = |name: &str| {
-        honoured.iter().any(|(key, value)| key == name && !matches!(value.get(), "false" | "null"))
+/// The kinds of changes that an upstream says it will tell of.
+fn honoured(params: &Params<'_>) -> BTreeSet<String> {
+    let all = params.get("notifications").and_then(|value| edit::members(value.get()));
+    let is_told = |(_, value): &edit::Member<'_>| !matches!(value.get(), "false" | "null");
+    let told = all.into_iter().flatten().filter(is_told);
+    told.map(|(name, _)| name.into_owned()).collect()
+}
+
+/// Whether a member tells of changes of a list.
+pub(crate) fn tells(member: &Member, kind: Kind) -> bool {
+    let name = match kind {
+        Kind::Tools => "toolsListChanged",
+        Kind::Prompts => "promptsListChanged",
+        Kind::Resources | Kind::Templates => "resourcesListChanged",
     };
-    let uris = (!wanted.uris.is_empty()).then_some("resourceSubscriptions");
-    let all = wanted.lists.iter().copied().chain(uris);
-    all.filter(|name| !is_honoured(name)).map(str::to_owned).next()
+    lock(&member.watch).current.as_ref().is_some_and(|stream| stream.told.contains(&name))
 }
 
 /// Whether a notification came on the stream that is listened to; a legacy upstream marks none.

@@ -6,10 +6,14 @@
 
 use crate::{
     fake::message,
+    modern,
     siblings::{Child, Siblings},
     world::{Going, Peer, World},
 };
-use mcplex_proto::upstream::{Health, UpstreamError, UpstreamName};
+use mcplex_proto::{
+    upstream::{Health, UpstreamError, UpstreamName},
+    version::Version,
+};
 use mcplex_router::Isolation;
 use proptest::prelude::*;
 use std::{
@@ -27,6 +31,12 @@ enum Step {
     Reply(usize, usize),
     Subscribe(usize),
     Unsubscribe(usize),
+    /// A stateless request: whose, and for which tool.
+    Pass(usize, usize),
+    /// A stateless request that lasts.
+    Listen(usize),
+    /// Whoever came for one request goes.
+    Depart(usize),
     Wake,
     Add,
     Configure(usize, Change),
@@ -53,6 +63,11 @@ enum Act {
     Retire,
 }
 
+/// Of those who come for one request.
+const PRINCIPALS: usize = 3;
+
+const TOOLS: [&str; 3] = ["own0", "own1", "a__echo"];
+
 /// Upstreams that are ever added, with those of the beginning.
 const MAX_UPSTREAMS: usize = 6;
 
@@ -66,7 +81,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (peer.clone(), id).prop_map(|(peer, id)| Step::Cancel(peer, id)),
         4 => (peer.clone(), 1..6usize).prop_map(|(peer, id)| Step::Reply(peer, id)),
         2 => peer.clone().prop_map(Step::Subscribe),
-        2 => peer.prop_map(Step::Unsubscribe),
+        2 => peer.clone().prop_map(Step::Unsubscribe),
+        5 => (peer.clone(), 1..4usize).prop_map(|(who, tool)| Step::Pass(who, tool)),
+        2 => peer.clone().prop_map(Step::Listen),
+        2 => peer.prop_map(Step::Depart),
         1 => Just(Step::Wake),
         1 => Just(Step::Add),
         4 => (child.clone(), change()).prop_map(|(index, change)| Step::Configure(index, change)),
@@ -118,6 +136,9 @@ struct Story {
     world: World,
     peers: Vec<Peer>,
     going: Vec<Going>,
+    /// Who came for one request, and what lasts until they go.
+    passing: Vec<Peer>,
+    lasting: Vec<Going>,
     questions: u64,
     roles: Vec<Role>,
     /// The role of the first child of each upstream that is there, by its index in the world.
@@ -133,6 +154,8 @@ impl Story {
             world,
             peers: Vec::new(),
             going: Vec::new(),
+            passing: Vec::new(),
+            lasting: Vec::new(),
             questions: 0,
             roles: Vec::new(),
             firsts: BTreeMap::new(),
@@ -155,7 +178,13 @@ impl Story {
     /// The upstream with this index has a new first child.
     fn introduce(&mut self, index: usize) {
         let upstream = &self.world.upstreams[index];
-        upstream.introduces(r#"{"tools":{},"resources":{"subscribe":true}}"#, None);
+        let capabilities =
+            r#"{"tools":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true}}"#;
+        upstream.introduces(capabilities, None);
+        // Every other one belongs to the stateless era, and a new configuration to the other one.
+        if self.roles.len() % 2 == 1 {
+            upstream.speaks(Version::LATEST_MODERN);
+        }
         let tools = format!(r#"{{"tools":[{{"name":"echo"}},{{"name":"own{index}"}}]}}"#);
         upstream.lists("tools/list", &[&tools]);
         let resources = format!(r#"{{"resources":[{{"uri":"x://{index}"}}]}}"#);
@@ -209,6 +238,11 @@ impl Story {
         self.world.run();
     }
 
+    /// Somebody who comes for one request: one of two that were proven, or anybody.
+    fn passes(&self, who: usize) -> Peer {
+        self.world.passer_by([None, Some("x"), Some("y"), None][who])
+    }
+
     fn ask(&mut self, peer: usize, request: &str) {
         if let Some(peer) = self.peers.get(peer) {
             self.going.push(self.world.ask(peer, request));
@@ -235,7 +269,7 @@ impl Story {
             Step::Leave(_) => {}
             Step::Vanish(peer) => self.peers.get(peer).iter().for_each(|peer| peer.client.goes()),
             Step::Call(peer, id) => {
-                let name = ["own0", "own1", "a__echo"][id - 1];
+                let name = TOOLS[id - 1];
                 let number = self.going.len();
                 self.ask(peer, &format!(
                     r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}","arguments":{{"n":{number}}}}}}}"#
@@ -247,6 +281,26 @@ impl Story {
             Step::Reply(peer, id) => {
                 self.tell(peer, &format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
             }
+            Step::Pass(who, tool) => {
+                let (name, number) = (TOOLS[tool - 1], self.going.len());
+                let peer = self.passes(who);
+                let members = format!(r#","name":"{name}","arguments":{{"n":{number}}}"#);
+                let going = self.world.ask(&peer, &modern::request("1", "tools/call", &members));
+                self.going.push(going);
+                self.passing.push(peer);
+            }
+            Step::Listen(who) => {
+                let peer = self.passes(who);
+                let filter = r#","notifications":{"toolsListChanged":true,"resourceSubscriptions":["x://1","x://2"]}"#;
+                let text = modern::request("1", "subscriptions/listen", filter);
+                self.lasting.push(self.world.ask(&peer, &text));
+                self.passing.push(peer);
+            }
+            Step::Depart(index) if index < self.passing.len() => {
+                self.passing.remove(index).session.close();
+                self.world.run();
+            }
+            Step::Depart(_) => {}
             Step::Subscribe(peer) => self.subscription(peer, "subscribe"),
             Step::Unsubscribe(peer) => self.subscription(peer, "unsubscribe"),
             Step::Wake => {
@@ -306,7 +360,10 @@ impl Story {
             Act::Question => {
                 self.questions += 1;
                 let id = self.questions;
-                role.open.insert(id);
+                // A stateless one gets no answer to what it may not ask.
+                if !role.child.upstream.is_modern() {
+                    role.open.insert(id);
+                }
                 says(&format!(
                     r#"{{"jsonrpc":"2.0","id":{id},"method":"sampling/createMessage","params":{{}}}}"#
                 ));
@@ -370,6 +427,11 @@ impl Story {
         self.follow();
         assert!(self.going.iter().all(Going::is_done));
         self.nothing_ran_twice();
+        for peer in std::mem::take(&mut self.passing) {
+            peer.session.close();
+        }
+        self.world.run();
+        assert!(self.lasting.iter().all(Going::is_done));
         for peer in std::mem::take(&mut self.peers) {
             peer.session.close();
         }
@@ -396,12 +458,13 @@ impl Story {
         let peer = self.world.client(r#"{"sampling":{}}"#);
         for (index, siblings) in &self.siblings {
             let keys = siblings.keys();
-            let of_sessions = |key| matches!(key, &mcplex_router::MemberKey::Session(_));
-            assert_eq!(keys.iter().filter(|key| of_sessions(key)).count(), 0);
+            let of_clients = |key| matches!(key, &mcplex_router::MemberKey::Session(_));
+            // What was made for somebody without a session stays: nobody says that it has gone.
+            assert!(keys.iter().filter(|key| of_clients(key)).count() <= PRINCIPALS);
             assert!(keys.is_empty() || self.firsts.contains_key(index), "of none that is there");
         }
         for (&index, &first) in &self.firsts {
-            if self.roles[first].is_over {
+            if self.roles[first].is_over || self.roles[first].child.upstream.is_modern() {
                 continue;
             }
             let question =

@@ -343,3 +343,83 @@ fn who_left_takes_its_stateless_call_along() {
     let sent = world.upstreams[0].take_sent();
     assert!(sent.len() == 1 && sent[0].contains("notifications/cancelled"), "{sent:?}");
 }
+
+#[test]
+fn a_method_nobody_knows_reaches_a_stateless_upstream_that_is_alone() {
+    let mut world = modern_world();
+    let peer = world.passer_by(None);
+    let going = world.ask(&peer, &modern::request("1", "x/y", r#","n":1.50"#));
+    assert!(world.upstreams[0].calls()[0].contains(r#""method":"x/y""#));
+    world.upstreams[0].answers(r#"{"resultType":"complete","n":1.50}"#);
+    world.run();
+    assert!(going.text().contains(r#""result":{"resultType":"complete","n":1.50}"#));
+    // A legacy one would take it for something else.
+    let mut world = World::one(r#"{"tools":{}}"#);
+    let peer = world.passer_by(None);
+    assert_eq!(asks(&mut world, &peer, "x/y", "")["error"]["code"], -32601);
+}
+
+/// What every way through keeps as it is: unknown members, numbers, the order of keys, and `null`.
+const ODD: &str =
+    r#""z":{"b":1.0,"a":1,"null":null,"e":1e2,"big":12345678901234567890123},"ü":"\u00fc\/""#;
+
+#[test]
+fn whatever_passes_between_two_of_one_era_stays_byte_for_byte() {
+    for is_modern in [false, true] {
+        let mut world = World::new(&["a"]);
+        world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
+        if is_modern {
+            world.upstreams[0].speaks(Version::LATEST_MODERN);
+        }
+        world.upstreams[0].lists("tools/list", &[&format!(
+            r#"{{"resultType":"complete","tools":[{{"name":"echo",{ODD}}}],"ttlMs":1,"cacheScope":"public"}}"#
+        )]);
+        world.ready(0, 1);
+        let peer = world.client("{}");
+        let meta = match is_modern {
+            true => modern::meta("{}", &format!(r#","progressToken":"t","v/x":{{{ODD}}}"#)),
+            false => format!(r#""_meta":{{"progressToken":"t","v/x":{{{ODD}}}}}"#),
+        };
+        let ask = |world: &mut World, method: &str, members: &str| {
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{{{meta}{members}}},{ODD}}}"#
+            );
+            world.ask(&peer, &text)
+        };
+        assert!(
+            ask(&mut world, "tools/list", "")
+                .text()
+                .contains(&format!(r#"{{"name":"echo",{ODD}}}"#))
+        );
+        let arguments = format!(r#","name":"echo","arguments":{{{ODD}}},{ODD}"#);
+        let going = ask(&mut world, "tools/call", &arguments);
+        let call = world.upstreams[0].calls()[0].clone();
+        for part in [format!(r#""v/x":{{{ODD}}}"#), format!("{arguments}}},{ODD}}}")] {
+            assert!(call.contains(&part), "{call} lacks {part}");
+        }
+        let id: serde_json::Value = serde_json::from_str(&call).unwrap();
+        let id = id["id"].as_u64().unwrap();
+        let progress = |token: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{{ODD},"progressToken":{token},"progress":1.0}},{ODD}}}"#
+            )
+        };
+        world.says(0, &progress(&id.to_string()));
+        let told = peer.client.take();
+        assert!(told.contains(&progress("\"t\"")), "{told:?}");
+        let result = format!(r#"{{"resultType":"complete", "content":[{{{ODD}}}],{ODD}}}"#);
+        world.upstreams[0]
+            .ends(Ok(&format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result},{ODD}}}"#)));
+        world.run();
+        assert_eq!(going.text(), format!(r#"{{"jsonrpc":"2.0","id":7,"result":{result},{ODD}}}"#));
+        let going = ask(&mut world, "tools/call", &arguments);
+        let error = format!(r#"{{"code":-31999,"message":"m","data":{{{ODD}}},{ODD}}}"#);
+        world.upstreams[0]
+            .ends(Ok(&format!(r#"{{"jsonrpc":"2.0","id":1,"error":{error},{ODD}}}"#)));
+        world.run();
+        assert_eq!(going.text(), format!(r#"{{"jsonrpc":"2.0","id":7,"error":{error},{ODD}}}"#));
+        // Nothing comes after the answer.
+        world.says(0, &progress(&(id + 1).to_string()));
+        assert!(peer.client.take().is_empty());
+    }
+}

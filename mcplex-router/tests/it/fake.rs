@@ -122,6 +122,12 @@ impl FakeUpstream {
         state.info = Some(Arc::new(ServerInfo { version, ..info }));
     }
 
+    /// Whether it speaks the stateless revision.
+    pub(crate) fn is_modern(&self) -> bool {
+        let info = self.state.lock().unwrap().info.clone();
+        info.is_some_and(|info| info.version == Version::LATEST_MODERN)
+    }
+
     /// Its next life, which the next call waits for, speaks this revision.
     pub(crate) fn turns_at_next_call(&self, version: Version) {
         self.state.lock().unwrap().turns = Some(version);

@@ -1,7 +1,7 @@
 //! What stateless upstreams are listened to for.
 
 use crate::{
-    modern::{SUBSCRIPTION, VERSION, request},
+    modern::{SUBSCRIPTION, VERSION, asks, request},
     world::{Peer, World},
 };
 use mcplex_proto::upstream::{Health, UpstreamError, UpstreamName};
@@ -216,4 +216,31 @@ fn a_life_that_knows_no_listen_is_not_asked_again() {
     assert!(listens(&world).is_empty());
     world.ready(0, 2);
     assert_eq!(listens(&world).len(), 1);
+}
+
+#[test]
+fn a_list_whose_changes_nobody_tells_is_read_again_when_it_is_asked_for_and_old() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces_modern(r#"{"tools":{}}"#);
+    let page = |tool: &str| {
+        format!(
+            r#"{{"resultType":"complete","tools":[{{"name":"{tool}"}}],"ttlMs":7000,"cacheScope":"public"}}"#
+        )
+    };
+    world.upstreams[0].lists("tools/list", &[&page("t")]);
+    world.ready(0, 1);
+    let peer = world.passer_by(None);
+    let list = |world: &mut World| asks(world, &peer, "tools/list", "")["result"].to_string();
+    reads(&world);
+    list(&mut world);
+    assert_eq!(reads(&world), 0, "it is fresh");
+    world.upstreams[0].lists("tools/list", &[&page("u")]);
+    assert!(world.clock.wake().contains(&Duration::from_secs(7)));
+    world.run();
+    assert_eq!(reads(&world), 0, "nobody asks");
+    assert!(list(&mut world).contains(r#""name":"t""#), "nobody waits for it");
+    world.run();
+    assert_eq!(reads(&world), 1);
+    assert!(list(&mut world).contains(r#""name":"u""#));
+    assert_eq!(reads(&world), 0);
 }
