@@ -9,7 +9,7 @@ use mcplex_proto::{
     edit,
     error::{self, ErrorObject},
     message::Outcome,
-    modern,
+    method, modern,
     raw::Raw,
     version::{Era, Version},
 };
@@ -41,7 +41,7 @@ pub(crate) fn answer(
         return outcome;
     }
     match outcome {
-        Outcome::Result(result) if from == to => Outcome::Result(complete(result)),
+        Outcome::Result(result) if from == to => Outcome::Result(complete(result, method)),
         Outcome::Result(result) => {
             let server = (to.era() == Era::Modern).then(identity);
             let new = translate::result::to_client(method, &result, from, to, server.as_ref());
@@ -88,12 +88,16 @@ fn unusable(result: &Raw, asker: &Asker) -> Option<ErrorObject> {
     Some(ErrorObject::new(error::INTERNAL_ERROR, why))
 }
 
-/// A result that says that it is complete, as every one of a stateless revision does.
-fn complete(result: Raw) -> Raw {
-    match edit::member(result.as_str(), "resultType") {
-        Some(_) => result,
-        None => edit::with_members(&result, &[("resultType", COMPLETE)]),
-    }
+/// A result of a stateless upstream with what every one of its kind says; as it is when it says so.
+fn complete(result: Raw, method: &str) -> Raw {
+    let members = edit::members(result.as_str()).unwrap_or_default();
+    let lacks = |name: &str| !members.iter().any(|(known, _)| known == name);
+    let is_complete = translate::result::kind(&result) == ResultKind::Complete;
+    let hints = [("ttlMs", "0"), ("cacheScope", "\"private\"")];
+    let hints = hints.into_iter().filter(|_| is_complete && method == method::RESOURCES_READ);
+    let all = [("resultType", COMPLETE)].into_iter().chain(hints);
+    let missing: Vec<_> = all.filter(|(name, _)| lacks(name)).collect();
+    if missing.is_empty() { result } else { edit::with_members(&result, &missing) }
 }
 
 /// The result of a list method for a stateless client.

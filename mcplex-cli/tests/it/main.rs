@@ -31,6 +31,9 @@ mod ends;
 mod eras;
 
 #[cfg(test)]
+mod matrix;
+
+#[cfg(test)]
 mod reload;
 
 #[cfg(test)]

@@ -64,6 +64,13 @@ impl StdioClient {
             .unwrap()
     }
 
+    /// The next message, whatever it is.
+    #[track_caller]
+    pub(crate) fn next(&self) -> Value {
+        let line = self.messages.recv_timeout(PATIENCE).expect("a message comes");
+        serde_json::from_str(&line).unwrap()
+    }
+
     /// The next notification; answers before it are passed over.
     #[track_caller]
     pub(crate) fn notification(&self) -> Value {

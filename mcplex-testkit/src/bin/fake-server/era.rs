@@ -8,6 +8,7 @@ const MODERN: &str = "2026-07-28";
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// What only sessions have.
 const LEGACY_ONLY: [&str; 4] =
@@ -87,4 +88,38 @@ pub(crate) fn finish(result: &Value) -> Value {
         meta[SERVER_INFO] = who;
     }
     result
+}
+
+/// Takes a `subscriptions/listen`, which it never ends by itself.
+pub(crate) fn listen(peer: &Peer, id: &Value, params: &Value) {
+    let filter = &params["notifications"];
+    let meta = json!({ SUBSCRIPTION: id });
+    let acknowledged = json!({ "_meta": meta, "notifications": filter });
+    peer.listens.lock().expect("no panic").insert(id.to_string(), (id.clone(), filter.clone()));
+    peer.notify("notifications/subscriptions/acknowledged", &acknowledged);
+}
+
+/// The parameters of a notification for each listener that wants it; `None` when it is not of the
+/// kind that is listened to.
+pub(crate) fn listeners(peer: &Peer, method: &str, params: &Value) -> Option<Vec<Value>> {
+    let member = match method {
+        "notifications/tools/list_changed" => "toolsListChanged",
+        "notifications/resources/updated" => "resourceSubscriptions",
+        _ => return None,
+    };
+    if !peer.is_modern.load(Ordering::Relaxed) {
+        return None;
+    }
+    let is_wanted = |filter: &Value| match filter[member].as_array() {
+        Some(uris) => uris.contains(&params["uri"]),
+        None => filter[member] == true,
+    };
+    let listens = peer.listens.lock().expect("no panic");
+    let wanted = listens.values().filter(|(_, filter)| is_wanted(filter));
+    let marked = wanted.map(|(id, _)| {
+        let mut params = params.clone();
+        params["_meta"] = json!({ SUBSCRIPTION: id });
+        params
+    });
+    Some(marked.collect())
 }

@@ -146,6 +146,9 @@ fn take(peer: &Arc<Peer>, message: &Value) -> io::Result<()> {
             peer.result(id, &era::discovery(&peer.behavior));
             open_session(peer)?;
         }
+        (Some("subscriptions/listen"), Some(id)) if peer.is_modern.load(Ordering::Relaxed) => {
+            era::listen(peer, id, &message["params"]);
+        }
         (Some("tools/call"), Some(id)) => tools::call(peer, id.clone(), &message["params"])?,
         (Some(method), Some(id)) => match features::answer(peer, method, &message["params"]) {
             Ok(result) => peer.result(id, &result),

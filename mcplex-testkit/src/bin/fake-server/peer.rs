@@ -23,6 +23,8 @@ pub(crate) struct Peer {
     pub(crate) grown: AtomicU64,
     /// Resources the client wants to hear of.
     pub(crate) subscribed: Mutex<BTreeSet<String>>,
+    /// What a modern client listens to: ids and filters, by the id as text.
+    pub(crate) listens: Mutex<BTreeMap<String, (Value, Value)>>,
     /// Ids, as text, of calls the client gave up.
     cancelled: Mutex<BTreeSet<String>>,
     /// Requests of its own that wait for an answer.
@@ -46,6 +48,7 @@ impl Peer {
             behavior,
             grown: AtomicU64::new(0),
             subscribed: Mutex::default(),
+            listens: Mutex::default(),
             cancelled: Mutex::default(),
             asked: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -76,6 +79,12 @@ impl Peer {
     }
 
     pub(crate) fn notify(&self, method: &str, params: &Value) {
+        if let Some(all) = era::listeners(self, method, params) {
+            for params in all {
+                self.write(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
+            }
+            return;
+        }
         self.write(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
     }
 
@@ -98,6 +107,7 @@ impl Peer {
     }
 
     pub(crate) fn cancel(&self, id: &Value) {
+        self.listens.lock().expect("no panic").remove(&id.to_string());
         self.cancelled.lock().expect("no panic").insert(id.to_string());
     }
 

@@ -156,7 +156,8 @@ fn progress(peer: &Peer, token: &Value, steps: u64) -> Value {
 }
 
 fn touch(peer: &Peer, uri: &String) -> Value {
-    if peer.subscribed.lock().expect("no panic").contains(uri) {
+    let is_modern = peer.is_modern.load(Ordering::Relaxed);
+    if is_modern || peer.subscribed.lock().expect("no panic").contains(uri) {
         peer.notify("notifications/resources/updated", &json!({ "uri": uri }));
         return said("told");
     }
