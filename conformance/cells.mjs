@@ -32,11 +32,11 @@ function nothing(revision) {
 
 function serverCells(fixture, waiting) {
   const upstream = fixture.eras.length === 1 ? fixture.eras[0] : 'both';
-  return [...revisions, OLD_SUITE].flatMap((revision) => {
+  const cells = [...revisions, OLD_SUITE].flatMap((revision) => {
     const isOwn = fixture.eras.includes(eraOf(revision));
     if (revision === OLD_SUITE && !isOwn) return [];
     const cell = (path, rest) => ({
-      name: `${fixture.name}/${path}/${revision}`, row: `${fixture.name}, ${ways[path]}`, revision, side: 'server',
+      name: `${fixture.name}/${path}/${revision}`, row: `${fixture.name}, ${ways[path]}`, revision, side: 'server', path,
       excuses: (scenario) => excuse({ side: 'server', revision, upstream, path, scenario }), ...rest,
     });
     const direct = isOwn && cell('direct', {
@@ -52,6 +52,7 @@ function serverCells(fixture, waiting) {
       }),
     ];
   });
+  return Object.keys(ways).flatMap((path) => cells.filter((cell) => cell.path === path));
 }
 
 async function ending(thing, work) {

@@ -86,3 +86,4 @@ async function throughMcplex() {
 
 setTimeout(() => process.exit(1), LIMIT).unref();
 await attempt(scenario, () => (env.CONFORMANCE_WAY === 'direct' ? use(url) : throughMcplex()));
+process.exit(0); // the limits of what is over already would be waited for
