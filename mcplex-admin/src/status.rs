@@ -56,6 +56,8 @@ pub struct UpstreamStatus {
     pub reason: Option<String>,
     /// The process, while there is one.
     pub pid: Option<u32>,
+    /// Where it is, if it is no process of ours; without secrets.
+    pub url: Option<String>,
     /// The current life, or the last one.
     pub incarnation: u64,
     /// Since when its health is what it is, in milliseconds of Unix time.
@@ -97,6 +99,7 @@ impl Default for UpstreamStatus {
             breaker: Breaker::Closed,
             reason: None,
             pid: None,
+            url: None,
             incarnation: 0,
             since_ms: 0,
             uptime_ms: None,

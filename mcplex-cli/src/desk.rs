@@ -14,9 +14,10 @@ use mcplex_admin::{
     status::{Breaker, Instance, UpstreamStatus},
     store::Store,
 };
-use mcplex_config::Server;
+use mcplex_config::{Reach, Server};
 use mcplex_proto::{
     message::Message,
+    redact::redact,
     report::CrashReport,
     transport::LogSink,
     upstream::{Health, Incarnation, Status, Upstream as _, UpstreamEvents, UpstreamName},
@@ -58,6 +59,8 @@ pub(crate) struct Row {
     handle: Handle,
     router: Router,
     is_enabled: bool,
+    /// Where it is, if it runs elsewhere.
+    url: Option<String>,
     max_deaths: u32,
     window: Duration,
     probation: Duration,
@@ -191,6 +194,10 @@ impl Row {
             handle,
             router,
             is_enabled: server.enabled,
+            url: match &server.reach {
+                Reach::Process(_) => None,
+                Reach::Http(remote) => Some(redact(remote.shown_url()).into_owned()),
+            },
             max_deaths: words.max_deaths,
             window: words.window,
             probation: words.probation,
@@ -226,6 +233,7 @@ impl Row {
             breaker: breaker(&status, past.is_trial, self.probation),
             reason: status.reason.as_deref().map(str::to_owned),
             pid: status.pid,
+            url: self.url.clone(),
             incarnation: status.incarnation.0,
             since_ms: past.since_ms,
             uptime_ms: status.uptime.map(ms),

@@ -2,11 +2,11 @@
 //! options. What they are for is joined in `fleet.rs`.
 
 use mcplex_auth::{Algorithm, Issuer, UrlFault, WebOptions, resource};
-use mcplex_config::{Config, Server, Supervise};
+use mcplex_config::{Config, Process, Reach, Remote, Server, Supervise};
 use mcplex_proto::{
     handshake::EraChoice,
     raw::Raw,
-    transport::{Grace, LogSink},
+    transport::{Grace, LogSink, Transport},
     upstream::UpstreamName,
 };
 use mcplex_router::{DownReply, Isolation, Naming};
@@ -14,6 +14,7 @@ use mcplex_supervisor::{
     Change, EraMemory, Host, HostOptions, OnExitZero, Options, ProbeOptions, Restart, Spec, Starts,
     ThisHost,
 };
+use mcplex_transport_http::dial::{self, HttpTransport, Style};
 use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
 use serde_json::json;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -80,11 +81,21 @@ pub(crate) fn change(
     log: Arc<dyn LogSink>,
     verdicts: Arc<dyn EraMemory>,
 ) -> Change {
-    let command = Command { log: Some(log), ..command(server, name) };
+    let (transport, may_install): (Arc<dyn Transport>, _) = match &server.reach {
+        Reach::Process(process) => {
+            let command = command(process, &server.supervise, name);
+            let command = Command { log: Some(log), ..command };
+            (Arc::new(StdioTransport::new(command)), installs(&process.command))
+        }
+        // It has no log that could be read.
+        Reach::Http(words) => {
+            (Arc::new(HttpTransport::new(remote(words, &server.supervise, name))), false)
+        }
+    };
     Change {
-        transport: Arc::new(StdioTransport::new(command)),
+        transport,
         options: Options {
-            first_handshake_timeout: installs(&server.command)
+            first_handshake_timeout: may_install
                 .then_some(server.supervise.first_handshake_timeout),
             ..options(&server.supervise)
         },
@@ -112,17 +123,31 @@ fn capabilities() -> Raw {
 }
 
 /// The child that a server's entry describes.
-pub(crate) fn command(server: &Server, name: UpstreamName) -> Command {
+pub(crate) fn command(process: &Process, supervise: &Supervise, name: UpstreamName) -> Command {
     Command {
-        env: server.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-        cwd: server.cwd.clone(),
-        max_line: server.supervise.max_line,
-        stderr_lines: server.supervise.stderr_lines,
-        guard: match server.supervise.guard {
-            mcplex_config::Guard::Auto => Guard::of_this_program(grace(&server.supervise)),
+        env: process.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        cwd: process.cwd.clone(),
+        max_line: supervise.max_line,
+        stderr_lines: supervise.stderr_lines,
+        guard: match supervise.guard {
+            mcplex_config::Guard::Auto => Guard::of_this_program(grace(supervise)),
             mcplex_config::Guard::Off => None,
         },
-        ..Command::new(name, &server.command).with_args(server.args.clone())
+        ..Command::new(name, &process.command).with_args(process.args.clone())
+    }
+}
+
+/// The server elsewhere that a server's entry describes.
+fn remote(words: &Remote, supervise: &Supervise, name: UpstreamName) -> dial::Remote {
+    dial::Remote {
+        headers: words.headers.clone(),
+        style: match words.transport {
+            mcplex_config::HttpTransport::Auto => Style::Auto,
+            mcplex_config::HttpTransport::Http => Style::Streamable,
+            mcplex_config::HttpTransport::Sse => Style::Sse,
+        },
+        max_message: supervise.max_line,
+        ..dial::Remote::new(name, &words.url)
     }
 }
 
@@ -341,7 +366,8 @@ mod tests {
         let router = mcplex_router::Options::default();
         assert_eq!(format!("{:?}", router_options(&config)), format!("{router:?}"));
         let name = UpstreamName::new("a").unwrap();
-        assert_eq!(config.supervise.max_line, Command::new(name, "a").max_line);
+        assert_eq!(config.supervise.max_line, Command::new(name.clone(), "a").max_line);
+        assert_eq!(config.supervise.max_line, dial::Remote::new(name, "http://a").max_message);
         assert_eq!(config.supervise.stderr_lines, Command::STDERR_LINES);
     }
 }

@@ -1,7 +1,8 @@
 //! What is wrong only between two settings.
 
-use crate::{Config, ConfigError, Gateway, Supervise, load::Layers};
+use crate::{Config, ConfigError, Gateway, Reach, Supervise, load::Layers};
 use std::time::Duration;
+use url::{Host, Url};
 
 impl Layers {
     /// Refuses one path for two things.
@@ -68,7 +69,30 @@ pub(crate) fn warnings(config: &Config, has_file: bool, warnings: &mut Vec<Strin
             humantime::format_duration(supervise.window),
         ));
     }
+    for server in config.servers.iter().filter(|server| server.enabled) {
+        if let Reach::Http(remote) = &server.reach
+            && !remote.headers.is_empty()
+            && is_overheard(&remote.url)
+        {
+            warnings.push(format!(
+                "servers.{}.url: its `headers` go over the network in plain text; use https",
+                server.name
+            ));
+        }
+    }
     if has_file && !config.servers.iter().any(|server| server.enabled) {
         warnings.push("no server is enabled: clients will see no tools".to_owned());
     }
+}
+
+/// Whether others can read what goes to an address.
+fn is_overheard(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let is_here = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => true,
+    };
+    url.scheme() == "http" && !is_here
 }

@@ -1,12 +1,24 @@
 //! The `mcpServers` of desktop clients, turned into `[[servers]]`.
 
-use crate::{
-    ConfigError, document::Parsed, load::is_supervise_key, server::remote, variables::SECTIONS,
-};
+use crate::{ConfigError, document::Parsed, load::is_supervise_key, variables::SECTIONS};
 use figment::value::{Dict, Value};
 
 /// What an entry may have that means the same in `[[servers]]`, besides the keys of `[supervise]`.
-const KEYS: [&str; 6] = ["command", "args", "env", "cwd", "enabled", "supervise"];
+const KEYS: [&str; 9] =
+    ["command", "args", "env", "cwd", "url", "headers", "transport", "enabled", "supervise"];
+
+/// How clients call the address of a server, and what two of them mean by it besides.
+const URLS: [(&str, Option<&str>); 2] = [("serverUrl", None), ("httpUrl", Some("http"))];
+
+/// How clients call the transports over HTTP, and ours for it.
+const KINDS: [(&str, &str); 6] = [
+    ("http", "http"),
+    ("streamable-http", "http"),
+    ("streamableHttp", "http"),
+    ("streamable_http", "http"),
+    ("sse", "sse"),
+    ("auto", "auto"),
+];
 
 /// Moves the entries of `mcpServers` into `servers`, sorted by name.
 ///
@@ -34,7 +46,7 @@ pub(crate) fn convert(
         };
         let mut servers = Vec::new();
         for (name, entry) in table {
-            servers.extend(server(parsed, section, name, entry, warnings)?);
+            servers.push(server(parsed, section, name, entry, warnings)?);
         }
         match parsed.settings.get_mut("servers") {
             Some(Value::Array(_, known)) => known.extend(servers),
@@ -58,19 +70,19 @@ fn foreign_keys(parsed: &mut Parsed, warnings: &mut Vec<String>) {
     });
 }
 
-/// One entry as a table of `[[servers]]`; nothing if it is a disabled remote server.
+/// One entry as a table of `[[servers]]`.
 fn server(
     parsed: &Parsed,
     section: &str,
     name: String,
     entry: Value,
     warnings: &mut Vec<String>,
-) -> Result<Option<Value>, Box<ConfigError>> {
+) -> Result<Value, Box<ConfigError>> {
     let key = format!("{section}.{name}");
     let place = |step: &str| parsed.place(&[section, &name, step], &format!("{key}.{step}"));
     let Some(mut entry) = entry.into_dict() else {
         return Err(ConfigError::new(
-            format!("`{key}`: expected an object with a `command`"),
+            format!("`{key}`: expected an object with a `command` or a `url`"),
             parsed.place(&[section, &name], &key),
             "write it as {\"command\": \"npx\", \"args\": []}",
         ));
@@ -83,17 +95,8 @@ fn server(
             return Err(ConfigError::new(what, place("disabled"), "write it without quotes"));
         }
     };
-    let kind = entry.remove("type");
-    let kind = kind.as_ref().and_then(Value::as_str).unwrap_or("stdio");
     let disabled = disabled || entry.get("enabled").and_then(Value::to_bool) == Some(false);
-    if entry.contains_key("url") || kind != "stdio" {
-        if disabled {
-            warnings
-                .push(format!("{}: `{key}` is remote and disabled; it is left out", parsed.name()));
-            return Ok(None);
-        }
-        return Err(remote(&key, place("url")));
-    }
+    remote(parsed, section, &name, &mut entry)?;
     let mut server = Dict::from([("name".to_owned(), Value::from(name.clone()))]);
     if disabled {
         server.insert("enabled".to_owned(), false.into());
@@ -108,5 +111,41 @@ fn server(
                 .push(format!("{file}: `{key}.{step}` means nothing to mcplex and is left out"));
         }
     }
-    Ok(Some(server.into()))
+    Ok(server.into())
+}
+
+/// Turns the words for a server elsewhere into ours.
+fn remote(
+    parsed: &Parsed,
+    section: &str,
+    name: &str,
+    entry: &mut Dict,
+) -> Result<(), Box<ConfigError>> {
+    let transport = entry.remove("transport");
+    let kind = entry.remove("type").or(transport);
+    let mut kind = kind.as_ref().and_then(Value::as_str).map(str::to_owned);
+    for (word, means) in URLS {
+        if let Some(url) = entry.remove(word) {
+            entry.insert("url".to_owned(), url);
+            kind = kind.or(means.map(str::to_owned));
+        }
+    }
+    let Some(kind) = kind.filter(|kind| kind != "stdio") else { return Ok(()) };
+    let key = format!("{section}.{name}");
+    let Some((_, ours)) = KINDS.iter().find(|(word, _)| *word == kind) else {
+        return Err(ConfigError::new(
+            format!("`{key}`: mcplex knows no transport {kind:?}"),
+            parsed.place(&[section, name, "type"], &key),
+            "servers are reached over \"stdio\", \"http\" or \"sse\"",
+        ));
+    };
+    if !entry.contains_key("url") {
+        return Err(ConfigError::new(
+            format!("`{key}` is to be reached over {kind:?} and has no `url`"),
+            parsed.place(&[section, name], &key),
+            "write it like \"url\": \"https://mcp.example/mcp\"",
+        ));
+    }
+    entry.insert("transport".to_owned(), Value::from(*ours));
+    Ok(())
 }

@@ -238,10 +238,30 @@ pub enum LogFormat {
 }
 
 /// One table of `[[servers]]`: an upstream.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Server {
     /// 1 to 64 letters, digits, `_` and `-`; unique.
     pub name: String,
+    /// What it is.
+    pub reach: Reach,
+    /// Whether it is started at all; texts of a server that is not keep their `${NAME}`.
+    pub enabled: bool,
+    /// How it is kept alive: `[supervise]` with its own table over it.
+    pub supervise: Supervise,
+}
+
+/// How an upstream is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// It is a program that mcplex starts.
+    Process(Process),
+    /// It runs elsewhere.
+    Http(Remote),
+}
+
+/// A program that mcplex starts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Process {
     /// A path, or a name that is looked for in PATH.
     pub command: String,
     /// What it is started with.
@@ -250,23 +270,59 @@ pub struct Server {
     pub env: BTreeMap<String, String>,
     /// Where it is started, if not in the directory of mcplex.
     pub cwd: Option<PathBuf>,
-    /// Whether it is started at all; texts of a server that is not keep their `${NAME}`.
-    pub enabled: bool,
-    /// How it is kept alive: `[supervise]` with its own table over it.
-    pub supervise: Supervise,
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for Process {
     /// Leaves out the values of `args` and `env`, which are where secrets are passed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("name", &self.name)
+        f.debug_struct("Process")
             .field("command", &self.command)
             .field("args", &self.args.len())
             .field("env", &self.env.keys())
             .field("cwd", &self.cwd)
-            .field("enabled", &self.enabled)
-            .field("supervise", &self.supervise)
             .finish()
     }
+}
+
+/// A server that runs elsewhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// `http://` or `https://`, without a name and password.
+    pub url: String,
+    /// What goes with every request.
+    pub headers: BTreeMap<String, String>,
+    /// Which of the two transports over HTTP it has.
+    pub transport: HttpTransport,
+}
+
+impl Remote {
+    /// The address without its query, which may be a secret.
+    #[must_use]
+    pub fn shown_url(&self) -> &str {
+        self.url.split(['?', '#']).next().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Remote {
+    /// Leaves out the values of `headers` and the query, which are where secrets are passed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("url", &self.shown_url())
+            .field("headers", &self.headers.keys())
+            .field("transport", &self.transport)
+            .finish()
+    }
+}
+
+/// Which of the two transports over HTTP a server has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HttpTransport {
+    /// Streamable HTTP; HTTP+SSE where that is refused.
+    #[default]
+    Auto,
+    /// Streamable HTTP alone.
+    Http,
+    /// HTTP+SSE alone.
+    Sse,
 }

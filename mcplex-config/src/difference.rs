@@ -97,9 +97,8 @@ impl Difference {
 fn needs_another_process(old: &Server, new: &Server) -> bool {
     // All fields by name: whoever adds one decides here. `supervise` is limits, but for what only
     // a start can do.
-    let Server { name: _, command, args, env, cwd, enabled, supervise } = old;
-    (command, args, env, cwd, enabled)
-        != (&new.command, &new.args, &new.env, &new.cwd, &new.enabled)
+    let Server { name: _, reach, enabled, supervise } = old;
+    (reach, enabled) != (&new.reach, &new.enabled)
         || (supervise.guard, supervise.era) != (new.supervise.guard, new.supervise.era)
 }
 
@@ -167,6 +166,17 @@ mod tests {
             check(&(a.clone() + &b), &(server("a", other) + &b), "changed: a; untouched: 1");
             check(&server("a", other), &a, "changed: a");
         }
+    }
+
+    #[test]
+    fn a_server_elsewhere_is_another_one_at_another_address() {
+        let away =
+            |more: &str| format!("[[servers]]\nname = \"a\"\nurl = \"http://a/mcp\"\n{more}\n");
+        check(&away(""), &away(""), "nothing differs");
+        check(&away(""), &away("headers = { K = \"1\" }"), "changed: a");
+        check(&away(""), &away("transport = \"sse\""), "changed: a");
+        check(&away(""), &away("[servers.supervise]\nmax_deaths = 9"), "new limits: a");
+        check(&away(""), &server("a", ""), "changed: a");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One number for everything that makes two gateways the same to a client.
 
-use crate::{Config, Server};
+use crate::{Config, Process, Reach, Remote, Server};
 use std::fmt::{self, Write as _};
 
 /// A hash that is the same in every build, on every machine: FNV-1a with 64 bits.
@@ -68,24 +68,38 @@ impl Config {
             write!(hash, "{}\n{:?}\n{router:?}\n", env!("CARGO_PKG_VERSION"), gateway.name);
         written.expect("a hash takes everything");
         for server in servers {
-            // Not through its own `Debug`, which hides the values.
-            let Server { name, command, args, env, cwd, enabled, supervise, .. } = server;
-            let all = (name, command, args, env, cwd, enabled, supervise);
+            let Server { name, reach, enabled, supervise } = server;
+            let all = (name, enabled, supervise);
             writeln!(hash, "{all:?}").expect("a hash takes everything");
+            reach.hash(&mut hash);
         }
         hash
     }
 }
 
 impl Server {
-    /// What decides what a server lists: the program, and all that it is started with.
+    /// What decides what a server lists: the program and all that it is started with, or the
+    /// address and all that it is sent.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let Self { name: _, command, args, env, cwd, .. } = self;
         let mut hash = Fingerprint::default();
-        // Not through its own `Debug`, which hides the values.
-        write!(hash, "{:?}", (command, args, env, cwd)).expect("a hash takes everything");
+        self.reach.hash(&mut hash);
         hash
+    }
+}
+
+impl Reach {
+    fn hash(&self, hash: &mut Fingerprint) {
+        // Not through its own `Debug`, which hides the values.
+        let written = match self {
+            Self::Process(Process { command, args, env, cwd }) => {
+                write!(hash, "{:?}", (command, args, env, cwd))
+            }
+            Self::Http(Remote { url, headers, transport }) => {
+                write!(hash, "{:?}", (url, headers, transport))
+            }
+        };
+        written.expect("a hash takes everything");
     }
 }
 
@@ -123,5 +137,10 @@ mod tests {
         assert_ne!(one, fingerprint(&named, &[("KEY", "1")]));
         let kept = format!("{text}[servers.supervise]\nmax_deaths = 1\n");
         assert_ne!(one, fingerprint(&kept, &[("KEY", "1")]));
+        let away =
+            "[[servers]]\nname = \"a\"\nurl = \"http://a?k=1\"\nheaders = { K = \"${KEY}\" }\n";
+        let one = fingerprint(away, &[("KEY", "1")]);
+        assert_ne!(one, fingerprint(away, &[("KEY", "2")]));
+        assert_ne!(one, fingerprint(&away.replace("k=1", "k=2"), &[("KEY", "1")]));
     }
 }

@@ -9,7 +9,7 @@
 //! `MCPLEX_SECTION__KEY` variables, flags.
 //!
 //! ```
-//! use mcplex_config::{Config, Document, Format, Sources};
+//! use mcplex_config::{Config, Document, Format, Reach, Sources};
 //!
 //! let text = "[[servers]]\nname = 'files'\ncommand = 'npx'\nargs = ['${WHAT}']".into();
 //! let loaded = Config::load(Sources {
@@ -17,7 +17,8 @@
 //!     env: vec![("WHAT".into(), "-y".into()), ("MCPLEX_GATEWAY__PATH".into(), "/x".into())],
 //!     ..Sources::default()
 //! })?;
-//! assert_eq!(loaded.config.servers[0].args, ["-y"]);
+//! let Reach::Process(process) = &loaded.config.servers[0].reach else { unreachable!() };
+//! assert_eq!(process.args, ["-y"]);
 //! assert_eq!(loaded.origin("gateway.path"), "MCPLEX_GATEWAY__PATH");
 //! assert_eq!(loaded.origin("servers.files.command"), "mcplex.toml:3");
 //! # Ok::<(), Box<mcplex_config::ConfigError>>(())
@@ -35,6 +36,7 @@ mod loaded;
 
 mod claude;
 mod expand;
+mod reach;
 mod seed;
 mod server;
 mod variables;
@@ -51,7 +53,8 @@ mod error;
 mod reference;
 
 pub use config::{
-    Auth, Config, DownReply, Gateway, History, Host, LogFormat, Naming, Router, Server, Telemetry,
+    Auth, Config, DownReply, Gateway, History, Host, HttpTransport, LogFormat, Naming, Process, Reach,
+    Remote, Router, Server, Telemetry,
 };
 pub use difference::Difference;
 pub use document::{Document, Format};

@@ -26,7 +26,7 @@ pub struct Loaded {
 pub struct Setting {
     /// The setting, such as `gateway.listen` or `servers.files.command`.
     pub key: String,
-    /// Its value as TOML, before `${NAME}` is replaced; variables of servers are hidden.
+    /// Its value as TOML, before `${NAME}` is replaced; variables and headers of servers are hidden.
     pub value: String,
     /// `default`, `file:line`, a variable or a flag.
     pub origin: String,
@@ -70,7 +70,8 @@ pub(crate) fn settings(layers: &Layers) -> Vec<Setting> {
         let Value::Dict(_, table) = value else { continue };
         for (step, value) in table {
             let path = ["servers", &number, step];
-            let nested = value.as_dict().filter(|_| step == "env" || step == "supervise");
+            let nested =
+                value.as_dict().filter(|_| matches!(&**step, "env" | "headers" | "supervise"));
             let Some(nested) = nested else {
                 settings.push(setting(layers, &path, format!("{label}.{step}"), value));
                 continue;
@@ -85,8 +86,14 @@ pub(crate) fn settings(layers: &Layers) -> Vec<Setting> {
 }
 
 fn setting(layers: &Layers, path: &[&str], key: String, value: &Value) -> Setting {
-    let secret = matches!(path, ["servers", _, "env", ..]);
-    let value = if secret { HIDDEN.to_owned() } else { written(value) };
+    let value = match path {
+        ["servers", _, "env" | "headers", ..] => HIDDEN.to_owned(),
+        ["servers", _, "url"] => match written(value).split_once('?') {
+            Some((plain, _)) => format!("{plain}?{HIDDEN}\""),
+            None => written(value),
+        },
+        _ => written(value),
+    };
     let origin = layers.place(path, &key).to_string();
     Setting { key, value, origin }
 }

@@ -3,11 +3,7 @@
 //! What only changed comfort becomes a warning. What kept somebody out is an error as long as it
 //! is in force: to go on without it would open what a person had closed.
 
-use crate::{
-    ConfigError,
-    document::Parsed,
-    server::{label, remote},
-};
+use crate::{ConfigError, document::Parsed, server::label};
 use figment::value::{Dict, Value};
 
 /// Sections that are gone.
@@ -20,7 +16,7 @@ const KEYS: [(&str, &[&str]); 2] = [
 ];
 
 /// Keys of a server that are gone.
-const SERVER_KEYS: [&str; 2] = ["transport", "allowed_roles"];
+const SERVER_KEYS: [&str; 1] = ["allowed_roles"];
 
 /// Keys of a server that kept tools from clients.
 const SERVER_LOCKS: [&str; 2] = ["allowed_tools", "blocked_tools"];
@@ -32,7 +28,6 @@ pub(crate) fn convert(
 ) -> Result<(), Box<ConfigError>> {
     locks(parsed)?;
     let file = parsed.name().to_owned();
-    let mut remotes = Vec::new();
     let mut gone = |key: &str| {
         warnings.push(format!("{file}: `{key}` of the original mcplex has no effect here"));
     };
@@ -56,21 +51,19 @@ pub(crate) fn convert(
         for (index, server) in servers.iter_mut().enumerate() {
             let label = label(index, server);
             let Value::Dict(_, server) = server else { continue };
-            if server.contains_key("url") {
-                remotes.push(format!("{file}: `{label}` is remote and disabled; it is left out"));
-            }
-            for key in SERVER_KEYS.into_iter().chain(SERVER_LOCKS) {
+            // It was written for programs too, where it says nothing.
+            let transport = (!server.contains_key("url")).then_some("transport");
+            for key in transport.into_iter().chain(SERVER_KEYS).chain(SERVER_LOCKS) {
                 if server.remove(key).is_some() {
                     gone(&format!("{label}.{key}"));
                 }
             }
         }
     }
-    warnings.append(&mut remotes);
     Ok(())
 }
 
-/// Refuses what would silently lose its protection, and remote servers.
+/// Refuses what would silently lose its protection.
 fn locks(parsed: &Parsed) -> Result<(), Box<ConfigError>> {
     let lost = |path: &[&str], key: &str| {
         ConfigError::new(
@@ -97,16 +90,8 @@ fn locks(parsed: &Parsed) -> Result<(), Box<ConfigError>> {
                 return Err(lost(&["servers", &index, key], &format!("{label}.{key}")));
             }
         }
-        if server.find_ref("url").is_some() && !is_disabled(server) {
-            let key = format!("{label}.url");
-            return Err(remote(&label, parsed.place(&["servers", &index, "url"], &key)));
-        }
     }
     Ok(())
-}
-
-fn is_disabled(server: &Value) -> bool {
-    server.find_ref("enabled").and_then(Value::to_bool) == Some(false)
 }
 
 /// Whether a restriction restricts anything.

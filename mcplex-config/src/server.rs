@@ -1,6 +1,11 @@
 //! The tables of `[[servers]]`.
 
-use crate::{ConfigError, Place, Server, Supervise, load::Layers, unit::is_name_byte};
+use crate::{
+    ConfigError, HttpTransport, Server, Supervise,
+    load::Layers,
+    reach::{self, ProcessWords, RemoteWords},
+    unit::is_name_byte,
+};
 use figment::value::{Dict, Value};
 use serde::{Deserialize, de::IgnoredAny};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -13,13 +18,20 @@ const MAX_NAME: usize = 64;
 #[serde(deny_unknown_fields)]
 struct Table {
     name: String,
-    command: String,
     #[serde(default)]
-    args: Vec<String>,
+    command: Option<String>,
     #[serde(default)]
-    env: BTreeMap<String, String>,
+    args: Option<Vec<String>>,
+    #[serde(default)]
+    env: Option<BTreeMap<String, String>>,
     #[serde(default)]
     cwd: Option<PathBuf>,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    headers: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    transport: Option<HttpTransport>,
     #[serde(default = "enabled_by_default")]
     enabled: bool,
     #[serde(default, rename = "supervise")]
@@ -38,25 +50,11 @@ pub(crate) fn label(index: usize, server: &Value) -> String {
     }
 }
 
-/// The error for a server that is reached over HTTP.
-pub(crate) fn remote(key: &str, place: Place) -> Box<ConfigError> {
-    ConfigError::new(
-        format!("`{key}`: servers that are reached over HTTP are not supported yet"),
-        place,
-        "remove it, set `enabled = false` (TOML) or `\"disabled\": true` (JSON), \
-         or start it through a program that bridges stdio to HTTP",
-    )
-}
-
 /// The tables of all servers, checked each and against each other.
 pub(crate) fn read(layers: &Layers, global: &Dict) -> Result<Vec<Server>, Box<ConfigError>> {
     let mut servers = Vec::new();
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for (index, value) in layers.servers()?.iter().enumerate() {
-        // One that is in use was refused; one that is not keeps its place, which lines are found by.
-        if value.find_ref("url").is_some() {
-            continue;
-        }
         let server = one(layers, global, index, value)?;
         if let Some(first) = names.insert(server.name.clone(), index) {
             let first = layers.file_place(&["servers", &first.to_string(), "name"], "");
@@ -76,32 +74,31 @@ fn one(
     value: &Value,
 ) -> Result<Server, Box<ConfigError>> {
     let (label, number) = (label(index, value), index.to_string());
-    let wrong = |step, what: &str, hint| Err(wrong(layers, index, value, step, what, hint));
+    let wrong = |step: &str, what: &str, hint: &str| wrong(layers, index, value, step, what, hint);
     let (table, short) = split(layers, value);
-    let Table { name, command, args, env, cwd, enabled, _supervise: IgnoredAny } = table
+    let table: Table = table
         .deserialize()
         .map_err(|error| layers.translate(&error, &["servers", &number], &label))?;
+    let Table { name, command, args, env, cwd, url, headers, transport, enabled, .. } = table;
     if !is_name(&name) {
         let what = format!("expected 1 to {MAX_NAME} letters, digits, `_` or `-`, found {name:?}");
         let hint = "it becomes part of tool names; put `-` where there is a space";
-        return wrong("name", &what, hint);
+        return Err(wrong("name", &what, hint));
     }
-    if command.trim().is_empty() || command.contains('\0') {
-        let hint = "give the program that speaks MCP on its stdin and stdout";
-        return wrong("command", "expected the name or path of a program", hint);
-    }
-    if args.iter().any(|text| text.contains('\0')) {
-        return wrong("args", "a NUL cannot be passed to a program", "take it out");
-    }
-    let bad = |(name, value): &(&String, &String)| {
-        name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
+    let process = ProcessWords { args, env, cwd };
+    let reach = match (command, url) {
+        (Some(command), None) => process.with(command, headers.is_some(), transport.is_some()),
+        (None, Some(url)) => RemoteWords { headers, transport }.with(url, &process, enabled),
+        (Some(_), Some(_)) => Err(reach::both()),
+        (None, None) => {
+            let what = format!("`{label}` has no `command` and no `url`");
+            let place = layers.file_place(&["servers", &number], &label);
+            return Err(ConfigError::new(what, place, reach::EITHER));
+        }
     };
-    if let Some((name, _)) = env.iter().find(bad) {
-        let hint = "names have no `=`, and neither names nor values have a NUL";
-        return wrong("env", &format!("{name:?} cannot be a variable"), hint);
-    }
+    let reach = reach.map_err(|problem| wrong(&problem.at, &problem.what, &problem.hint))?;
     let supervise = supervise(layers, value, short, global, &number, &label)?;
-    Ok(Server { name, command, args, env, cwd, enabled, supervise })
+    Ok(Server { name, reach, enabled, supervise })
 }
 
 fn wrong(
@@ -113,7 +110,9 @@ fn wrong(
     hint: &str,
 ) -> Box<ConfigError> {
     let key = format!("{}.{step}", label(index, server));
-    let place = layers.file_place(&["servers", &index.to_string(), step], &key);
+    let number = index.to_string();
+    let path: Vec<&str> = ["servers", &number].into_iter().chain(step.split('.')).collect();
+    let place = layers.file_place(&path, &key);
     ConfigError::new(format!("`{key}`: {what}"), place, hint)
 }
 

@@ -7,12 +7,15 @@ use figment::{
 };
 
 /// The keys of a server, each as it could be written.
-const SERVER_EXAMPLES: [(&str, &str); 6] = [
+const SERVER_EXAMPLES: [(&str, &str); 9] = [
     ("name", "name = \"files\""),
     ("command", "command = \"npx\""),
     ("args", "args = [\"-y\", \"some-server\"]"),
     ("env", "env = { API_TOKEN = \"${API_TOKEN}\" }"),
     ("cwd", "cwd = \"/srv/notes\""),
+    ("url", "url = \"https://mcp.example/mcp\""),
+    ("headers", "headers = { Authorization = \"Bearer ${TOKEN}\" }"),
+    ("transport", "transport = \"http\""),
     ("enabled", "enabled = false"),
 ];
 
@@ -22,7 +25,7 @@ impl Layers {
         let steps: Vec<&str> = error.path.iter().map(String::as_str).collect();
         let full = [path, &steps].concat();
         let key = [&[label], &steps[..]].concat().join(".");
-        let secret = matches!(steps.first(), Some(&"env" | &"args"));
+        let secret = matches!(steps.first(), Some(&"env" | &"args" | &"headers" | &"url"));
         let (what, hint) = match &error.kind {
             Kind::UnknownField(found, known) => {
                 let short =

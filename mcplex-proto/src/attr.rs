@@ -168,7 +168,7 @@ words! {
     ERA_VERDICT: string = "mcplex.era.verdict";
     /// Whether it is the trial of an open breaker.
     CONNECT_TRIAL: bool = "mcplex.connect.trial";
-    /// `exit`, `signal`, `stdout_eof`, `protocol_error`, `health_timeout` or `connect_failed`.
+    /// `exit`, `signal`, `lost`, `stdout_eof`, `protocol_error`, `health_timeout` or `connect_failed`.
     DEATH_REASON: string = "mcplex.death.reason";
     /// What its last words give away about why, if they do.
     DEATH_PROBABLE_CAUSE: string = "mcplex.death.probable_cause";
@@ -231,6 +231,12 @@ words! {
     ERROR_SPAWN_PERMISSION_DENIED: value = "mcplex.spawn.permission_denied";
     /// The process table or the descriptor table is full.
     ERROR_SPAWN_TOO_MANY_OPEN_FILES: value = "mcplex.spawn.too_many_open_files";
+    /// There is no answer where the upstream should be.
+    ERROR_UNREACHABLE: value = "mcplex.unreachable";
+    /// The upstream does not accept who asks.
+    ERROR_UNAUTHORIZED: value = "mcplex.unauthorized";
+    /// The upstream was there and no longer is.
+    ERROR_CONNECTION_LOST: value = "mcplex.connection_lost";
     /// The child exited by itself.
     ERROR_PROCESS_EXIT: value = "process_exit";
     /// A signal ended the child.

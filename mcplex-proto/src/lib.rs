@@ -4,7 +4,8 @@
 //! written to bytes that somebody else moves, and every trait here is implemented elsewhere.
 //!
 //! Read it in this order: [`message`] (one JSON-RPC message; payloads stay unread), [`raw`] and
-//! [`edit`] (JSON text and how a few members of it are changed), [`frame`] (bytes to lines), then
+//! [`edit`] (JSON text and how a few members of it are changed), [`frame`] (bytes to lines) and [`sse`] (bytes to
+//! events), then
 //! the boundaries: [`transport`] (how an upstream is reached), [`upstream`] (what a supervised
 //! upstream offers) with [`report`] (what is known of a death) and
 //! [`redact`](mod@redact) (what is left out of it), [`downstream`] (what a listener and a gateway owe each other).
@@ -27,6 +28,8 @@ pub mod message;
 pub mod edit;
 
 pub mod frame;
+
+pub mod sse;
 
 pub mod error;
 

@@ -91,6 +91,9 @@ pub enum Received {
     Garbage(BadMessage),
     /// Nothing after this can be trusted; the stream ends here.
     Broken(Arc<str>),
+    /// It turns out only now that no connection can be had, such as by what a server over HTTP
+    /// answers first; the stream ends here.
+    Refused(ConnectError),
 }
 
 /// Keeps a connection open, sees its end, and ends it.
@@ -203,6 +206,8 @@ pub enum Ending {
     Exited(i32),
     /// The process was ended by this signal.
     Signaled(i32),
+    /// What was no process of ours is no longer there, for this reason: a whole sentence.
+    Lost(Arc<str>),
     /// Nobody can say.
     Unknown,
 }
@@ -212,6 +217,7 @@ impl fmt::Display for Ending {
         match self {
             Self::Exited(code) => write!(f, "it exited with code {code}"),
             Self::Signaled(signal) => write!(f, "it was ended by {}", signal_name(*signal)),
+            Self::Lost(why) => f.write_str(why),
             Self::Unknown => f.write_str("it ended"),
         }
     }
@@ -254,6 +260,15 @@ pub enum ConnectError {
         source: Option<io::Error>,
         /// A closed set of words for telemetry.
         kind: &'static str,
+    },
+    /// There is no answer, or none that could be worked with; another try may help.
+    #[error("{at} cannot be reached")]
+    Unreachable {
+        /// Where it should be, without secrets.
+        at: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
     },
     /// The host has run out of something; that is not the upstream's fault.
     #[error("the host lacks resources to start it")]

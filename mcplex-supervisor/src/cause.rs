@@ -115,6 +115,7 @@ impl Cause {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Ended(Ending::Signaled(_)) => "signal",
+            Self::Ended(Ending::Lost(_)) => "lost",
             Self::Ended(_) => "exit",
             Self::OutputClosed => "stdout_eof",
             Self::Broken(_) | Self::WriteFailed(_) => "protocol_error",
@@ -131,6 +132,7 @@ impl Cause {
     pub(crate) fn error_type(&self) -> &'static str {
         match self {
             Self::Ended(Ending::Signaled(_)) => attr::ERROR_PROCESS_SIGNAL,
+            Self::Ended(Ending::Lost(_)) => attr::ERROR_CONNECTION_LOST,
             Self::Ended(_) => attr::ERROR_PROCESS_EXIT,
             Self::OutputClosed
             | Self::Broken(_)
@@ -144,6 +146,10 @@ impl Cause {
             Self::Connect(ConnectError::Permanent { kind: "not_executable", .. }) => {
                 attr::ERROR_SPAWN_PERMISSION_DENIED
             }
+            Self::Connect(ConnectError::Permanent { kind: "unauthorized", .. }) => {
+                attr::ERROR_UNAUTHORIZED
+            }
+            Self::Connect(ConnectError::Unreachable { .. }) => attr::ERROR_UNREACHABLE,
             Self::Connect(ConnectError::Resource(_)) | Self::NotGranted(_) => {
                 attr::ERROR_SPAWN_TOO_MANY_OPEN_FILES
             }

@@ -121,6 +121,7 @@ fn by_kind(cause: &Cause) -> String {
             "it crashed by a bug of its own or of a library; try another version of it"
         }
         Cause::Ended(Ending::Signaled(_)) => "somebody ended it; find out who",
+        Cause::Ended(Ending::Lost(_)) => "look whether the server runs, and into its log",
         Cause::Ended(_) | Cause::OutputClosed | Cause::WriteFailed(_) => BY_HAND,
         Cause::Broken(_) => "it has a bug, or its answers are longer than `max_line` allows",
         Cause::WriteStalled(_) => {
@@ -134,6 +135,7 @@ fn by_kind(cause: &Cause) -> String {
         Cause::Connect(ConnectError::Resource(_)) | Cause::NotGranted(_) => {
             "raise the limits of processes and open files, or run fewer servers"
         }
+        Cause::Connect(ConnectError::Unreachable { .. }) => "start the server, or correct `url`",
         Cause::Connect(_) => "check `command`, `args` and `cwd`",
         Cause::Handshake(HandshakeError::Version(_)) => {
             "install a version of the server that speaks one of mcplex's protocol versions"

@@ -163,6 +163,10 @@ impl Open {
                     self.is_silent = true;
                     Incident::Fault(Cause::Broken(why))
                 }
+                Some(Received::Refused(error)) => {
+                    self.is_silent = true;
+                    Incident::Fault(Cause::Connect(error))
+                }
                 None => {
                     self.is_silent = true;
                     Incident::Fault(Cause::OutputClosed)

@@ -62,3 +62,5 @@ mod accept;
 mod sse;
 
 mod clock;
+
+pub mod dial;

@@ -6,7 +6,7 @@ use crate::{
     places::Places,
     settings::{self, Settings},
 };
-use mcplex_config::Server;
+use mcplex_config::{Process, Reach, Server};
 use mcplex_proto::{redact::redact, transport::ConnectError};
 use mcplex_transport_stdio::{check_interpreter, resolve};
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ pub(crate) fn run(options: &CheckOptions) -> Result<(), Failure> {
     let text =
         if options.json { json_report(&settings, &found) } else { report(&settings, &found) };
     print(&text)?;
-    let bad = found.iter().filter(|(server, found)| server.enabled && found.is_err()).count();
+    let bad =
+        found.iter().filter(|(server, found)| server.enabled && found.error().is_some()).count();
     if bad == 0 {
         return Ok(());
     }
@@ -29,14 +30,35 @@ pub(crate) fn run(options: &CheckOptions) -> Result<(), Failure> {
         .with_hint("correct `command`, or install what is missing, and check again"))
 }
 
-type Found = Result<PathBuf, ConnectError>;
+/// What a server would run, or where it is.
+enum Found {
+    Program(Result<PathBuf, ConnectError>),
+    /// It is looked at only when it is needed.
+    Address(String),
+}
+
+impl Found {
+    fn error(&self) -> Option<&ConnectError> {
+        match self {
+            Self::Program(found) => found.as_ref().err(),
+            Self::Address(_) => None,
+        }
+    }
+}
+
+fn find(server: &Server) -> Found {
+    match &server.reach {
+        Reach::Process(process) => Found::Program(find_program(process)),
+        Reach::Http(remote) => Found::Address(redact(remote.shown_url()).into_owned()),
+    }
+}
 
 /// The program a server's command means, looked for where the start would look.
-fn find(server: &Server) -> Found {
-    let own = server.env.get("PATH").map(|path| OsStr::new(path).to_owned());
+fn find_program(process: &Process) -> Result<PathBuf, ConnectError> {
+    let own = process.env.get("PATH").map(|path| OsStr::new(path).to_owned());
     let path = own.or_else(|| std::env::var_os("PATH"));
-    let (path, cwd) = (path.as_deref(), server.cwd.as_deref());
-    let program = resolve(&server.command, path, cwd)?;
+    let (path, cwd) = (path.as_deref(), process.cwd.as_deref());
+    let program = resolve(&process.command, path, cwd)?;
     check_interpreter(&program, path, cwd)?;
     Ok(program)
 }
@@ -62,25 +84,35 @@ fn report(settings: &Settings, found: &[(&Server, Found)]) -> String {
         lines.push(String::new());
         let off = if server.enabled { "" } else { "  (disabled: not started)" };
         lines.push(format!("{}{off}", server.name));
-        match found {
-            Ok(program) => {
-                let words: Vec<_> = std::iter::once(program.display().to_string())
-                    .chain(server.args.iter().map(|arg| quoted(&redact(arg))))
-                    .collect();
-                lines.push(format!("  runs   {}", words.join(" ")));
-            }
-            Err(error) => lines.push(format!("  error  {error}")),
-        }
-        if let Some(cwd) = &server.cwd {
-            lines.push(format!("  in     {}", cwd.display()));
-        }
-        if !server.env.is_empty() {
-            // Values may be secrets.
-            let names: Vec<_> = server.env.keys().map(String::as_str).collect();
-            lines.push(format!("  with   {}", names.join(", ")));
-        }
+        describe(server, found, &mut lines);
     }
     lines.join("\n") + "\n"
+}
+
+/// What would be started or asked, and with what; of what may be a secret only the names.
+fn describe(server: &Server, found: &Found, lines: &mut Vec<String>) {
+    let names = match &server.reach {
+        Reach::Process(process) => process.env.keys(),
+        Reach::Http(remote) => remote.headers.keys(),
+    };
+    let names: Vec<_> = names.map(String::as_str).collect();
+    match (found, &server.reach) {
+        (Found::Program(Err(error)), _) => lines.push(format!("  error  {error}")),
+        (Found::Program(Ok(program)), Reach::Process(process)) => {
+            let words: Vec<_> = std::iter::once(program.display().to_string())
+                .chain(process.args.iter().map(|arg| quoted(&redact(arg))))
+                .collect();
+            lines.push(format!("  runs   {}", words.join(" ")));
+        }
+        (Found::Program(Ok(_)), Reach::Http(_)) => {}
+        (Found::Address(address), _) => lines.push(format!("  at     {address}")),
+    }
+    if let Reach::Process(Process { cwd: Some(cwd), .. }) = &server.reach {
+        lines.push(format!("  in     {}", cwd.display()));
+    }
+    if !names.is_empty() {
+        lines.push(format!("  with   {}", names.join(", ")));
+    }
 }
 
 /// Where operators' commands would reach it.
@@ -101,15 +133,25 @@ fn json_report(settings: &Settings, found: &[(&Server, Found)]) -> String {
     let servers: Vec<Value> = found
         .iter()
         .map(|(server, found)| {
-            json!({
+            let mut one = json!({
                 "name": server.name,
                 "enabled": server.enabled,
-                "program": found.as_ref().ok(),
-                "args": server.args.iter().map(|arg| redact(arg)).collect::<Vec<_>>(),
-                "cwd": server.cwd,
-                "env": server.env.keys().collect::<Vec<_>>(),
-                "error": found.as_ref().err().map(ToString::to_string),
-            })
+                "error": found.error().map(ToString::to_string),
+            });
+            match (found, &server.reach) {
+                (Found::Program(found), Reach::Process(process)) => {
+                    one["program"] = json!(found.as_ref().ok());
+                    one["args"] = process.args.iter().map(|arg| redact(arg)).collect();
+                    one["cwd"] = json!(process.cwd);
+                    one["env"] = process.env.keys().map(String::as_str).collect();
+                }
+                (Found::Address(address), Reach::Http(remote)) => {
+                    one["url"] = json!(address);
+                    one["headers"] = remote.headers.keys().map(String::as_str).collect();
+                }
+                (Found::Program(_), Reach::Http(_)) | (Found::Address(_), Reach::Process(_)) => {}
+            }
+            one
         })
         .collect();
     let origins: Vec<Value> = settings

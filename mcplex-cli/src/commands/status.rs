@@ -61,6 +61,12 @@ const HEAD: [&str; 11] = [
     "LAST ERROR",
 ];
 
+/// What stands above the third where some have an address instead.
+const PID_OR_URL: &str = "PID OR URL";
+
+/// How much of an address is shown: with it a line still fits into 80 columns nearly always.
+const URL_CHARS: usize = 30;
+
 /// With less room than this an error has a line of its own.
 const ROOM: usize = 30;
 
@@ -76,15 +82,18 @@ const WIDE: usize = 100;
 fn table(snapshot: &Snapshot, look: &Look) -> String {
     let rows: Vec<_> = snapshot.upstreams.iter().map(row).collect();
     let last = HEAD.len() - 1;
+    let mut head = HEAD;
+    if snapshot.upstreams.iter().any(|upstream| upstream.url.is_some()) {
+        head[2] = PID_OR_URL;
+    }
     let widths: Vec<usize> = (0..last)
         .map(|at| {
             let own = rows.iter().map(|row| row[at].chars().count());
-            own.chain([HEAD[at].len()]).max().unwrap_or_default()
+            own.chain([head[at].len()]).max().unwrap_or_default()
         })
         .collect();
     let mut text = String::new();
-    let head = HEAD.map(str::to_owned);
-    line(&mut text, &head, &widths, look, None);
+    line(&mut text, &head.map(str::to_owned), &widths, look, None);
     for (row, upstream) in rows.iter().zip(&snapshot.upstreams) {
         line(&mut text, row, &widths, look, Some(upstream.health));
     }
@@ -117,7 +126,7 @@ fn row(upstream: &UpstreamStatus) -> [String; 11] {
     [
         upstream.member.as_ref().unwrap_or(&upstream.name).clone(),
         health.to_owned(),
-        or_none(upstream.pid.map(|pid| pid.to_string())),
+        or_none(place(upstream)),
         upstream.incarnation.to_string(),
         time(upstream.uptime_ms),
         or_none(upstream.protocol.clone()),
@@ -127,6 +136,13 @@ fn row(upstream: &UpstreamStatus) -> [String; 11] {
         upstream.in_flight.to_string(),
         error.unwrap_or_default(),
     ]
+}
+
+/// The process, or where it is.
+fn place(upstream: &UpstreamStatus) -> Option<String> {
+    let url = upstream.url.as_deref();
+    let bare = url.map(|url| url.split_once("://").map_or(url, |(_, rest)| rest));
+    bare.map(|url| cut(url, URL_CHARS)).or_else(|| upstream.pid.map(|pid| pid.to_string()))
 }
 
 /// How many deaths its breaker counts; how many it bears matters only to one that has died.
@@ -242,6 +258,16 @@ telegram  tripped      -     6  -     6 (5 borne)  1m1s          0      0
 ";
         assert_eq!(text, expect);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn a_server_elsewhere_is_shown_by_where_it_is() {
+        let mut snapshot = snapshot();
+        let url = Some("https://mcp.example/a/very/long/path/mcp".to_owned());
+        snapshot.upstreams[0] = UpstreamStatus { pid: None, url, ..snapshot.upstreams[0].clone() };
+        let text = table(&snapshot, &Look { width: None, is_colourful: false });
+        assert!(text.contains("PID OR URL"), "{text}");
+        assert!(text.contains("  mcp.example/a/very/long/path/…  "), "{text}");
     }
 
     #[test]

@@ -47,6 +47,15 @@ const SERVER_KEYS: &[(&str, &str)] = &[
     ("enabled", "enabled = false"),
 ];
 
+const AWAY: &str = "[[servers]]\nname = \"a\"\nurl = \"http://a/mcp\"\n";
+
+/// The same of a server that runs elsewhere.
+const AWAY_KEYS: &[(&str, &str)] = &[
+    ("url", "url = \"http://b/mcp\""),
+    ("headers", "headers = { X = \"1\" }"),
+    ("transport", "transport = \"sse\""),
+];
+
 #[expect(clippy::panic, reason = "a test that cannot go on fails here")]
 fn stop(why: &str) -> ! {
     panic!("{why}")
@@ -85,8 +94,8 @@ fn another(value: &str) -> Option<String> {
     Some(format!("{quote}{more}{}{quote}", &bare[digits..]))
 }
 
-fn difference(new: &str) -> Difference {
-    Difference::between(&load(toml(SERVER)).config, &load(toml(new)).config)
+fn difference(old: &str, new: &str) -> Difference {
+    Difference::between(&load(toml(old)).config, &load(toml(new)).config)
 }
 
 /// What a change of each setting takes.
@@ -102,13 +111,15 @@ fn effects() -> BTreeMap<&'static str, Vec<String>> {
         };
         effects.entry(effect).or_default().push(format!("`{key}`"));
     };
-    for (key, line) in SERVER_KEYS {
-        let is_it = |old: &&str| !old.starts_with(&format!("{key} ="));
-        let kept: Vec<_> = SERVER.lines().filter(is_it).chain([*line]).collect();
-        note(difference(&kept.join("\n")), format!("servers.{key}"));
+    for (server, keys) in [(SERVER, SERVER_KEYS), (AWAY, AWAY_KEYS)] {
+        for (key, line) in keys {
+            let is_it = |old: &&str| !old.starts_with(&format!("{key} ="));
+            let kept: Vec<_> = server.lines().filter(is_it).chain([*line]).collect();
+            note(difference(server, &kept.join("\n")), format!("servers.{key}"));
+        }
     }
     for (key, other) in settings() {
-        note(difference(&format!("{key} = {other}\n{SERVER}")), key);
+        note(difference(SERVER, &format!("{key} = {other}\n{SERVER}")), key);
     }
     effects
 }

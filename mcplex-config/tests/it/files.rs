@@ -1,5 +1,5 @@
-use crate::{json, load, toml};
-use mcplex_config::{Config, Document, Sources};
+use crate::{json, load, process, toml};
+use mcplex_config::{Config, Document, HttpTransport, Reach, Remote, Sources};
 
 #[test]
 fn a_file_of_the_original_loads_unchanged() {
@@ -24,9 +24,10 @@ enabled = false
     ));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let [files, off] = &loaded.config.servers[..] else { panic!("two servers") };
-    assert_eq!(files.args.len(), 3);
-    assert_eq!(files.env["DEBUG"], "1");
+    assert_eq!(process(files).args.len(), 3);
+    assert_eq!(process(files).env["DEBUG"], "1");
     assert_eq!((files.enabled, off.enabled), (true, false));
+    let off = process(off);
     assert!(off.args.is_empty() && off.env.is_empty() && off.cwd.is_none());
 }
 
@@ -88,16 +89,61 @@ fn the_file_of_a_desktop_client_loads() {
     let config = &loaded.config;
     assert_eq!(config.gateway.name, "mixed");
     let names: Vec<_> = config.servers.iter().map(|s| (s.name.as_str(), s.enabled)).collect();
-    assert_eq!(names, [("files", true), ("time", false)]);
-    assert_eq!(config.servers[0].env["A"], "1");
+    assert_eq!(names, [("away", false), ("files", true), ("time", false)]);
+    assert_eq!(process(&config.servers[1]).env["A"], "1");
     assert_eq!(loaded.origin("servers.files.command"), "mcp.json");
     let expected = [
         "mcp.json: `globalShortcut` means nothing to mcplex and is left out",
-        "mcp.json: `mcpServers.away` is remote and disabled; it is left out",
         "mcp.json: `mcpServers.files.autoApprove` means nothing to mcplex and is left out",
         "mcp.json: `mcpServers.files.timeout` means nothing to mcplex and is left out",
     ];
     assert_eq!(loaded.warnings, expected);
+}
+
+#[test]
+fn servers_elsewhere_load_in_the_words_of_every_client() {
+    let check = |entry: &str, transport: HttpTransport, headers: &[(&str, &str)]| {
+        let loaded = load(json(&format!(r#"{{"mcpServers": {{"a": {entry}}}}}"#)));
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let url = "https://mcp.example/mcp".to_owned();
+        let expect = Remote { url, headers: headers.collect(), transport };
+        assert_eq!(loaded.config.servers[0].reach, Reach::Http(expect), "{entry}");
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    };
+    let url = r#""url": "https://mcp.example/mcp""#;
+    let (auto, http, sse) = (HttpTransport::Auto, HttpTransport::Http, HttpTransport::Sse);
+    check(&format!("{{{url}}}"), auto, &[]);
+    let headers = r#""headers": {"Authorization": "Bearer x"}"#;
+    check(
+        &format!(r#"{{"type": "http", {url}, {headers}}}"#),
+        http,
+        &[("Authorization", "Bearer x")],
+    );
+    check(&format!(r#"{{"type": "streamable-http", {url}}}"#), http, &[]);
+    check(&format!(r#"{{"type": "sse", {url}}}"#), sse, &[]);
+    check(&format!(r#"{{"transport": "sse", {url}}}"#), sse, &[]);
+    check(r#"{"serverUrl": "https://mcp.example/mcp"}"#, auto, &[]);
+    check(r#"{"httpUrl": "https://mcp.example/mcp"}"#, http, &[]);
+}
+
+#[test]
+fn a_server_elsewhere_has_its_words_in_toml() {
+    let loaded = load(toml(
+        "[[servers]]\nname = 'a'\nurl = 'http://mcp.example/mcp?key=s3cret'\ntransport = 'sse'\n\
+         headers = { X-Key = 's3cret' }\nmax_deaths = 9\n\
+         [[servers]]\nname = 'off'\nurl = '${UNSET}'\nenabled = false\n",
+    ));
+    let Reach::Http(remote) = &loaded.config.servers[0].reach else { panic!("it has a URL") };
+    assert_eq!(
+        (remote.shown_url(), remote.transport),
+        ("http://mcp.example/mcp", HttpTransport::Sse)
+    );
+    assert_eq!(loaded.config.servers[0].supervise.max_deaths, 9);
+    let shown = format!("{loaded:?}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+    let plain = "servers.a.url: its `headers` go over the network in plain text; use https";
+    assert_eq!(loaded.warnings, [plain]);
+    assert_eq!(loaded.origin("servers.a.headers.X-Key"), "mcplex.toml:5");
 }
 
 #[test]

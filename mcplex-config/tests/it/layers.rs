@@ -1,4 +1,4 @@
-use crate::{load, toml, with_env};
+use crate::{load, process, toml, with_env};
 use mcplex_config::{DownReply, Flags, LogFormat, Naming, Sources};
 use std::time::Duration;
 
@@ -116,11 +116,12 @@ fn texts_are_expanded_and_secrets_stay_hidden() {
     ));
     let server = &loaded.config.servers[0];
     assert_eq!(loaded.config.gateway.name, "nobody");
+    let server = process(server);
     assert_eq!(server.command, "/opt/x");
     assert_eq!(server.args, ["--key=s3cret", "${KEY}"]);
     assert_eq!(server.env["TOKEN"], "s3cret");
     assert_eq!(server.cwd.as_deref(), Some("/opt".as_ref()));
-    assert_eq!(loaded.config.servers[1].env["T"], "${UNSET}");
+    assert_eq!(process(&loaded.config.servers[1]).env["T"], "${UNSET}");
     let shown = format!("{loaded:?}");
     assert!(!shown.contains("s3cret"), "{shown}");
     let value = |key: &str| {

@@ -6,7 +6,9 @@ mod files;
 mod layers;
 mod reference;
 
-use mcplex_config::{Config, ConfigError, Document, Format, Loaded, Sources};
+use mcplex_config::{
+    Config, ConfigError, Document, Format, Loaded, Process, Reach, Server, Sources,
+};
 
 /// A TOML file called `mcplex.toml`.
 fn toml(text: &str) -> Sources {
@@ -36,4 +38,13 @@ fn load(sources: Sources) -> Loaded {
 /// An error as the command line would show it.
 fn show(error: &ConfigError) -> String {
     format!("{error}\nhint: {}", error.hint)
+}
+
+/// The program of a server that has one.
+#[expect(clippy::panic, reason = "a test that cannot go on fails here")]
+fn process(server: &Server) -> &Process {
+    match &server.reach {
+        Reach::Process(process) => process,
+        Reach::Http(_) => panic!("it is a program"),
+    }
 }

@@ -1,4 +1,5 @@
-//! The listener against clients that speak HTTP by hand, with a scripted gateway behind it.
+//! The listener against clients that speak HTTP by hand, with a scripted gateway behind it; and the
+//! way to servers, against one that answers as a test says.
 
 #[cfg(test)]
 mod gateway;
@@ -9,6 +10,8 @@ mod peer;
 mod batches;
 #[cfg(test)]
 mod bounds;
+#[cfg(test)]
+mod dial;
 #[cfg(test)]
 mod doorman;
 #[cfg(test)]

@@ -1,0 +1,125 @@
+//! What can go wrong between a request and its answer, in words for people.
+
+use super::{
+    connector::is_lack,
+    target::{Target, shown},
+};
+use hyper::{HeaderMap, StatusCode, header};
+use mcplex_proto::{
+    error::{ErrorObject, INTERNAL_ERROR},
+    transport::ConnectError,
+};
+use serde_json::json;
+use std::{io, sync::Arc};
+
+/// Why a request got no response of HTTP that can be looked at.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// No connection could be had; nothing was sent.
+    Away(io::Error),
+    /// The connection broke after it was sent.
+    Broke(io::Error),
+    /// Who asks is not accepted.
+    Refused(ConnectError),
+}
+
+/// How a connection of the supervisor ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The server was there and no longer is, in a sentence.
+    Lost(Arc<str>),
+    /// It never came about.
+    Refused(ConnectError),
+}
+
+/// No connection could be had.
+pub(crate) fn unreachable(target: &Target, source: io::Error) -> ConnectError {
+    if is_lack(&source) {
+        return ConnectError::Resource(source);
+    }
+    ConnectError::Unreachable { at: target.shown.clone(), source }
+}
+
+/// The server is no longer there.
+pub(crate) fn lost(target: &Target, error: &io::Error) -> End {
+    End::Lost(format!("{} can no longer be reached ({error})", target.shown).into())
+}
+
+/// The server has forgotten the session.
+pub(crate) fn forgotten() -> End {
+    End::Lost("the session was ended by the server".into())
+}
+
+/// A status that says nothing of the protocol, in answer to what opens a session.
+pub(crate) fn unopened(target: &Target, status: StatusCode, headers: &HeaderMap) -> ConnectError {
+    let at = &target.shown;
+    if status == StatusCode::FORBIDDEN {
+        return unauthorized(target, status);
+    }
+    if status.is_redirection() {
+        let to = headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
+        let to = to.and_then(|to| target.url.join(to).ok()).map(|to| shown(&to));
+        let to = to.unwrap_or_else(|| "nowhere".to_owned());
+        return ConnectError::Permanent {
+            what: format!("{at} sends us to {to}"),
+            hint: "write that address as `url`, if you trust it with `headers`".to_owned(),
+            source: None,
+            kind: "redirected",
+        };
+    }
+    let source = io::Error::other(format!("it answered with HTTP status {status}"));
+    ConnectError::Unreachable { at: at.clone(), source }
+}
+
+/// Who asks is not accepted.
+pub(crate) fn unauthorized(target: &Target, status: StatusCode) -> ConnectError {
+    let has_own = target.headers.contains_key(header::AUTHORIZATION);
+    let hint = if has_own {
+        "it does not accept the `Authorization` of `headers`; renew it, then reset the upstream"
+    } else {
+        "give it credentials, such as `headers = { Authorization = \"Bearer ${TOKEN}\" }`"
+    };
+    ConnectError::Permanent {
+        what: format!("{} answered with HTTP status {status}", target.shown),
+        hint: hint.to_owned(),
+        source: None,
+        kind: "unauthorized",
+    }
+}
+
+/// The error of a call that was refused below the protocol.
+pub(crate) fn status(status: StatusCode, headers: &HeaderMap) -> ErrorObject {
+    let mut data = json!({ "status": status.as_u16() });
+    let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    if let Some(seconds) = seconds.and_then(|text| text.trim().parse::<u32>().ok()) {
+        data["retryAfterMs"] = json!(u64::from(seconds) * 1000);
+    }
+    failed(format!("the server answered with HTTP status {status}"), data)
+}
+
+/// The error of a call whose answer never came, though the server is there.
+pub(crate) fn broke(error: &io::Error) -> ErrorObject {
+    failed(
+        format!(
+            "the connection broke before the answer was there ({error}); nobody knows whether it ran"
+        ),
+        json!({ "reason": "stream lost" }),
+    )
+}
+
+/// The error of a call whose stream ended without an answer.
+pub(crate) fn unanswered() -> ErrorObject {
+    failed(
+        "the stream ended before the answer was there; nobody knows whether it ran".to_owned(),
+        json!({ "reason": "stream lost" }),
+    )
+}
+
+/// The error of a call whose answer is none.
+pub(crate) fn unreadable(why: &str) -> ErrorObject {
+    failed(format!("the answer cannot be read: {why}"), json!({ "reason": "unreadable answer" }))
+}
+
+fn failed(message: String, data: serde_json::Value) -> ErrorObject {
+    ErrorObject { data: Some(data), ..ErrorObject::new(INTERNAL_ERROR, message) }
+}

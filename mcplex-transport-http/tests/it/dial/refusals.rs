@@ -1,0 +1,191 @@
+//! What is no answer of the protocol.
+
+use super::{Dialed, META, header, remote, response, server::Server};
+use async_trait::async_trait;
+use hyper::{StatusCode, header::HeaderValue};
+use mcplex_proto::transport::{ConnectError, Received};
+use mcplex_transport_http::dial::{Authorize, Remote, Retry};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+#[tokio::test]
+async fn a_status_fails_one_call_and_says_which_it_was() {
+    let mut server = Server::start().await;
+    let mut dialed = Dialed::session(&mut server, "2025-11-25").await;
+    for (id, status) in (1..).zip([500, 502, 503, 400, 403, 409, 413, 429]) {
+        dialed.call(id, "tools/call", "").await;
+        server.asked("POST").await.reply(status, &[("retry-after", "2")], "<html>");
+        let error = dialed.error(id).await;
+        assert_eq!((&error["code"], &error["data"]["status"]), (&(-32603).into(), &status.into()));
+        assert_eq!(error["data"]["retryAfterMs"], 2000);
+    }
+    // What a server says in the protocol's own words is its answer, whatever the status and id.
+    dialed.call(20, "tools/call", "").await;
+    let said = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"busy"}}"#;
+    server.asked("POST").await.reply(500, &[], said);
+    assert_eq!(dialed.error(20).await["message"], "busy");
+    dialed.call(21, "ping", "").await;
+    server.asked("POST").await.answer(&response(21, "{}"));
+    dialed.result(21).await;
+}
+
+#[tokio::test]
+async fn what_says_nothing_of_the_protocol_opens_nothing() {
+    for opening in ["initialize", "server/discover"] {
+        for status in [500, 502, 503, 504, 429, 408] {
+            let mut server = Server::start().await;
+            let mut dialed = Dialed::to(&server).await;
+            dialed.call(1, opening, META).await;
+            // Not even in the protocol's words.
+            server.asked("POST").await.reply(status, &[], &super::error(1, -32603));
+            let error = dialed.refused().await;
+            assert!(matches!(error, ConnectError::Unreachable { .. }), "{status}: {error:?}");
+            assert_eq!(error.to_string(), format!("{} cannot be reached", server.url()));
+            assert!(server.is_idle());
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_other_refusal_is_an_answer_to_a_probe() {
+    let mut server = Server::start().await;
+    let mut dialed = Dialed::to(&server).await;
+    for (id, status) in (1..).zip([400, 404, 405, 406, 415, 422]) {
+        dialed.call(id, "server/discover", META).await;
+        server.asked("POST").await.status(status);
+        assert_eq!(dialed.error(id).await["data"]["status"], status);
+    }
+    dialed.call(10, "server/discover", META).await;
+    server.asked("POST").await.reply(404, &[], &super::error(10, -32601));
+    assert_eq!(dialed.error(10).await["code"], -32601);
+}
+
+#[tokio::test]
+async fn who_is_not_accepted_is_told_where_and_what_to_do() {
+    let headers = BTreeMap::from([("Authorization".to_owned(), "Bearer old".to_owned())]);
+    for (headers, advice) in [(BTreeMap::new(), "give it credentials"), (headers, "renew it")] {
+        for status in [401, 403] {
+            let mut server = Server::start().await;
+            let remote = Remote { headers: headers.clone(), ..remote(&server.url()) };
+            let mut dialed = Dialed::at(remote).await;
+            dialed.call(1, "initialize", "").await;
+            server.asked("POST").await.reply(status, &[("www-authenticate", "Bearer")], "");
+            let error = dialed.refused().await;
+            let ConnectError::Permanent { what, hint, kind, .. } = error else {
+                panic!("{error:?}")
+            };
+            assert!(what.starts_with(&format!("{} answered with HTTP status", server.url())));
+            assert!(hint.contains(advice) && !hint.contains("old"), "{hint}");
+            assert_eq!(kind, "unauthorized");
+        }
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_are_refused_later_end_the_connection() {
+    let mut server = Server::start().await;
+    let mut dialed = Dialed::session(&mut server, "2025-11-25").await;
+    dialed.call(1, "tools/call", "").await;
+    server.asked("POST").await.status(401);
+    assert!(matches!(dialed.refused().await, ConnectError::Permanent { .. }));
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_told_apart() {
+    let mut server = Server::start().await;
+    let remote = Remote { max_message: 1000, ..remote(&server.url()) };
+    let mut dialed = Dialed::at(remote).await;
+    dialed.call(1, "tools/list", META).await;
+    server.asked("POST").await.answer("<html>");
+    assert!(matches!(dialed.next().await, Received::Garbage(_)));
+    assert_eq!(dialed.error(1).await["data"]["reason"], "unreadable answer");
+    dialed.call(2, "tools/list", META).await;
+    server.asked("POST").await.accept();
+    assert_eq!(dialed.error(2).await["data"]["reason"], "unreadable answer");
+    // Too long, in one piece and on a stream.
+    let long = response(3, &format!("\"{}\"", "x".repeat(1000)));
+    dialed.call(3, "tools/list", META).await;
+    server.asked("POST").await.answer(&long);
+    let error = dialed.error(3).await;
+    assert!(error["message"].as_str().unwrap().contains("longer than 1000 bytes"), "{error}");
+    dialed.call(3, "tools/list", META).await;
+    server.asked("POST").await.stream().say(&long).await;
+    let error = dialed.error(3).await;
+    assert!(error["message"].as_str().unwrap().contains("longer than 1000 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_where_the_headers_may_go() {
+    let mut server = Server::start().await;
+    let mut elsewhere = Server::start().await;
+    let mut dialed = Dialed::to(&server).await;
+    dialed.call(1, "tools/list", META).await;
+    server.asked("POST").await.reply(307, &[("location", "/mcp/")], "");
+    let asked = server.asked("POST").await;
+    assert_eq!(asked.path, "/mcp/");
+    assert!(asked.body.contains("tools/list"), "the message goes along");
+    asked.answer(&response(1, "{}"));
+    dialed.result(1).await;
+    // Three in a row, and no more.
+    dialed.call(2, "tools/list", META).await;
+    for _ in 0..4 {
+        server.asked("POST").await.reply(308, &[("location", "/mcp")], "");
+    }
+    assert_eq!(dialed.error(2).await["data"]["status"], 308);
+    // Nowhere else, and not as another method.
+    for (status, location) in [(307, elsewhere.url()), (302, "/mcp".to_owned())] {
+        dialed.call(3, "tools/list", META).await;
+        server.asked("POST").await.reply(status, &[("location", &location)], "");
+        assert_eq!(dialed.error(3).await["data"]["status"], status);
+    }
+    dialed.call(4, "initialize", "").await;
+    server.asked("POST").await.reply(301, &[("location", &elsewhere.url())], "");
+    let error = dialed.refused().await.to_string();
+    assert!(error.contains(&format!("sends us to {}", elsewhere.url())), "{error}");
+    assert!(server.is_idle() && elsewhere.is_idle());
+}
+
+/// Has one token after another.
+#[derive(Debug, Default)]
+struct Tokens(AtomicUsize);
+
+#[async_trait]
+impl Authorize for Tokens {
+    async fn authorization(&self) -> Result<Option<HeaderValue>, ConnectError> {
+        let number = self.0.load(Ordering::Relaxed);
+        Ok(Some(HeaderValue::from_str(&format!("Bearer {number}")).unwrap()))
+    }
+
+    async fn refused(&self, status: StatusCode, challenge: Option<&HeaderValue>) -> Retry {
+        assert_eq!((status, challenge.unwrap().to_str().unwrap()), (StatusCode::UNAUTHORIZED, "x"));
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Retry::Again
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_renewed_once_for_each_request() {
+    let mut server = Server::start().await;
+    let headers = BTreeMap::from([("authorization".to_owned(), "of the file".to_owned())]);
+    let authorize: Option<Arc<dyn Authorize>> = Some(Arc::new(Tokens::default()));
+    let mut dialed = Dialed::at(Remote { headers, authorize, ..remote(&server.url()) }).await;
+    dialed.call(1, "tools/list", META).await;
+    let asked = server.asked("POST").await;
+    assert_eq!(header(&asked, "authorization"), Some("Bearer 0"));
+    asked.reply(401, &[("www-authenticate", "x")], "");
+    let asked = server.asked("POST").await;
+    assert_eq!(header(&asked, "authorization"), Some("Bearer 1"));
+    asked.answer(&response(1, "{}"));
+    dialed.result(1).await;
+    dialed.call(2, "tools/list", META).await;
+    for _ in 0..2 {
+        server.asked("POST").await.reply(401, &[("www-authenticate", "x")], "");
+    }
+    assert!(matches!(dialed.refused().await, ConnectError::Permanent { .. }));
+    assert!(server.is_idle());
+}
