@@ -127,7 +127,7 @@ fn remote(
     for (word, means) in URLS {
         if let Some(url) = entry.remove(word) {
             entry.insert("url".to_owned(), url);
-            kind = kind.or(means.map(str::to_owned));
+            kind = kind.or_else(|| means.map(str::to_owned));
         }
     }
     let Some(kind) = kind.filter(|kind| kind != "stdio") else { return Ok(()) };

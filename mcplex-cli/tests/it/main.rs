@@ -85,3 +85,6 @@ mod crashes;
 
 #[cfg(test)]
 mod auth;
+
+#[cfg(test)]
+mod far;

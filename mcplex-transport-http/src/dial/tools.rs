@@ -81,10 +81,12 @@ impl Tools {
                     known.insert(name.into_owned(), params);
                 }
                 Ok(Some(_)) => {
-                    tracing::warn!(%upstream, tool = &*name, "too many tools have `x-mcp-header`; this one is called without")
+                    tracing::warn!(%upstream, tool = &*name,
+                        "too many tools have `x-mcp-header`; this one is called without");
                 }
                 Err(why) => {
-                    tracing::warn!(%upstream, tool = &*name, %why, "a tool is left out: its schema breaks the rules for headers");
+                    tracing::warn!(%upstream, tool = &*name, %why,
+                        "a tool is left out: its schema breaks the rules for headers");
                     continue;
                 }
             }

@@ -214,7 +214,8 @@ impl Wire {
             response.status(),
             StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER
         );
-        if !keeps_method && !(is_moved && method == Method::GET) {
+        let becomes_get = is_moved && method == Method::GET;
+        if !keeps_method && !becomes_get {
             return None;
         }
         let next = response.headers().get(header::LOCATION)?.to_str().ok()?;

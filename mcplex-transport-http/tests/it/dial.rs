@@ -92,13 +92,10 @@ impl Dialed {
     }
 
     async fn response(&mut self, id: u64) -> Response {
-        match self.next().await {
-            Received::Message(Message::Response(response)) => {
-                assert_eq!(response.id, Some(id.into()));
-                response
-            }
-            other => panic!("{other:?}"),
-        }
+        let next = self.next().await;
+        let Received::Message(Message::Response(response)) = next else { panic!("{next:?}") };
+        assert_eq!(response.id, Some(id.into()));
+        response
     }
 
     async fn result(&mut self, id: u64) -> String {
@@ -117,10 +114,9 @@ impl Dialed {
 
     /// What came instead of a connection.
     async fn refused(&mut self) -> ConnectError {
-        match self.next().await {
-            Received::Refused(error) => error,
-            other => panic!("{other:?}"),
-        }
+        let next = self.next().await;
+        let Received::Refused(error) = next else { panic!("{next:?}") };
+        error
     }
 
     /// Waits for the end, and for all that comes before it.
@@ -128,10 +124,8 @@ impl Dialed {
         let ending = within(self.lifeline.ended()).await;
         let rest: Vec<_> = within(self.incoming.collect()).await;
         assert!(rest.is_empty(), "{rest:?}");
-        match ending {
-            Ending::Lost(why) => why.to_string(),
-            other => panic!("{other:?}"),
-        }
+        let Ending::Lost(why) = ending else { panic!("{ending:?}") };
+        why.to_string()
     }
 
     async fn close(self) -> Closed {
