@@ -137,7 +137,7 @@ fn a_server_elsewhere_is_served_and_outlived_like_any_other() {
     let sum = json!({ "a": 1, "b": 2 });
     assert_eq!(text(&client.call("add", &sum)), "3");
     // Its messages arrive with the call that they are about.
-    let params = json!({ "name": "progress", "arguments": {}, "_meta": { "progressToken": "p" } });
+    let params = json!({ "name": "progress", "arguments": { "steps": 5 }, "_meta": { "progressToken": "p" } });
     let call = client.begin("tools/call", &params);
     assert_eq!(call.next_of("notifications/progress")["params"]["progressToken"], "p");
     assert!(call.answer()["error"].is_null());
