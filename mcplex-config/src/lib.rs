@@ -53,8 +53,8 @@ mod error;
 mod reference;
 
 pub use config::{
-    Auth, Config, DownReply, Gateway, History, Host, HttpTransport, LogFormat, Naming, Process, Reach,
-    Remote, Router, Server, Telemetry,
+    Auth, Config, DownReply, Gateway, History, Host, HttpTransport, LogFormat, Naming, Process,
+    Reach, Remote, Router, Server, Telemetry,
 };
 pub use difference::Difference;
 pub use document::{Document, Format};

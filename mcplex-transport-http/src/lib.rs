@@ -2,7 +2,8 @@
 //! of 2026-07-28, on one endpoint and at the same time.
 //!
 //! It carries messages between clients and a [`Gateway`](mcplex_proto::downstream::Gateway): it
-//! never answers a request itself, never reads a payload, and knows no upstream.
+//! never answers a request itself, never reads a payload, and knows no upstream. The other way round,
+//! [`dial`] reaches a server over HTTP.
 //!
 //! Read it in this order: [`options`] (every bound, with its default), `listener` (connections and
 //! their end), `endpoint` (one HTTP request), `post` (which era a message is of, and calls of
