@@ -1,14 +1,16 @@
 //! Servers that mcplex does not start: reached over HTTP, and supervised like all others.
 
 use crate::{
-    client::text,
+    client::{Client, text},
     gateway::{Gateway, PATIENCE, Setup},
     verbs::{ok, status},
 };
 use rustix::process::Signal;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    fs,
+    io::{BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::Stdio,
     sync::{Arc, Mutex},
@@ -49,6 +51,30 @@ impl Far {
         far
     }
 
+    /// The same with TLS, and the certificate to trust.
+    fn start_tls() -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = Self { addr: listener.local_addr().unwrap(), seen: Arc::default() };
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .unwrap();
+        let (seen, config) = (Arc::clone(&far.seen), Arc::new(config));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (seen, config) = (Arc::clone(&seen), Arc::clone(&config));
+                let tls = ServerConnection::new(config).unwrap();
+                thread::spawn(move || serve(StreamOwned::new(tls, stream), &seen, &well));
+            }
+        });
+        (far, made.cert.pem())
+    }
+
     fn url(&self) -> String {
         format!("http://{}/mcp", self.addr)
     }
@@ -58,7 +84,7 @@ impl Far {
     }
 }
 
-fn serve(stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Reply) {
+fn serve(stream: impl Read + Write, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Reply) {
     let mut reader = BufReader::new(stream);
     while let Some((head, body)) = read(&mut reader) {
         seen.lock().unwrap().push(format!("{head}\n{body}"));
@@ -87,7 +113,7 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> 
 }
 
 /// The next request of a connection: its head and its body.
-fn read(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
+fn read(reader: &mut BufReader<impl Read>) -> Option<(String, String)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head).ok()? == 0 {
@@ -226,6 +252,46 @@ fn a_server_that_hangs_is_found_by_the_probe() {
     let died = gateway.wait_event("far", "upstream died");
     assert_eq!(died["reason"], "it was idle and answered no ping");
     gateway.wait_events("far", "upstream connected", 2);
+}
+
+#[test]
+fn a_server_with_tls_is_trusted_as_the_system_does() {
+    let (far, pem) = Far::start_tls();
+    let url = format!("https://localhost:{}/mcp", far.addr.port());
+    let setup = setup(&url, FAST);
+    let stranger = setup.serve();
+    let died = stranger.wait_event("far", "upstream died");
+    let reason = died["reason"].as_str().unwrap();
+    assert!(reason.starts_with(&format!("{url} cannot be reached (invalid peer")), "{reason}");
+    assert!(far.seen().is_empty(), "nothing is told to a server that nobody knows");
+    drop(stranger);
+    fs::write(setup.file("roots.pem"), pem).unwrap();
+    let roots = setup.path("roots.pem");
+    let gateway = setup.env("SSL_CERT_FILE", &roots).serve();
+    assert_eq!(text(&gateway.client_of(&["go"]).call("go", &json!({}))), "gone");
+    assert!(!far.seen().is_empty());
+}
+
+#[test]
+fn what_a_server_elsewhere_asks_goes_to_the_client_of_the_call() {
+    let behind = Setup::new("").server("curious", &[]).serve();
+    let gateway = setup(&behind.url(), "").serve();
+    let able = json!({ "sampling": {} });
+    let mut others: Vec<_> = (0..2).map(|_| Client::connect_with(&gateway.url(), &able)).collect();
+    let mut client = Client::connect_with(&gateway.url(), &able);
+    client.wait_for_tools(&["sample"]);
+    let streams: Vec<_> = others.iter_mut().map(|other| other.listen()).collect();
+    let pending = client.begin_call("sample", &json!({}));
+    let question = pending.next_of("sampling/createMessage");
+    let content = json!({ "type": "text", "text": "hello back" });
+    let answer = json!({ "role": "assistant", "content": content, "model": "m" });
+    client.respond(&question["id"], &answer);
+    let heard: Value = serde_json::from_str(text(&pending.answer()["result"])).unwrap();
+    assert_eq!(heard, answer);
+    let strays = streams.iter().flat_map(crate::client::Pending::rest);
+    let strays: Vec<_> =
+        strays.filter(|message| message["method"] == "sampling/createMessage").collect();
+    assert!(strays.is_empty(), "{strays:?}");
 }
 
 /// Posts with a header of the client's own, and gives the response as it came.

@@ -229,6 +229,9 @@ impl Asked<'_> {
     fn landed(&self, response: Response) -> Response {
         let Outcome::Result(result) = &response.outcome else { return response };
         let target = &self.talk.wire.target;
+        if self.talk.wire.is_opening(self.request) {
+            self.talk.wire.opened();
+        }
         if self.request.method == method::INITIALIZE && !self.is_modern {
             self.talk.wire.adopt(self.fresh.clone(), result);
         }
@@ -273,7 +276,8 @@ async fn refused(
         status,
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
     );
-    let may_say = is_final || !wire::is_opening(request);
+    let is_opening = wire.is_opening(request);
+    let may_say = is_final || !is_opening;
     // What it says is read for its own words, which are short where they are any.
     let said = match whole(response, wire.target.max_message).await {
         Ok(body) if may_say => Message::parse(body).ok(),
@@ -298,7 +302,7 @@ async fn refused(
     match said {
         // Whatever id it has, or none: it came with the answer to this request.
         Some(said) => Fate::Answered(Response { id: Some(request.id.clone()), ..said }),
-        None if wire::is_opening(request) && !is_final && !is_client_error(status) => {
+        None if is_opening && !is_final && !is_client_error(status) => {
             Fate::Over(End::Refused(trouble::unopened(&wire.target, status, &headers)))
         }
         None => answered(request, &trouble::status(status, &headers)),
@@ -341,7 +345,7 @@ fn is_mismatch(fate: &Fate) -> bool {
 /// There is no response of HTTP.
 pub(crate) async fn misfortune(talk: &Talk, request: &Request, trouble: Trouble) -> Fate {
     let target = &talk.wire.target;
-    let is_opening = wire::is_opening(request);
+    let is_opening = talk.wire.is_opening(request);
     let (error, is_away) = match trouble {
         Trouble::Refused(error) => return Fate::Over(End::Refused(error)),
         Trouble::Away(error) => (error, true),

@@ -17,7 +17,10 @@ use hyper_util::{client::legacy::Client, rt::TokioTimer};
 use mcplex_proto::{message, method, modern, raw, raw::Raw, version::Version};
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use url::Url;
@@ -48,6 +51,8 @@ pub(crate) struct Wire {
     client: Client<Connector, Full<Bytes>>,
     tasks: Tasks,
     mode: Mutex<Mode>,
+    /// The server has answered what opens the talk with it.
+    is_open: AtomicBool,
 }
 
 /// What requests without an envelope belong to.
@@ -78,7 +83,20 @@ impl Wire {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(Connector { dialer: dialer.clone(), first });
-        Self { target, dialer, client, tasks, mode: Mutex::default() }
+        let (mode, is_open) = (Mutex::default(), AtomicBool::new(false));
+        Self { target, dialer, client, tasks, mode, is_open }
+    }
+
+    /// Whether a request opens the talk with the server: there is no call to blame for what comes of
+    /// it. Later the same request is one like any other, such as a probe.
+    pub(crate) fn is_opening(&self, request: &message::Request) -> bool {
+        matches!(&*request.method, method::INITIALIZE | method::DISCOVER)
+            && !self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// The server has answered that request with a result.
+    pub(crate) fn opened(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -286,9 +304,4 @@ pub(crate) fn modern_headers(request: &message::Request) -> HeaderMap {
         put(NAME, &name);
     }
     own
-}
-
-/// Whether it opens the talk with a server: there is no call to blame for what comes of it.
-pub(crate) fn is_opening(request: &message::Request) -> bool {
-    matches!(&*request.method, method::INITIALIZE | method::DISCOVER)
 }

@@ -52,6 +52,20 @@ async fn what_says_nothing_of_the_protocol_opens_nothing() {
 }
 
 #[tokio::test]
+async fn a_probe_of_a_server_that_is_there_is_a_request_like_any_other() {
+    let mut server = Server::start().await;
+    let mut dialed = Dialed::to(&server).await;
+    dialed.call(1, "server/discover", META).await;
+    server.asked("POST").await.answer(&response(1, "{}"));
+    dialed.result(1).await;
+    for (id, status) in (2..).zip([500, 503, 429, 403]) {
+        dialed.call(id, "server/discover", META).await;
+        server.asked("POST").await.status(status);
+        assert_eq!(dialed.error(id).await["data"]["status"], status);
+    }
+}
+
+#[tokio::test]
 async fn any_other_refusal_is_an_answer_to_a_probe() {
     let mut server = Server::start().await;
     let mut dialed = Dialed::to(&server).await;
