@@ -1,6 +1,7 @@
 // The matrix: which revision of the suite runs against which upstream over which way, and with
 // which client of mcplex it runs as a server itself.
 
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { excuse } from './expected.mjs';
 import { script } from './fixtures.mjs';
@@ -70,7 +71,7 @@ function clientCells(waiting) {
       name: `client/${path === 'direct' ? path : era}/${revision}`, revision, side: 'client',
       row: path === 'direct' ? 'the scripted client, directly' : `mcplex as client, for a ${era} client`,
       excuses: (scenario) => excuse({ side: 'client', revision, path, scenario }),
-      run: ({ suite, mcplex, dir, world }) => suite.client(revision, command(dir), {
+      run: ({ suite, mcplex, dir, world }) => suite.client(revision, command(dir, join(world, `${path}-${era}-${revision}.lock`)), {
         CONFORMANCE_WAY: path, CONFORMANCE_CLIENT: era, CONFORMANCE_MCPLEX: mcplex, CONFORMANCE_WORLD: world,
       }),
       ...rest,
@@ -83,7 +84,14 @@ function clientCells(waiting) {
   });
 }
 
-const command = (dir) => script(dir, fileURLToPath(new URL('client.mjs', import.meta.url))).map((word) => `"${word}"`).join(' ');
+/**
+ * The suite starts the clients of all scenarios at once, and times some of them. One after the other
+ * they are judged by what they do, not by what else the machine does.
+ */
+function command(dir, lock) {
+  const words = ['flock', lock, ...script(dir, fileURLToPath(new URL('client.mjs', import.meta.url)))];
+  return words.map((word) => `"${word}"`).join(' ');
+}
 
 /** What is wrong with the results of a cell: pairs of a scenario and why. */
 export function wrong(cell, results, suite) {
