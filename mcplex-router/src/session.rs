@@ -131,7 +131,7 @@ impl DownstreamSession {
     /// Whether it may be spoken to unasked; who came for one request never is.
     pub(crate) fn is_ready(&self) -> bool {
         let state = lock(&self.state);
-        state.is_ready && state.greeting.is_some()
+        self.is_long() && state.is_ready && state.greeting.is_some()
     }
 
     /// Who asks in this session, once `initialize` was answered.

@@ -1,7 +1,7 @@
 //! Answers in the words of the revision that their reader speaks.
 
 use crate::{
-    asker::Asker,
+    asker::{Asker, RELAYED_EXTENSIONS},
     lists::{Hints, Kind},
     target::Local,
 };
@@ -48,10 +48,18 @@ pub(crate) fn answer(
             Outcome::Result(new.unwrap_or(result))
         }
         Outcome::Error(error) => {
-            let new = translate::error::to_client(&error, from, to, to.era() == Era::Modern);
+            let new = translate::error::to_client(&error, from, to, can_declare(&error));
             Outcome::Error(new.unwrap_or(error))
         }
     }
+}
+
+/// Whether what an upstream misses is the client's to declare: an extension that does not find its
+/// way would be missed again.
+fn can_declare(error: &Raw) -> bool {
+    let data = ErrorObject::read(error).data.unwrap_or_default();
+    let extensions = data["requiredCapabilities"]["extensions"].as_object();
+    extensions.is_none_or(|all| all.keys().all(|name| RELAYED_EXTENSIONS.contains(&&**name)))
 }
 
 /// An answer of our own, written as if an upstream of a legacy revision had given it.

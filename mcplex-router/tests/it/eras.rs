@@ -229,6 +229,26 @@ fn errors_are_in_the_words_of_their_reader() {
 }
 
 #[test]
+fn a_missing_capability_is_told_to_who_can_declare_it() {
+    let mut world = modern_world();
+    for (required, for_modern) in [
+        (r#"{"sampling":{}}"#, "-32021"),
+        (r#"{"extensions":{"io.modelcontextprotocol/ui":{}}}"#, "-32021"),
+        (r#"{"extensions":{"a/b":{}}}"#, "-32603"),
+    ] {
+        let (session, peer) = (world.client("{}"), world.passer_by(None));
+        let both = [calls(&mut world, &peer, "1", "echo"), world.call(&session, "1", "echo")];
+        for (going, code) in both.iter().zip([for_modern, "-32603"]) {
+            world.upstreams[0].ends(Ok(&format!(
+                r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32021,"message":"m","data":{{"requiredCapabilities":{required}}}}}}}"#
+            )));
+            world.run();
+            assert!(going.text().contains(&format!(r#""code":{code}"#)), "{}", going.text());
+        }
+    }
+}
+
+#[test]
 fn a_refusal_of_our_own_is_a_result_of_the_readers_revision() {
     let mut world = World::two();
     let peer = world.passer_by(None);
