@@ -154,12 +154,19 @@ fn inner(setup: &Setup, listen: &str) -> Gateway {
 
 #[test]
 fn a_server_elsewhere_is_served_and_outlived_like_any_other() {
+    for era in ["legacy", "modern"] {
+        is_served_and_outlived(era);
+    }
+}
+
+fn is_served_and_outlived(era: &str) {
     let one = Setup::new("").server("one", &[]);
     let mut behind = inner(&one, "127.0.0.1:0");
     let url = behind.url();
-    let setup = setup(&url, FAST);
+    let setup = setup(&url, &format!("{FAST}\nera = \"{era}\""));
     let gateway = setup.serve();
     let mut client = gateway.client_of(&["add", "progress"]);
+    assert_eq!(gateway.wait_event("far", "upstream connected")["era"], era);
     let sum = json!({ "a": 1, "b": 2 });
     assert_eq!(text(&client.call("add", &sum)), "3");
     // Its messages arrive with the call that they are about.
@@ -171,7 +178,7 @@ fn a_server_elsewhere_is_served_and_outlived_like_any_other() {
     assert_eq!((&row["url"], &row["pid"]), (&json!(url), &Value::Null));
     assert!(ok(&setup, &["status"]).contains(url.strip_prefix("http://").unwrap()));
 
-    // Killed, it is a death like any other, and noticed at once: its stream ends.
+    // Killed, it is a death like any other, and noticed by the end of its stream.
     behind.signal(Signal::KILL);
     behind.ended();
     let died = gateway.wait_event("far", "upstream died");
@@ -275,7 +282,8 @@ fn a_server_with_tls_is_trusted_as_the_system_does() {
 #[test]
 fn what_a_server_elsewhere_asks_goes_to_the_client_of_the_call() {
     let behind = Setup::new("").server("curious", &[]).serve();
-    let gateway = setup(&behind.url(), "").serve();
+    // In a session; the question comes on the stream of the call.
+    let gateway = setup(&behind.url(), "era = \"legacy\"").serve();
     let able = json!({ "sampling": {} });
     let mut others: Vec<_> = (0..2).map(|_| Client::connect_with(&gateway.url(), &able)).collect();
     let mut client = Client::connect_with(&gateway.url(), &able);
