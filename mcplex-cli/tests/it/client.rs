@@ -163,12 +163,17 @@ pub(crate) fn text(result: &Value) -> &str {
     result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {result}"))
 }
 
+/// A new connection.
+pub(crate) fn connect(address: &str) -> Wire {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    Wire::new(stream)
+}
+
 impl Place {
     fn open(&self) -> Wire {
-        let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Wire::new(stream)
+        connect(&self.address)
     }
 
     fn request(&self, method: &str, body: &str) -> String {
@@ -191,7 +196,14 @@ impl Place {
     }
 
     fn begin(&self, id: u64, request: String) -> Pending {
-        let mut wire = self.open();
+        Pending::begin(&self.address, id, request)
+    }
+}
+
+impl Pending {
+    /// Sends a request on a connection of its own, and does not wait.
+    pub(crate) fn begin(address: &str, id: u64, request: String) -> Self {
+        let mut wire = connect(address);
         let socket = wire.socket().try_clone().unwrap();
         let (on_head, heads) = mpsc::channel();
         let (sender, messages) = mpsc::channel();
@@ -203,7 +215,7 @@ impl Place {
                 |message| drop(sender.send(message)),
             ));
         });
-        Pending { id, heads, messages, socket }
+        Self { id, heads, messages, socket }
     }
 }
 
@@ -218,11 +230,22 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// What the answer begins with.
+    #[track_caller]
+    pub(crate) fn head(&self) -> Head {
+        self.heads.recv_timeout(PATIENCE).expect("an answer begins")
+    }
+
     /// The next message.
     #[track_caller]
     pub(crate) fn next(&self) -> Value {
-        let text = self.messages.recv_timeout(PATIENCE).expect("a message comes");
-        serde_json::from_str(&text).unwrap()
+        serde_json::from_str(&self.next_text()).unwrap()
+    }
+
+    /// The next message, or what else an event carries.
+    #[track_caller]
+    pub(crate) fn next_text(&self) -> String {
+        self.messages.recv_timeout(PATIENCE).expect("a message comes")
     }
 
     /// The next message of a method; others are passed over.

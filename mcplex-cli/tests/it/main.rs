@@ -17,6 +17,9 @@ mod client;
 #[cfg(test)]
 mod stdio;
 
+#[cfg(test)]
+mod stateless;
+
 // What must be true.
 #[cfg(test)]
 mod crash_loop;
@@ -58,6 +61,12 @@ mod asks;
 
 #[cfg(test)]
 mod both;
+
+#[cfg(test)]
+mod clients;
+
+#[cfg(test)]
+mod crowds;
 
 #[cfg(test)]
 mod sdk;

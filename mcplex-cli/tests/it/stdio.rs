@@ -6,6 +6,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader, Write as _},
     process::{ChildStdin, Stdio},
     sync::mpsc,
@@ -95,6 +96,32 @@ impl StdioClient {
         let mut answer = self.request("tools/call", &params);
         assert!(answer["error"].is_null(), "{tool}: {answer}");
         answer["result"].take()
+    }
+
+    /// The next answers, by the ids of their requests; what comes between is passed over.
+    #[track_caller]
+    pub(crate) fn answers(&self, count: usize) -> BTreeMap<u64, Value> {
+        let next = |_| {
+            let answer = self.wait(|message| message["method"].is_null());
+            (answer["id"].as_u64().unwrap(), answer)
+        };
+        (0..count).map(next).collect()
+    }
+
+    /// The next such message; what comes before it is passed over.
+    #[track_caller]
+    pub(crate) fn wait(&self, is_it: impl Fn(&Value) -> bool) -> Value {
+        (0..1_000)
+            .map(|_| {
+                let line = self.messages.recv_timeout(PATIENCE).expect("a message comes");
+                serde_json::from_str::<Value>(&line).unwrap()
+            })
+            .find(is_it)
+            .unwrap()
+    }
+
+    pub(crate) fn notify(&mut self, method: &str, params: &Value) {
+        self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
     }
 
     /// Closes its end, as a client that leaves.
