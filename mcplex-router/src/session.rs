@@ -237,7 +237,11 @@ impl DownstreamSession {
         let (span, plan) = {
             let params = Params::read(request.params.as_ref());
             let span = spans::server(&request, &params, self.client.network(), version);
-            let plan = match (self.here(asker.as_ref(), &request, &params), &asker) {
+            let twice = params.twice().map(|name| {
+                Err(ErrorObject::invalid_params(format_args!("`{name}` stands twice")))
+            });
+            let local = twice.or_else(|| self.here(asker.as_ref(), &request, &params));
+            let plan = match (local, &asker) {
                 (Some(local), _) => Err(local),
                 (None, Some(asker)) => calls::plan(self, asker, &request, &params, &span, None),
                 (None, None) => Err(Err(here::not_greeted())),

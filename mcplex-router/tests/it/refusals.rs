@@ -30,6 +30,9 @@ fn a_miss_says_what_is_missing() {
         r#"several upstreams have a tool \"echo\"; call one of a__echo, b__echo"#,
     );
     check("tools/call", r#"{"name":7}"#, "-32602", "`name` must be there and be a string");
+    check("tools/call", r#"{"name":"a__echo","name":"b__echo"}"#, "-32602", "`name` stands twice");
+    let tokens = r#"{"name":"a__echo","_meta":{"progressToken":1,"progressToken":2}}"#;
+    check("tools/call", tokens, "-32602", "`progressToken` stands twice");
     check("prompts/get", r#"{"name":"x"}"#, "-32602", r#"unknown prompt \"x\""#);
     check("resources/read", r#"{"uri":"x://y"}"#, "-32002", r#""data":{"uri":"x://y"}"#);
     check("resources/read", "{}", "-32602", "`uri`");
