@@ -37,6 +37,7 @@ mod params;
 mod refresh;
 mod relay;
 mod router;
+mod seal;
 mod session;
 mod signal;
 mod spans;

@@ -1,0 +1,203 @@
+//! States that clients carry for us and cannot read anything into, change, or use for another's call.
+//!
+//! A stateless client sends back a `requestState` with the retry of a call. It is sealed with
+//! HMAC-SHA-256 under a key that lives as long as this router, together with what it belongs to:
+//! the principal, the method, and the parameters apart from what only a retry carries. Whoever
+//! changes any of that holds a state of nothing. What is inside can be read; nothing in it is secret.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use mcplex_proto::{
+    downstream::Principal,
+    edit,
+    raw::{self, Raw},
+    upstream::UpstreamName,
+};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// What every state of ours begins with; the number is for a form to come.
+const MARK: &str = "mcplex1.";
+
+/// The longest state of a client that is looked at, in bytes: 1 MiB, more than any upstream's.
+const MAX_STATE: usize = 1024 * 1024;
+
+/// Seals and opens states.
+pub(crate) struct Seals(Hmac<Sha256>);
+
+impl fmt::Debug for Seals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seals")
+    }
+}
+
+/// What a state stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// A call that is suspended here, by its number and the round it is in.
+    Suspended { number: u64, round: u32 },
+    /// A state of an upstream, as the JSON string it gave; it may go to no other.
+    Bound { upstream: UpstreamName, state: Raw },
+    /// The call was refused before it ran, and is made anew.
+    Anew,
+}
+
+/// What a state belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bond([u8; 32]);
+
+impl Bond {
+    /// Of a call on behalf of a principal: the same for every retry of it.
+    pub(crate) fn of(principal: &Principal, method: &str, params: Option<&Raw>) -> Self {
+        // Read as values, so that another order of members is the same call.
+        let mut value: Value = params.and_then(Raw::get).unwrap_or_default();
+        if let Some(members) = value.as_object_mut() {
+            for name in ["_meta", "inputResponses", "requestState"] {
+                members.remove(name);
+            }
+        }
+        let whole = serde_json::to_string(&(format!("{principal:?}"), method, value));
+        let whole = whole.expect("values of JSON are JSON");
+        Self(Sha256::digest(whole).into())
+    }
+}
+
+impl Seals {
+    /// Seals that no other router can open.
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
+    }
+
+    /// The state as the JSON string that a client is given.
+    pub(crate) fn seal(&self, state: &State, bond: &Bond) -> Raw {
+        let payload = URL_SAFE_NO_PAD.encode(write(state).bytes());
+        let code = URL_SAFE_NO_PAD.encode(self.code(&payload, bond).finalize().into_bytes());
+        Raw::of(&format!("{MARK}{payload}.{code}"))
+    }
+
+    /// What a client sent back; `None` when it is not a state of ours for this call.
+    pub(crate) fn open(&self, text: &str, bond: &Bond) -> Option<State> {
+        if text.len() > MAX_STATE {
+            return None;
+        }
+        let (payload, code) = text.strip_prefix(MARK)?.split_once('.')?;
+        let code = URL_SAFE_NO_PAD.decode(code).ok()?;
+        self.code(payload, bond).verify_slice(&code).ok()?;
+        read(&Raw::parse(URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?)
+    }
+
+    fn code(&self, payload: &str, bond: &Bond) -> Hmac<Sha256> {
+        let mut code = self.0.clone();
+        code.update(&bond.0);
+        code.update(payload.as_bytes());
+        code
+    }
+}
+
+fn write(state: &State) -> Raw {
+    match state {
+        State::Suspended { number, round } => {
+            edit::object([("call", &*number.to_string()), ("round", &*round.to_string())])
+        }
+        State::Bound { upstream, state } => edit::object([
+            ("upstream", Raw::of(upstream.as_str()).as_str()),
+            ("state", state.as_str()),
+        ]),
+        State::Anew => Raw::empty_object(),
+    }
+}
+
+fn read(payload: &Raw) -> Option<State> {
+    let members = edit::members(payload.as_str())?;
+    let find = |name: &str| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
+    if let Some(upstream) = find("upstream") {
+        let upstream = UpstreamName::new(&raw::string(upstream)?).ok()?;
+        return Some(State::Bound { upstream, state: Raw::part(payload, find("state")?) });
+    }
+    match (find("call"), find("round")) {
+        (Some(call), Some(round)) => Some(State::Suspended {
+            number: call.get().parse().ok()?,
+            round: round.get().parse().ok()?,
+        }),
+        (_, _) => Some(State::Anew),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn params(text: &str) -> Raw {
+        Raw::parse(text.to_owned()).unwrap()
+    }
+
+    fn bond(text: &str) -> Bond {
+        Bond::of(&Principal::Anybody, "tools/call", Some(&params(text)))
+    }
+
+    fn states() -> [State; 3] {
+        [
+            State::Suspended { number: 7, round: 2 },
+            State::Bound {
+                upstream: UpstreamName::new("mail").unwrap(),
+                state: params(r#""a\u0062 \" é""#),
+            },
+            State::Anew,
+        ]
+    }
+
+    #[test]
+    fn a_state_comes_back_as_it_was() {
+        let seals = Seals::new(&[1; 32]);
+        let bond = bond(r#"{"name":"t"}"#);
+        for state in states() {
+            let text: String = seals.seal(&state, &bond).get().unwrap();
+            assert_eq!(seals.open(&text, &bond), Some(state));
+        }
+    }
+
+    #[test]
+    fn it_belongs_to_one_call_of_one_principal_and_to_one_router() {
+        let seals = Seals::new(&[1; 32]);
+        let call = r#"{"name":"t","arguments":{"a":1,"b":2}}"#;
+        let text: String = seals.seal(&State::Anew, &bond(call)).get().unwrap();
+        // What only a retry carries, and the order of members, make no other call.
+        let retry = r#"{"_meta":{"x":1},"arguments":{"b":2,"a":1},"name":"t","requestState":"s","inputResponses":{}}"#;
+        assert!(seals.open(&text, &bond(retry)).is_some());
+        assert!(seals.open(&text, &bond(r#"{"name":"t","arguments":{"a":1}}"#)).is_none());
+        let raw = params(call);
+        for other in [
+            Bond::of(&Principal::Pipe, "tools/call", Some(&raw)),
+            Bond::of(&Principal::Known("anybody".into()), "tools/call", Some(&raw)),
+            Bond::of(&Principal::Anybody, "prompts/get", Some(&raw)),
+        ] {
+            assert!(seals.open(&text, &other).is_none());
+        }
+        assert!(Seals::new(&[2; 32]).open(&text, &bond(call)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn one_changed_character_makes_it_nothing(at in 0usize..200, with in "[ -~]") {
+            let seals = Seals::new(&[1; 32]);
+            let bond = bond("{}");
+            for state in states() {
+                let text: String = seals.seal(&state, &bond).get().unwrap();
+                let at = at % text.len();
+                let changed = format!("{}{with}{}", &text[..at], &text[at + 1..]);
+                if changed != text {
+                    prop_assert_eq!(seals.open(&changed, &bond), None);
+                }
+            }
+        }
+
+        #[test]
+        fn anything_else_is_nothing(text in ".{0,80}") {
+            let seals = Seals::new(&[1; 32]);
+            prop_assert_eq!(seals.open(&text, &bond("{}")), None);
+            prop_assert_eq!(seals.open(&format!("{MARK}{text}"), &bond("{}")), None);
+        }
+    }
+}
