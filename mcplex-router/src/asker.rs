@@ -9,6 +9,7 @@ use mcplex_proto::{
     raw::Raw,
     version::{Era, Version},
 };
+use mcplex_translate::capability;
 use std::sync::OnceLock;
 
 /// Extensions whose every message finds its way through: MCP Apps are resources and `_meta` alone.
@@ -66,13 +67,17 @@ impl Asker {
         true
     }
 
+    /// Whether it is told when what it was asked by URL has ended, and so wants ids for that.
+    pub(crate) fn hears_of_urls(&self) -> bool {
+        self.era() == Era::Legacy && self.version >= Version::V2025_11_25
+    }
+
     /// The capabilities that a stateless upstream is told: never more than the client declared, and
     /// nothing whose messages would not find their way.
     pub(crate) fn relayed(&self) -> &Raw {
         self.relayed.get_or_init(|| match self.era() {
             Era::Modern => relayed(&self.capabilities),
-            // What such an upstream asks is not brought to a session.
-            Era::Legacy => Raw::empty_object(),
+            Era::Legacy => relayed(&capability::to_modern(&self.capabilities)),
         })
     }
 }

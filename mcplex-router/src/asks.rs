@@ -2,7 +2,9 @@
 //!
 //! An upstream's request gets an id of ours on the client's side. The table is per session and
 //! bounded; whatever ends first (the answer, the client, the upstream's life) clears the entry,
-//! and the upstream gets exactly one answer as long as the life that asked is there.
+//! and the upstream gets exactly one answer as long as the life that asked is there. The questions of
+//! a stateless upstream, which stand in its results, are asked in the same way. A stateless client is
+//! asked in the result of its call, see `talk`.
 
 use crate::{
     asker::Asker,
@@ -11,8 +13,11 @@ use crate::{
     member::{Flight, Member},
     params::Params,
     router::{Shared, lock},
+    seal,
     session::DownstreamSession,
+    talk::Posed,
 };
+use futures_channel::oneshot;
 use mcplex_proto::{
     edit,
     error::{self, ErrorObject},
@@ -21,30 +26,67 @@ use mcplex_proto::{
     method,
     raw::{self, Raw},
     upstream::Incarnation,
-    version::Era,
+    version::{Era, Version},
 };
-use std::{borrow::Cow, sync::Arc};
+use mcplex_translate::question::{self, Question};
+use serde_json::{Value, json};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// Questions one client may have open; more means that nobody reads them.
 const MAX_ASKED: usize = 256;
 
-/// A request of an upstream that a client has not answered yet.
+/// A request that a client has not answered yet.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) member: Arc<Member>,
-    pub(crate) from: Incarnation,
-    /// The id the upstream gave it.
-    pub(crate) id: Id,
+    pub(crate) whose: Whose,
     /// The upstream's progress token as JSON.
     token: Option<Raw>,
 }
 
+/// Who reads the answer.
+#[derive(Debug)]
+pub(crate) enum Whose {
+    /// A life of an upstream that asked by a request.
+    Life {
+        member: Arc<Member>,
+        from: Incarnation,
+        /// The id the upstream gave it.
+        id: Id,
+    },
+    /// The round of a call to a stateless upstream.
+    Round(oneshot::Sender<Outcome>),
+}
+
 impl Asked {
-    /// Answers the life that asked.
+    /// Takes the answer to whoever asked.
     pub(crate) fn answer(self, outcome: Outcome, extra: Extra) {
-        if let Some(upstream) = self.member.upstream() {
-            let response = Response { id: Some(self.id), outcome, extra };
-            upstream.send(Some(self.from), response.into());
+        match self.whose {
+            Whose::Life { member, from, id } => {
+                if let Some(upstream) = member.upstream() {
+                    let response = Response { id: Some(id), outcome, extra };
+                    upstream.send(Some(from), response.into());
+                }
+            }
+            // Refused means that its call has ended meanwhile.
+            Whose::Round(round) => drop(round.send(outcome)),
+        }
+    }
+
+    /// Whether a life asked this, up to this one.
+    pub(crate) fn is_of(&self, of: &Arc<Member>, until: Incarnation) -> bool {
+        match &self.whose {
+            Whose::Life { member, from, .. } => Arc::ptr_eq(member, of) && *from <= until,
+            Whose::Round(_) => false,
+        }
+    }
+
+    /// Whether a life asked this under this id.
+    pub(crate) fn is(&self, of: &Arc<Member>, life: Incarnation, name: &Id) -> bool {
+        match &self.whose {
+            Whose::Life { member, from, id } => {
+                Arc::ptr_eq(member, of) && *from == life && id == name
+            }
+            Whose::Round(_) => false,
         }
     }
 }
@@ -58,41 +100,68 @@ pub(crate) fn ask(
     request: Request,
     about: Option<u64>,
 ) {
-    let asked = Asked { member: member.clone(), from, id: request.id.clone(), token: None };
-    let refuse = |asked: Asked, error: &ErrorObject| {
+    let id = request.id.clone();
+    let refuse = |error: &ErrorObject| {
         tracing::debug!(upstream = %link.name, method = %request.method,
             why = error.message, "a request of an upstream was refused");
-        asked.answer(Outcome::Error(Raw::of(error)), Extra::default());
+        let whose = Whose::Life { member: member.clone(), from, id: id.clone() };
+        Asked { whose, token: None }.answer(Outcome::Error(Raw::of(error)), Extra::default());
     };
     let no = |why: &str| refusal(&request.method, why);
-    let (session, asker, about) = match attribute(shared, member, about) {
-        Addressee::Call(Flight { session, asker, about, .. }) => {
-            (session, Some(asker), Some(about))
+    let (session, asker, about, talk) = match attribute(shared, member, about) {
+        Addressee::Call(Flight { session, asker, about, talk, .. }) => {
+            (session, Some(asker), Some(about), talk)
         }
         Addressee::Client(session) => {
             let asker = session.greeting();
-            (session, asker, None)
+            (session, asker, None, None)
         }
         Addressee::Ambiguous => {
             let why = "several clients are being served and it cannot be told which is meant";
-            return refuse(asked, &no(why));
+            return refuse(&no(why));
         }
-        Addressee::Nobody => return refuse(asked, &no("no client is connected")),
+        Addressee::Nobody => return refuse(&no("no client is connected")),
     };
-    let params = Params::read(request.params.as_ref());
-    if let Some(lacking) = asker.as_ref().and_then(|asker| lacking(asker, &request.method, &params))
+    let mut asked = Question { method: request.method.clone(), params: request.params.clone() };
+    if let Some(lacking) = asker.as_ref().and_then(|asker| lacking(asker, &asked)) {
+        if let Some(talk) = &talk {
+            talk.lacks(lacking);
+        }
+        return refuse(&no(&format!("the client did not declare {lacking}")));
+    }
+    if let (Some(asker), Some(version)) = (&asker, version_of(member)) {
+        match question::to_client(&asked, version, asker.version, seal::mint_name) {
+            Ok(new) => asked = new,
+            Err(why) => return refuse(&no(why.0)),
+        }
+    }
+    let is_modern = asker.as_ref().is_some_and(|asker| asker.era() == Era::Modern);
+    let unreachable = ErrorObject::new(error::INTERNAL_ERROR, "the client cannot be reached");
+    if is_modern {
+        let Some(talk) = talk.filter(|_| question::is_question(&asked.method)) else {
+            return refuse(&no("the client has no session, and this cannot be asked in its call"));
+        };
+        let posed = Posed { member: member.clone(), from, id: id.clone(), question: asked };
+        if talk.pose(posed).is_err() {
+            refuse(&unreachable);
+        }
+        return;
+    }
+    let params = Params::read(asked.params.as_ref());
+    if asker.is_some_and(|asker| asker.hears_of_urls())
+        && let Some(elicitation) = params.get("elicitationId").and_then(raw::string)
     {
-        return refuse(asked, &no(&format!("the client did not declare {lacking}")));
-    }
-    if asker.is_some_and(|asker| asker.era() == Era::Modern) {
-        return refuse(asked, &no("the client has no session, so it cannot be asked anything"));
-    }
-    if let Some(elicitation) = params.get("elicitationId").and_then(raw::string) {
         link.elicits(elicitation.into_owned(), session.number);
     }
-    if let Err(asked) = session.pose(asked, &request, &params, about.as_ref()) {
-        refuse(asked, &ErrorObject::new(error::INTERNAL_ERROR, "the client cannot be reached"));
+    let whose = Whose::Life { member: member.clone(), from, id: id.clone() };
+    if session.pose(whose, &asked, &request.extra, about.as_ref()).is_err() {
+        refuse(&unreachable);
     }
+}
+
+/// The revision of a member's life.
+fn version_of(member: &Member) -> Option<Version> {
+    member.upstream()?.server_info().map(|info| info.version)
 }
 
 /// The error an upstream understands as "this client does not do that".
@@ -104,61 +173,114 @@ fn refusal(method: &str, why: &str) -> ErrorObject {
     ErrorObject::new(code, format!("{method} is not possible: {why}"))
 }
 
-/// The capability a client would need for a request and does not have.
-fn lacking(asker: &Asker, method: &str, params: &Params<'_>) -> Option<&'static str> {
-    let needs: &[(&[&str], &str)] = match method {
-        method::ROOTS_LIST => &[(&["roots"], "roots")],
-        method::SAMPLING if params.get("tools").is_some() => {
-            &[(&["sampling"], "sampling"), (&["sampling", "tools"], "sampling.tools")]
-        }
-        method::SAMPLING => &[(&["sampling"], "sampling")],
-        method::ELICITATION => {
-            let mode = params.get("mode").and_then(raw::string);
-            match mode.as_deref() {
-                Some("url") => &[(&["elicitation", "url"], "elicitation.url")],
-                _ => &[(&["elicitation"], "elicitation")],
-            }
-        }
+/// A capability that a client would need for a question and does not have, as a path with dots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lacking(&'static str);
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// The capability that is missing for a question.
+pub(crate) fn lacking(asker: &Asker, asked: &Question) -> Option<Lacking> {
+    let can = |path: &str| asker.can(&path.split('.').collect::<Vec<_>>());
+    let member = |name: &str| edit::member(asked.params.as_ref()?.as_str(), name);
+    let needs: &[&'static str] = match &*asked.method {
+        method::ROOTS_LIST => &["roots"],
+        method::SAMPLING if member("tools").is_some() => &["sampling", "sampling.tools"],
+        method::SAMPLING => &["sampling"],
+        method::ELICITATION => match member("mode").and_then(raw::string).as_deref() {
+            Some("url") => &["elicitation.url"],
+            // Who names one way to ask and not this one has not this one.
+            _ if can("elicitation.url") => &["elicitation.form"],
+            _ => &["elicitation"],
+        },
         _ => &[],
     };
-    needs.iter().find(|(path, _)| !asker.can(path)).map(|&(_, name)| name)
+    needs.iter().find(|path| !can(path)).map(|path| Lacking(path))
+}
+
+/// What is missing, as a `ClientCapabilities` object.
+pub(crate) fn required(lacking: impl IntoIterator<Item = Lacking>) -> Value {
+    let mut all = json!({});
+    for Lacking(path) in lacking {
+        let mut at = &mut all;
+        for name in path.split('.') {
+            if at[name].is_null() {
+                at[name] = json!({});
+            }
+            at = &mut at[name];
+        }
+    }
+    all
+}
+
+/// The questions that a round of a call puts to a client; what is open is taken back at the end.
+pub(crate) struct Asking<'a> {
+    session: &'a DownstreamSession,
+    about: &'a Id,
+    ids: Vec<u64>,
+}
+
+impl Asking<'_> {
+    /// Asks one; nothing comes when the client cannot be reached.
+    pub(crate) fn pose(&mut self, asked: &Question) -> oneshot::Receiver<Outcome> {
+        let (round, answer) = oneshot::channel();
+        let posed =
+            self.session.pose(Whose::Round(round), asked, &Extra::default(), Some(self.about));
+        self.ids.extend(posed);
+        answer
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.session.take_back(&self.ids, "the answer is no longer wanted");
+    }
 }
 
 impl DownstreamSession {
-    /// Sends an upstream's request to the client; gives it back when that is not possible.
+    /// Puts the questions of a round to the client.
+    pub(crate) fn ask_all<'a>(&'a self, about: &'a Id) -> Asking<'a> {
+        Asking { session: self, about, ids: Vec::new() }
+    }
+
+    /// Sends a question to the client; gives the id it has there, or nothing when it cannot be
+    /// reached.
     fn pose(
         &self,
-        mut asked: Asked,
-        request: &Request,
-        params: &Params<'_>,
+        whose: Whose,
+        asked: &Question,
+        extra: &Extra,
         about: Option<&Id>,
-    ) -> Result<(), Asked> {
-        asked.token = params.token().map(Raw::of);
+    ) -> Result<u64, CannotReach> {
+        let params = Params::read(asked.params.as_ref());
+        let token = params.token().map(Raw::of);
         // Noted before it is sent, because the answer may come before `tell` returns; and at once,
         // because whoever closes the session answers what is noted by then.
         let id = {
             let mut state = lock(&self.state);
             if state.is_closed || state.asked.len() >= MAX_ASKED {
-                return Err(asked);
+                return Err(CannotReach);
             }
             state.next_ask += 1;
             let id = state.next_ask;
-            state.asked.insert(id, asked);
+            state.asked.insert(id, Asked { whose, token });
             id
         };
         let request = Request {
             id: id.into(),
-            method: request.method.clone(),
-            params: params.with_token(id).or_else(|| request.params.clone()),
-            extra: request.extra.clone(),
+            method: asked.method.clone(),
+            params: params.with_token(id).or_else(|| asked.params.clone()),
+            extra: extra.clone(),
         };
         if self.tell(request.into(), about) {
-            return Ok(());
+            return Ok(id);
         }
-        match lock(&self.state).asked.remove(&id) {
-            Some(asked) => Err(asked),
-            None => Ok(()),
-        }
+        // Who is not there any more was answered for.
+        lock(&self.state).asked.remove(&id).map_or(Ok(id), |_| Err(CannotReach))
     }
 
     /// Takes a client's answer to the upstream that asked.
@@ -179,7 +301,9 @@ impl DownstreamSession {
         let Some(asked) = id.and_then(|id| state.asked.get(&id)) else { return };
         let Some(token) = &asked.token else { return };
         let Some(progress) = params.progress_under(notification, token) else { return };
-        let (member, from) = (asked.member.clone(), asked.from);
+        // A stateless upstream hears of no progress.
+        let Whose::Life { member, from, .. } = &asked.whose else { return };
+        let (member, from) = (member.clone(), *from);
         drop(state);
         if let Some(upstream) = member.upstream() {
             upstream.send(Some(from), progress.into());
@@ -189,19 +313,19 @@ impl DownstreamSession {
     /// Tells the client that some of what it was asked is no longer wanted.
     pub(crate) fn withdraw(&self, reason: &str, is_meant: impl Fn(&Asked) -> bool) {
         let ids: Vec<u64> = {
-            let mut state = lock(&self.state);
-            let ids: Vec<_> = state
-                .asked
-                .iter()
-                .filter(|(_, asked)| is_meant(asked))
-                .map(|(&id, _)| id)
-                .collect();
-            for id in &ids {
-                state.asked.remove(id);
-            }
-            ids
+            let state = lock(&self.state);
+            let meant = state.asked.iter().filter(|(_, asked)| is_meant(asked));
+            meant.map(|(&id, _)| id).collect()
         };
+        self.take_back(&ids, reason);
+    }
+
+    /// The same of these, as far as they are open.
+    fn take_back(&self, ids: &[u64], reason: &str) {
         for id in ids {
+            if lock(&self.state).asked.remove(id).is_none() {
+                continue;
+            }
             let params = edit::object([
                 ("requestId", &*id.to_string()),
                 ("reason", Raw::of(reason).as_str()),
@@ -216,11 +340,17 @@ impl DownstreamSession {
     }
 }
 
+/// The client cannot be reached.
+#[derive(Debug)]
+struct CannotReach;
+
 /// Withdraws everything a life asked that has ended.
 pub(crate) fn withdraw_all(shared: &Shared, link: &Link, member: &Arc<Member>, ended: Incarnation) {
     let reason = format!("upstream {} ended before it was answered", link.name);
     for session in shared.sessions() {
-        session
-            .withdraw(&reason, |asked| Arc::ptr_eq(&asked.member, member) && asked.from <= ended);
+        session.withdraw(&reason, |asked| asked.is_of(member, ended));
+    }
+    for talk in member.talks() {
+        talk.withdraw(|posed| posed.from <= ended);
     }
 }

@@ -1,15 +1,32 @@
 //! Requests of clients on their way to an upstream.
+//!
+//! `errand` holds the two halves of one, `retry` reads what it brings of an earlier try, `converse`
+//! and `rounds` hold calls in which the upstream asks something, and `bridged` answers that mean
+//! something else to a client of the other era.
 
+mod bridged;
+mod converse;
+mod errand;
+mod retry;
+mod rounds;
+
+pub(crate) use self::{converse::Coming, errand::Errand};
+
+use self::{
+    errand::{Answer, Berth, OtherEra, Seat, Turned, Waiting},
+    retry::Brought,
+};
 use crate::{
     asker::Asker,
     hop::{Hop, Introduction},
     link::Link,
-    member::{Flight, Member},
+    member::Member,
     options::DownReply,
     params::{Params, Rewrite},
-    refresh,
     session::{DownstreamSession, uri_of},
     spans::{self, Subject},
+    suspend::Ticket,
+    talk::Talk,
     target::{self, Aim, Local, Target},
     words,
 };
@@ -17,95 +34,36 @@ use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use mcplex_proto::{
     edit,
-    error::{ErrorObject, URL_ELICITATION_REQUIRED},
-    id::Id,
-    message::{Extra, Notification, Outcome, Request},
+    error::ErrorObject,
+    message::{Extra, Notification, Request},
     method,
     raw::{self, Raw},
     trace::{self, TraceContext},
-    upstream::{Call, Reply, Upstream, UpstreamError},
+    upstream::{Call, Upstream, UpstreamError},
     version::{Era, Version},
 };
+use mcplex_translate::question;
 use std::{borrow::Cow, sync::Arc};
 use tracing::Span;
 
-/// URLs of one such error that are remembered; people open one or two.
-const MAX_ELICITATIONS: usize = 16;
-
 /// A call that is ready to go.
 pub(crate) struct Planned {
-    letter: Letter,
     waiting: Waiting,
-    /// Its upstream runs, so that it is of the era that the call was written for.
-    is_sure: bool,
+    way: Way,
+}
+
+/// How a call gets its answer.
+enum Way {
+    /// It leaves for the upstream.
+    Sent(Letter),
+    /// It is there already, and was suspended.
+    Resumed { talk: Arc<Talk>, coming: Coming, cancelled: oneshot::Receiver<()>, ticket: Ticket },
 }
 
 /// What leaves for the upstream.
 struct Letter {
     call: Call,
-    upstream: Arc<dyn Upstream>,
     cancelled: oneshot::Receiver<()>,
-}
-
-/// What stays here until the answer comes.
-struct Waiting {
-    asker: Arc<Asker>,
-    upstream: Arc<dyn Upstream>,
-    method: Cow<'static, str>,
-    era: Era,
-    /// The revision of the upstream, if it is certain.
-    version: Option<Version>,
-    span: Span,
-    in_flight: InFlight,
-    aim: Aim,
-}
-
-/// Keeps a call in the tables for as long as somebody waits for it.
-struct InFlight {
-    session: Arc<DownstreamSession>,
-    link: Arc<Link>,
-    member: Arc<Member>,
-    id: u64,
-    about: Id,
-    /// The resource whose first subscriber this is, until the upstream agrees.
-    subscribes: Option<String>,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if let Some(uri) = &self.subscribes {
-            self.give_up(uri);
-        }
-        self.session.end(&self.about);
-        self.member.lands(self.id);
-    }
-}
-
-impl InFlight {
-    /// The subscription did not come about; whoever joined it meanwhile was told that it had.
-    fn give_up(&self, uri: &str) {
-        let Self { link, session, .. } = self;
-        if link.unsubscribe(uri, &session.subscriber(None)) {
-            return;
-        }
-        if link.subscriptions(link.home(session.place)).contains(uri) {
-            refresh::subscribed(link, session.place, uri, true);
-        }
-    }
-
-    /// An error may ask the client to open URLs first; it will want to hear when that is done.
-    fn note_elicitations(&self, error: &Raw) {
-        let error = ErrorObject::read(error);
-        if error.code != URL_ELICITATION_REQUIRED {
-            return;
-        }
-        let elicitations = error.data.as_ref().and_then(|data| data["elicitations"].as_array());
-        for elicitation in elicitations.into_iter().flatten().take(MAX_ELICITATIONS) {
-            if let Some(id) = elicitation["elicitationId"].as_str() {
-                self.link.elicits(id.to_owned(), self.session.number);
-            }
-        }
-    }
 }
 
 /// Finds the upstream of a request and writes the request in its words, for the era that is given
@@ -130,6 +88,12 @@ fn written(
     span: &Span,
     era: Option<Era>,
 ) -> Result<Planned, Local> {
+    let brought = match retry::read(session, asker, request, params)? {
+        Brought::Call(held) => return converse::resume(session, asker, request, params, held),
+        other @ (Brought::Nothing | Brought::Answers | Brought::Anew | Brought::State { .. }) => {
+            other
+        }
+    };
     let target = target::find(session, request, params)?;
     let link = &target.link;
     let member = link
@@ -141,59 +105,65 @@ fn written(
             format!("Upstream {} is not there yet. The call was not sent; try again.", link.name),
         )));
     };
+    let version = version_of(&*upstream, link);
+    let era = era.or_else(|| version.map(Version::era)).unwrap_or(Era::Legacy);
+    brought.check(&link.name, era).map_err(Err)?;
     let id = upstream.mint();
     let Some(cancelled) = session.begin(&request.id, &member, id) else {
         if session.is_closed() && session.is_long() {
             // What was made for it just now would stay for ever.
             link.leave(session.place);
         }
-        let why = "a request with this id is being served, or the session is closed";
-        return Err(Err(ErrorObject::invalid_request(&why)));
+        return Err(id_in_use());
     };
-    let version = version_of(&*upstream, link);
-    let era = era.or_else(|| version.map(Version::era)).unwrap_or(Era::Legacy);
+    let may_ask = asker.era() == Era::Modern && question::may_need_input(&request.method);
+    let mut seat = Seat {
+        session: session.me(),
+        asker: asker.clone(),
+        about: request.id.clone(),
+        token: params.token().map(Raw::of),
+        params: request.params.clone().filter(|_| may_ask),
+        subscribes: None,
+    };
     if let Some(local) = subscribes(session, &target, era) {
-        session.end(&request.id);
         return Err(local);
     }
+    seat.subscribes = target.aim.subscribes().map(|uri| (link.clone(), uri));
     let client = client_span(span, request, params, &target, id);
     let context = trace::context_of(&client);
-    let token = params.token().map(Raw::of);
     let rewrite = Rewrite {
         name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
-        token: token.is_some().then_some(id),
+        token: seat.token.is_some().then_some(id),
         traceparent: context.as_ref().map(TraceContext::to_traceparent),
         hop: hop(session, asker, era),
     };
     let params = params.rewrite(&rewrite).or_else(|| request.params.clone());
-    let about = request.id.clone();
-    let flight = Flight {
-        session: session.me(),
-        asker: asker.clone(),
-        about: about.clone(),
-        token,
-        progress: f64::MIN,
-    };
-    member.takes_off(id, flight);
+    let params = brought.apply(asker, era, params);
     log_for(session, asker, link, &member, era);
-    let subscribes = target.aim.subscribes();
+    let talk = (may_ask && era == Era::Legacy).then(Arc::<Talk>::default);
     let is_sure = member.is_up();
-    let in_flight =
-        InFlight { session: session.me(), link: target.link, member, id, about, subscribes };
-    let waiting = Waiting {
-        asker: asker.clone(),
-        upstream: upstream.clone(),
+    let berth = Berth::new(target.link, member, talk.clone());
+    berth.take_off(id, seat.flight(talk.as_ref()));
+    let errand = Errand {
+        upstream,
         method: request.method.clone(),
         era,
         version: version.filter(|version| is_sure && version.era() == era),
         span: client,
-        in_flight,
         aim: target.aim,
+        berth,
+        talk,
     };
     let (method, extra) = (request.method.clone(), request.extra.clone());
     let (timeout, is_upkeep) = (None, false);
     let call = Call { id, method, params, extra, timeout, trace: context, is_upkeep, era };
-    Ok(Planned { letter: Letter { call, upstream, cancelled }, waiting, is_sure })
+    let waiting = Waiting { seat, errand, may_be_rewritten: !is_sure };
+    Ok(Planned { waiting, way: Way::Sent(Letter { call, cancelled }) })
+}
+
+fn id_in_use() -> Local {
+    let why = "a request with this id is being served, or the session is closed";
+    Err(ErrorObject::invalid_request(&why))
 }
 
 /// The revision an upstream speaks, or spoke when it was last there.
@@ -287,92 +257,70 @@ pub(crate) async fn run(
     planned: Planned,
     request: Request,
     server: &Span,
-) -> Option<(Outcome, Extra)> {
-    let Planned { letter, waiting, is_sure } = planned;
+) -> Answer {
     // What the upstream gets holds its own share; ours would keep a large body alive. It is needed
     // only while nobody can say for which era the call has to be written.
-    let kept = (!is_sure).then_some(request);
-    let answer = letter.send().await;
-    let now = match &answer {
-        Some(Err(UpstreamError::OtherEra { now, .. })) => *now,
-        _ => return waiting.end(answer, server),
+    let kept = planned.waiting.may_be_rewritten.then_some(request);
+    let asker = planned.waiting.seat.asker.clone();
+    let now = match planned.go(server).await {
+        Ok(answer) => return answer,
+        Err(OtherEra(now)) => now,
     };
-    let Some(request) = kept else { return waiting.end(answer, server) };
-    let asker = waiting.asker.clone();
-    // Its id is free for the second try.
-    drop(waiting);
+    let request = kept.expect("only a call that may be written again comes back");
     let again = {
         let params = Params::read(request.params.as_ref());
         plan(session, &asker, &request, &params, server, Some(now))
     };
-    match again {
-        Ok(Planned { letter, waiting, .. }) => {
-            let answer = letter.send().await;
-            waiting.end(answer, server)
-        }
-        Err(local) => {
-            let outcome = words::outcome(local);
-            spans::ended(server, &outcome);
-            Some((outcome, Extra::default()))
-        }
-    }
-}
-
-impl Letter {
-    /// Waits for the answer; `None` when the client cancelled or was dropped.
-    async fn send(self) -> Option<Result<Reply, UpstreamError>> {
-        match select(self.upstream.call(self.call), self.cancelled).await {
-            Either::Left((answer, _)) => Some(answer),
-            Either::Right(_) => None,
-        }
-    }
-}
-
-impl Waiting {
-    /// Writes the answer in the words of who asked.
-    fn end(
-        mut self,
-        answer: Option<Result<Reply, UpstreamError>>,
-        server: &Span,
-    ) -> Option<(Outcome, Extra)> {
-        let reply = match answer {
-            None => {
-                spans::cancelled(server, &self.span);
-                return None;
+    let refused = match again {
+        Ok(mut planned) => {
+            planned.waiting.may_be_rewritten = false;
+            match planned.go(server).await {
+                Ok(answer) => return answer,
+                Err(OtherEra(_)) => Err(ErrorObject::invalid_request(&"it was written again once")),
             }
-            Some(Err(error)) => return Some((self.refusal(&error, server), Extra::default())),
-            Some(Ok(reply)) => reply,
-        };
-        match &reply.outcome {
-            Outcome::Result(_) => self.in_flight.subscribes = None,
-            Outcome::Error(error) => self.in_flight.note_elicitations(error),
         }
-        spans::answered(server, &self.span, &reply);
-        let from = self.version();
-        let session = &self.in_flight.session;
-        let outcome = words::answer(reply.outcome, &self.method, from, &self.asker, || {
-            session.shared.identity()
-        });
-        Some((outcome, reply.extra))
-    }
+        Err(local) => local,
+    };
+    let outcome = words::outcome(refused);
+    spans::ended(server, &outcome);
+    Some((outcome, Extra::default()))
+}
 
-    fn refusal(&self, error: &UpstreamError, server: &Span) -> Outcome {
-        let session = &self.in_flight.session;
-        let local = refuse(session, &self.aim, error);
-        let local = words::own(local, &self.asker, || session.shared.identity());
-        let refusal = words::outcome(local);
-        spans::failed(server, &self.span, error, &refusal);
-        refusal
+impl Planned {
+    async fn go(self, server: &Span) -> Turned {
+        let Self { waiting, way } = self;
+        let letter = match way {
+            Way::Sent(letter) => letter,
+            Way::Resumed { talk, coming, cancelled, ticket } => {
+                let before = Some(ticket);
+                return converse::converse(waiting, talk, coming, cancelled, before, server).await;
+            }
+        };
+        let era = waiting.errand.era;
+        let is_interactive = question::may_need_input(&waiting.errand.method);
+        if let Some(talk) = waiting.errand.talk.clone() {
+            let Letter { call, cancelled } = letter;
+            let upstream = waiting.errand.upstream.clone();
+            let coming: Coming = Box::pin(async move { upstream.call(call).await });
+            return converse::converse(waiting, talk, coming, cancelled, None, server).await;
+        }
+        if is_interactive && era == Era::Modern && waiting.seat.asker.era() == Era::Legacy {
+            return rounds::play(waiting, letter, server).await;
+        }
+        let Letter { call, mut cancelled } = letter;
+        let answer = unless(&mut cancelled, waiting.errand.upstream.call(call)).await;
+        waiting.end(answer, server)
     }
+}
 
-    /// The revision of who answered: of the era that the call was written for.
-    fn version(&self) -> Version {
-        let now = || version_of(&*self.upstream, &self.in_flight.link);
-        let known = self.version.or_else(now).filter(|version| version.era() == self.era);
-        known.unwrap_or(match self.era {
-            Era::Legacy => Version::LATEST_LEGACY,
-            Era::Modern => Version::LATEST_MODERN,
-        })
+/// What comes, unless the client cancels before that or is gone.
+async fn unless<T>(
+    cancelled: &mut oneshot::Receiver<()>,
+    coming: impl Future<Output = T> + Unpin,
+) -> Option<T> {
+    match select(coming, cancelled).await {
+        Either::Left((came, _)) => Some(came),
+        Either::Right(_) => None,
     }
 }
 

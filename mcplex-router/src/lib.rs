@@ -8,7 +8,7 @@
 //! Read it in this order: `router` (what is shared), `catalog` with `offer`, `naming`, `template`,
 //! `lists` and `memory` (what clients see), `session` (one client) with `asker` (who asks), `here`
 //! (what needs no upstream), `calls` with `target`, `hop` and `words` (requests toward upstreams, in
-//! the words of both sides), `link` (one upstream) with `isolation`, `crew` and `member` (its
+//! the words of both sides) with `asks`, `talk`, `suspend` and `seal` (what upstreams ask), `link` (one upstream) with `isolation`, `crew` and `member` (its
 //! children), `relay` (what they say by themselves) and `attribution` (whom they mean), and at last
 //! `listen`, `subscribers` and `watch` (who wants to hear of what).
 //!
@@ -42,6 +42,8 @@ mod session;
 mod signal;
 mod spans;
 mod subscribers;
+mod suspend;
+mod talk;
 mod target;
 mod template;
 mod watch;

@@ -5,7 +5,7 @@
 
 use crate::{
     asker::Asker, isolation::MemberKey, level::Level, router::lock, session::DownstreamSession,
-    watch::Watch,
+    talk::Talk, watch::Watch,
 };
 use mcplex_proto::{
     downstream::Principal,
@@ -54,6 +54,10 @@ pub(crate) struct Flight {
     pub(crate) token: Option<Raw>,
     /// The last progress that was passed on; later ones must be greater.
     pub(crate) progress: f64,
+    /// Its call is suspended: no request of the client is open for it.
+    pub(crate) is_parked: bool,
+    /// What the upstream asks meanwhile, where it may ask a stateless client.
+    pub(crate) talk: Option<Arc<Talk>>,
 }
 
 impl Flight {
@@ -72,7 +76,9 @@ impl Flight {
     pub(crate) fn wants(&self, level: Option<Level>) -> bool {
         match self.asker.era() {
             Era::Legacy => self.session.wants(level),
-            Era::Modern => self.asker.level.is_some_and(|least| level >= Some(least)),
+            Era::Modern => {
+                !self.is_parked && self.asker.level.is_some_and(|least| level >= Some(least))
+            }
         }
     }
 }
@@ -177,10 +183,25 @@ impl Member {
         lock(&self.flights).len()
     }
 
-    /// The newest call in flight, and whether all are of the same client; `None` without any.
+    /// A call is suspended: nothing of it is told until a client goes on with it.
+    pub(crate) fn parks(&self, id: u64) {
+        if let Some(flight) = lock(&self.flights).get_mut(&id) {
+            flight.is_parked = true;
+            flight.token = None;
+        }
+    }
+
+    /// What is asked in calls of stateless clients.
+    pub(crate) fn talks(&self) -> Vec<Arc<Talk>> {
+        lock(&self.flights).values().filter_map(|flight| flight.talk.clone()).collect()
+    }
+
+    /// The newest call in flight, one that is not suspended if there is any, and whether all are of
+    /// the same client; `None` without any.
     pub(crate) fn newest_flight(&self) -> Option<(Flight, bool)> {
         let flights = lock(&self.flights);
-        let (_, newest) = flights.last_key_value()?;
+        let open = || flights.values().rev().find(|flight| !flight.is_parked);
+        let newest = open().or_else(|| flights.values().next_back())?;
         let is_one = flights.values().all(|flight| flight.is_of_same_client(newest));
         Some((newest.clone(), is_one))
     }

@@ -29,6 +29,14 @@ pub struct Options {
     /// How long a list waits for upstreams that are still starting; zero, because one slow
     /// upstream should delay no list. More helps clients that ignore `list_changed`.
     pub first_list_wait: Duration,
+    /// How long an upstream's question to a stateless client may stay unanswered; 10 min, within
+    /// which a person has seen it, and less than the 15 min that a call has in all.
+    pub input_wait: Duration,
+    /// Calls of all stateless clients that may be suspended at the same time, because their upstreams
+    /// have asked something; 1024, each of which is a call that an upstream keeps open.
+    pub suspended: usize,
+    /// The same of one client; 64, as many calls as may wait for the next life of an upstream.
+    pub suspended_per_client: usize,
 }
 
 impl Default for Options {
@@ -43,6 +51,9 @@ impl Default for Options {
             down_reply: DownReply::default(),
             arrival_wait: Duration::from_secs(5),
             first_list_wait: Duration::ZERO,
+            input_wait: Duration::from_secs(600),
+            suspended: 1024,
+            suspended_per_client: 64,
         }
     }
 }

@@ -120,9 +120,10 @@ impl Relay {
         let Some(id) = params.get("requestId").and_then(Id::read) else { return };
         let reason = params.get("reason").and_then(raw::string).unwrap_or_default();
         for session in self.shared.sessions() {
-            session.withdraw(&reason, |asked| {
-                Arc::ptr_eq(&asked.member, &self.member) && asked.from == from && asked.id == id
-            });
+            session.withdraw(&reason, |asked| asked.is(&self.member, from, &id));
+        }
+        for talk in self.member.talks() {
+            talk.withdraw(|posed| posed.from == from && posed.id == id);
         }
     }
 

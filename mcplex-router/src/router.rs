@@ -12,9 +12,12 @@ use crate::{
     options::Options,
     refresh,
     relay::Relay,
+    seal::Seals,
     session::{DownstreamSession, SessionNumber},
     signal::Signal,
+    suspend::{self, Suspensions},
 };
+use futures_util::future::join;
 use mcplex_proto::{
     downstream::{Arrival, Client, Gateway, Principal, Session, Stay},
     handshake::ServerInfo,
@@ -70,6 +73,8 @@ pub(crate) struct Shared {
     next_session: AtomicU64,
     next_link: AtomicU64,
     pub(crate) changes: refresh::Changes,
+    pub(crate) seals: Seals,
+    pub(crate) suspensions: Suspensions,
     /// Raised when an upstream was added.
     pub(crate) added: Signal,
 }
@@ -82,6 +87,9 @@ impl fmt::Debug for Shared {
 
 impl Router {
     /// A router without upstreams.
+    ///
+    /// # Panics
+    /// When the operating system has no random numbers.
     #[must_use]
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
         let catalog = Catalog::build(&options, Vec::new());
@@ -96,6 +104,8 @@ impl Router {
             next_session: AtomicU64::new(1),
             next_link: AtomicU64::new(1),
             changes: refresh::Changes::default(),
+            seals: Seals::random(),
+            suspensions: Suspensions::default(),
             added: Signal::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -191,9 +201,10 @@ impl Router {
         self.shared.link(key).map_or(0, |link| link.lists().of(Kind::Tools).len())
     }
 
-    /// Keeps the catalog up to date until it is dropped; must be polled.
+    /// Keeps the catalog up to date, and gives up calls that are suspended for too long, until it is
+    /// dropped; must be polled.
     pub async fn run(&self) {
-        refresh::run(self.shared.clone()).await;
+        join(refresh::run(self.shared.clone()), suspend::watch(&self.shared)).await;
     }
 }
 

@@ -13,12 +13,15 @@ use mcplex_proto::{
     raw::{self, Raw},
     upstream::UpstreamName,
 };
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// What every state of ours begins with; the number is for a form to come.
 const MARK: &str = "mcplex1.";
+
+/// Members of a call's parameters that differ from one try to the next.
+const ONLY_OF_A_TRY: [&str; 3] = ["_meta", "inputResponses", "requestState"];
 
 /// The longest state of a client that is looked at, in bytes: 1 MiB, more than any upstream's.
 const MAX_STATE: usize = 1024 * 1024;
@@ -50,23 +53,37 @@ pub(crate) struct Bond([u8; 32]);
 impl Bond {
     /// Of a call on behalf of a principal: the same for every retry of it.
     pub(crate) fn of(principal: &Principal, method: &str, params: Option<&Raw>) -> Self {
-        // Read as values, so that another order of members is the same call.
-        let mut value: Value = params.and_then(Raw::get).unwrap_or_default();
-        if let Some(members) = value.as_object_mut() {
-            for name in ["_meta", "inputResponses", "requestState"] {
-                members.remove(name);
-            }
-        }
-        let whole = serde_json::to_string(&(format!("{principal:?}"), method, value));
-        let whole = whole.expect("values of JSON are JSON");
+        let said = params.map_or("{}", Raw::as_str);
+        let kept = said_in_each(said).unwrap_or_else(|| vec![("".into(), said.to_owned())]);
+        let whole = serde_json::to_string(&(format!("{principal:?}"), method, kept));
+        let whole = whole.expect("strings are always JSON");
         Self(Sha256::digest(whole).into())
     }
+}
+
+/// What every retry of a call says as its first try did; `None` when the parameters are no object.
+fn said_in_each(params: &str) -> Option<Vec<(Cow<'_, str>, String)>> {
+    let mut members = edit::members(params)?;
+    members.retain(|(name, _)| !ONLY_OF_A_TRY.contains(&&**name));
+    members.sort_by(|(one, _), (two, _)| one.cmp(two));
+    // Read as values, so that another order of members is the same call; a value that cannot be
+    // held, such as a number that is too large, is what stands there.
+    let plain = |value: &RawValue| match serde_json::from_str::<Value>(value.get()) {
+        Ok(value) => value.to_string(),
+        Err(_) => value.get().to_owned(),
+    };
+    Some(members.into_iter().map(|(name, value)| (name, plain(value))).collect())
 }
 
 impl Seals {
     /// Seals that no other router can open.
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         Self(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
+    }
+
+    /// Seals with a key that nobody knows.
+    pub(crate) fn random() -> Self {
+        Self::new(&random())
     }
 
     /// The state as the JSON string that a client is given.
@@ -93,6 +110,27 @@ impl Seals {
         code.update(payload.as_bytes());
         code
     }
+}
+
+/// Bytes that nobody can guess.
+///
+/// # Panics
+/// When the operating system has no random numbers, without which no state of ours would be safe.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has random numbers");
+    bytes
+}
+
+/// A name that is never given twice, in the form of a UUID of random bits.
+pub(crate) fn mint_name() -> String {
+    let mut bits = u128::from_be_bytes(random());
+    // Version 4, variant of RFC 9562.
+    bits = bits & !(0xf << 76) | 4 << 76;
+    bits = bits & !(0x3 << 62) | 2 << 62;
+    let hex = format!("{bits:032x}");
+    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    parts.join("-")
 }
 
 fn write(state: &State) -> Raw {
@@ -176,6 +214,24 @@ mod tests {
             assert!(seals.open(&text, &other).is_none());
         }
         assert!(Seals::new(&[2; 32]).open(&text, &bond(call)).is_none());
+    }
+
+    #[test]
+    fn a_minted_name_is_a_random_uuid() {
+        let (one, two) = (mint_name(), mint_name());
+        assert_ne!(one, two);
+        assert_eq!(one.len(), 36);
+        assert_eq!(&one[14..15], "4");
+        assert!(matches!(&one[19..20], "8" | "9" | "a" | "b"), "{one}");
+    }
+
+    #[test]
+    fn calls_that_no_number_can_hold_are_told_apart() {
+        let call = |n: &str| bond(&format!(r#"{{"name":"t","arguments":{{"n":{n}}}}}"#));
+        assert_ne!(call("1e400"), call("2e400"));
+        assert_ne!(call("1e400"), bond("null"));
+        assert_eq!(call("1e400"), call("1e400"));
+        assert_ne!(bond("[1e400]"), bond("[2e400]"));
     }
 
     proptest! {

@@ -83,8 +83,8 @@ impl State {
 #[derive(Debug)]
 struct Going {
     member: Arc<Member>,
-    /// The id it has at the upstream.
-    id: u64,
+    /// The id it has at the upstream; none between two rounds.
+    id: Option<u64>,
     /// Ends the wait for its answer; `None` once it was cancelled.
     cancel: Option<oneshot::Sender<()>>,
 }
@@ -95,8 +95,8 @@ impl Going {
     /// Told here and not by who waits: a listener may drop the wait with the session.
     fn cancel(&mut self, reason: Option<&Raw>) {
         let Some(cancel) = self.cancel.take() else { return };
-        if let Some(upstream) = self.member.upstream() {
-            calls::cancel(&**upstream, self.id, reason);
+        if let (Some(upstream), Some(id)) = (self.member.upstream(), self.id) {
+            calls::cancel(&**upstream, id, reason);
         }
         // Refused means that the answer is on its way already.
         let _waits: Result<(), ()> = cancel.send(());
@@ -177,10 +177,19 @@ impl DownstreamSession {
             return None;
         }
         let (cancel, cancelled) = oneshot::channel();
-        state
-            .calls
-            .insert(about.clone(), Going { member: member.clone(), id, cancel: Some(cancel) });
+        state.calls.insert(
+            about.clone(),
+            Going { member: member.clone(), id: Some(id), cancel: Some(cancel) },
+        );
         Some(cancelled)
+    }
+
+    /// Notes that a call has another id at its upstream, or none; `false` when it was cancelled.
+    pub(crate) fn redirect(&self, about: &Id, id: Option<u64>) -> bool {
+        let mut state = lock(&self.state);
+        let Some(going) = state.calls.get_mut(about) else { return false };
+        going.id = id;
+        going.cancel.is_some()
     }
 
     /// Whether the client has left.
@@ -363,6 +372,7 @@ impl Session for DownstreamSession {
         self.shared.forget(self.number);
         // What a request listened to ends with the wait for its answer, and else it set up nothing.
         if self.is_long() {
+            self.shared.suspensions.left(self.number);
             self.shared.left(self);
         }
         if had_level {

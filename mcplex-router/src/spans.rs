@@ -189,6 +189,14 @@ pub(crate) fn left(server: &Span) {
     server.record(attr::REQUEST_OUTCOME, "cancelled");
 }
 
+/// Whether a call came to nothing.
+pub(crate) fn is_failure(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Result(raw) => is_tool_error(raw),
+        Outcome::Error(_) => true,
+    }
+}
+
 fn is_tool_error(result: &Raw) -> bool {
     edit::member(result.as_str(), "isError").is_some_and(|value| value.get() == "true")
 }

@@ -88,6 +88,7 @@ pub(crate) fn outcome(local: Local) -> Outcome {
 /// Why a stateless upstream's result cannot be passed on.
 fn unusable(result: &Raw, asker: &Asker) -> Option<ErrorObject> {
     let why = match (translate::result::kind(result), asker.era()) {
+        // What a stateless client is asked was seen to before.
         (ResultKind::Complete, _) | (ResultKind::InputRequired, Era::Modern) => return None,
         (ResultKind::InputRequired, Era::Legacy) => "the upstream asks what cannot be asked here",
         (ResultKind::Task, _) => "the upstream made a task of the call, which nobody asked for",

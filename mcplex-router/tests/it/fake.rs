@@ -347,6 +347,19 @@ impl FakeClock {
     }
 }
 
+impl FakeClock {
+    /// Wakes those who wanted to sleep this long; `false` when nobody did.
+    pub(crate) fn wake_after(&self, time: Duration) -> bool {
+        let mut sleepers = self.sleepers.lock().unwrap();
+        let (awake, asleep) =
+            std::mem::take(&mut *sleepers).into_iter().partition(|(wanted, _)| *wanted == time);
+        *sleepers = asleep;
+        drop(sleepers);
+        let awake: Vec<(Duration, oneshot::Sender<()>)> = awake;
+        awake.into_iter().filter_map(|(_, sleeper)| sleeper.send(()).ok()).count() > 0
+    }
+}
+
 impl Clock for FakeClock {
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let (sleeper, awake) = oneshot::channel();

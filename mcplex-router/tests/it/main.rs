@@ -41,6 +41,10 @@ mod memory;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod rounds;
+#[cfg(test)]
 mod subscriptions;
+#[cfg(test)]
+mod suspend;
 #[cfg(test)]
 mod watches;

@@ -1,0 +1,124 @@
+//! Answers that mean something else to a client of the other era, beyond their words.
+
+use super::{
+    errand::{Seat, Waiting},
+    retry,
+};
+use crate::{
+    asks,
+    seal::{Bond, State},
+    spans,
+    target::Aim,
+};
+use mcplex_proto::{
+    edit,
+    error::{ErrorObject, INTERNAL_ERROR, URL_ELICITATION_REQUIRED},
+    message::Outcome,
+    method,
+    raw::Raw,
+    version::{Era, Version},
+};
+use mcplex_translate::{
+    self as translate,
+    question::{self, Question, Required},
+    result::Kind,
+};
+
+/// What the client gets instead; the answer itself when it is one like any other.
+pub(super) fn answer(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Outcome> {
+    let Waiting { seat, errand, .. } = waiting;
+    match (errand.era, seat.asker.era()) {
+        (Era::Legacy, Era::Modern) => of_session(waiting, outcome),
+        (Era::Modern, Era::Modern) => of_stateless(waiting, outcome),
+        // A client that opens no URLs is told to in words.
+        (Era::Legacy, Era::Legacy) if seat.asker.version < Version::V2025_11_25 => {
+            let urls = match &outcome {
+                Outcome::Error(error) if errand.aim == Aim::Tool => {
+                    translate::error::urls_as_result(error)
+                }
+                Outcome::Error(_) | Outcome::Result(_) => None,
+            };
+            urls.map(Outcome::Result).ok_or(outcome)
+        }
+        (Era::Legacy | Era::Modern, Era::Legacy) => Err(outcome),
+    }
+}
+
+/// A session's server answers a stateless client.
+fn of_session(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Outcome> {
+    let Waiting { seat, errand, .. } = waiting;
+    let Some(talk) = &errand.talk else { return Err(outcome) };
+    if let Some(urls) = urls(seat, &errand.method, &outcome) {
+        return Ok(urls);
+    }
+    match talk.lacking().filter(|_| spans::is_failure(&outcome)) {
+        Some(lacking) => Ok(Outcome::Error(Raw::of(&ErrorObject::missing_capability(lacking)))),
+        None => Err(outcome),
+    }
+}
+
+/// An error that asks to open URLs first, as a stateless client is asked that. The call was refused,
+/// so its retry is made anew.
+fn urls(seat: &Seat, method: &str, outcome: &Outcome) -> Option<Outcome> {
+    let Outcome::Error(error) = outcome else { return None };
+    let error = ErrorObject::read(error);
+    let elicitations = match error.code {
+        URL_ELICITATION_REQUIRED => translate::error::elicitations(&error),
+        _ => return None,
+    };
+    let version = seat.asker.version;
+    let mut questions = Vec::new();
+    for (elicitation, number) in elicitations.into_iter().zip(1..) {
+        let params = edit::with_members(&Raw::of(elicitation), &[("mode", "\"url\"")]);
+        let asked = Question { method: method::ELICITATION.into(), params: Some(params) };
+        let asked =
+            question::to_client(&asked, Version::LATEST_LEGACY, version, String::new).ok()?;
+        if let Some(lacking) = asks::lacking(&seat.asker, &asked) {
+            let required = asks::required([lacking]);
+            return Some(Outcome::Error(Raw::of(&ErrorObject::missing_capability(required))));
+        }
+        questions.push((format!("url{number}"), asked));
+    }
+    if questions.is_empty() {
+        return None;
+    }
+    let state = Some(seal(seat, method, &State::Anew));
+    Some(Outcome::Result(Required { questions, state }.write(Some(&seat.identity()))))
+}
+
+/// A stateless server answers a stateless client: what it asks passes, and its state goes back to
+/// nobody else.
+fn of_stateless(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Outcome> {
+    let Waiting { seat, errand, .. } = waiting;
+    let Outcome::Result(result) = &outcome else { return Err(outcome) };
+    if translate::result::kind(result) != Kind::InputRequired {
+        return Err(outcome);
+    }
+    let refused = |error: &ErrorObject| Ok(Outcome::Error(Raw::of(error)));
+    if !question::may_need_input(&errand.method) {
+        let why = format!("the upstream asks in the answer to {}", errand.method);
+        return refused(&ErrorObject::new(INTERNAL_ERROR, why));
+    }
+    let required = match Required::read(result) {
+        Ok(required) => required,
+        Err(why) => return refused(&ErrorObject::new(INTERNAL_ERROR, why.to_string())),
+    };
+    let lacking =
+        required.questions.iter().filter_map(|(_, asked)| asks::lacking(&seat.asker, asked));
+    let lacking: Vec<_> = lacking.collect();
+    if !lacking.is_empty() {
+        return refused(&ErrorObject::missing_capability(asks::required(lacking)));
+    }
+    let Some(state) = required.state else { return Ok(outcome) };
+    let bound = State::Bound { upstream: errand.link().name.clone(), state };
+    let sealed = seal(seat, &errand.method, &bound);
+    let result = edit::with_members(result, &[(retry::STATE, sealed.as_str())]);
+    Ok(Outcome::Result(result))
+}
+
+/// Seals a state for the retry of a call.
+pub(super) fn seal(seat: &Seat, method: &str, state: &State) -> Raw {
+    let session = &seat.session;
+    let bond = Bond::of(&session.arrival.principal, method, seat.params.as_ref());
+    session.shared.seals.seal(state, &bond)
+}

@@ -1,0 +1,271 @@
+//! The two halves of a call: the client's request that is open, and the request at the upstream.
+//!
+//! Usually both end together. A call that is suspended leaves its first half behind, and gets
+//! another with the retry.
+
+use super::{bridged, cancel, refuse, version_of};
+use crate::{
+    asker::Asker,
+    link::Link,
+    member::{Flight, Member},
+    refresh,
+    router::lock,
+    session::DownstreamSession,
+    spans,
+    talk::Talk,
+    target::Aim,
+    words,
+};
+use mcplex_proto::{
+    error::{ErrorObject, URL_ELICITATION_REQUIRED},
+    id::Id,
+    message::{Extra, Outcome},
+    raw::Raw,
+    upstream::{Reply, Upstream, UpstreamError},
+    version::{Era, Version},
+};
+use mcplex_translate as translate;
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex},
+};
+use tracing::Span;
+
+/// A client's request that waits for its answer.
+pub(crate) struct Seat {
+    pub(super) session: Arc<DownstreamSession>,
+    pub(super) asker: Arc<Asker>,
+    /// The id the client gave it.
+    pub(super) about: Id,
+    /// Its progress token as JSON.
+    pub(super) token: Option<Raw>,
+    /// Its parameters, where a retry may follow that has to be like it.
+    pub(super) params: Option<Raw>,
+    /// The resource whose first subscriber this is, until the upstream agrees.
+    pub(super) subscribes: Option<(Arc<Link>, String)>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some((link, uri)) = &self.subscribes {
+            self.give_up(link, uri);
+        }
+        self.session.end(&self.about);
+    }
+}
+
+impl Seat {
+    /// The subscription did not come about; whoever joined it meanwhile was told that it had.
+    fn give_up(&self, link: &Arc<Link>, uri: &str) {
+        let session = &self.session;
+        if link.unsubscribe(uri, &session.subscriber(None)) {
+            return;
+        }
+        if link.subscriptions(link.home(session.place)).contains(uri) {
+            refresh::subscribed(link, session.place, uri, true);
+        }
+    }
+
+    /// An error may ask the client to open URLs first; it will want to hear when that is done.
+    fn note_elicitations(&self, link: &Link, error: &Raw) {
+        if !self.asker.hears_of_urls() {
+            return;
+        }
+        let error = ErrorObject::read(error);
+        if error.code != URL_ELICITATION_REQUIRED {
+            return;
+        }
+        for elicitation in translate::error::elicitations(&error) {
+            if let Some(id) = elicitation["elicitationId"].as_str() {
+                link.elicits(id.to_owned(), self.session.number);
+            }
+        }
+    }
+
+    /// Who mcplex says it is.
+    pub(super) fn identity(&self) -> Raw {
+        self.session.shared.identity()
+    }
+}
+
+/// A request at an upstream.
+pub(crate) struct Errand {
+    pub(super) upstream: Arc<dyn Upstream>,
+    pub(super) method: Cow<'static, str>,
+    pub(super) era: Era,
+    /// The revision of the upstream, if it is certain.
+    pub(super) version: Option<Version>,
+    pub(super) span: Span,
+    pub(super) aim: Aim,
+    pub(super) berth: Berth,
+    /// What the upstream asks meanwhile, where it may ask a stateless client.
+    pub(super) talk: Option<Arc<Talk>>,
+}
+
+/// Keeps a call in its member's table, and its talk open, for as long as it lasts.
+pub(crate) struct Berth {
+    pub(super) link: Arc<Link>,
+    pub(super) member: Arc<Member>,
+    /// The id it has there; another one in each round, none between two of them.
+    id: Mutex<Option<u64>>,
+    talk: Option<Arc<Talk>>,
+}
+
+impl Drop for Berth {
+    fn drop(&mut self) {
+        self.land();
+        if let Some(talk) = &self.talk {
+            talk.close("the call has ended");
+        }
+    }
+}
+
+impl Berth {
+    pub(super) fn new(link: Arc<Link>, member: Arc<Member>, talk: Option<Arc<Talk>>) -> Self {
+        Self { link, member, id: Mutex::default(), talk }
+    }
+
+    /// The id of its request at the upstream, while there is one.
+    pub(super) fn current(&self) -> Option<u64> {
+        *lock(&self.id)
+    }
+
+    /// It has a request at the upstream.
+    pub(super) fn take_off(&self, id: u64, flight: Flight) {
+        *lock(&self.id) = Some(id);
+        self.member.takes_off(id, flight);
+    }
+
+    /// Its request at the upstream has ended.
+    pub(super) fn land(&self) {
+        if let Some(id) = lock(&self.id).take() {
+            self.member.lands(id);
+        }
+    }
+
+    /// No request of the client is open for it.
+    pub(super) fn park(&self) {
+        if let Some(id) = self.current() {
+            self.member.parks(id);
+        }
+    }
+
+    /// This request of the client is open for it.
+    pub(super) fn aboard(&self, seat: &Seat) {
+        if let Some(id) = self.current() {
+            self.member.takes_off(id, seat.flight(self.talk.as_ref()));
+        }
+    }
+}
+
+impl Errand {
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.berth.link
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// Closes what the upstream asks.
+    pub(crate) fn close_talk(&self, why: &str) {
+        if let Some(talk) = &self.talk {
+            talk.close(why);
+        }
+    }
+
+    /// Tells the upstream that the answer is no longer wanted.
+    pub(crate) fn cancel(&self, reason: Option<&Raw>) {
+        if let Some(id) = self.berth.current() {
+            cancel(&*self.upstream, id, reason);
+        }
+    }
+
+    /// The revision of who answered: of the era that the call was written for.
+    pub(super) fn version(&self) -> Version {
+        let now = || version_of(&*self.upstream, &self.berth.link);
+        let known = self.version.or_else(now).filter(|version| version.era() == self.era);
+        known.unwrap_or(match self.era {
+            Era::Legacy => Version::LATEST_LEGACY,
+            Era::Modern => Version::LATEST_MODERN,
+        })
+    }
+}
+
+/// A call as a whole.
+pub(super) struct Waiting {
+    pub(super) seat: Seat,
+    pub(super) errand: Errand,
+    /// Its upstream may be of the other era than the call was written for.
+    pub(super) may_be_rewritten: bool,
+}
+
+/// What comes of a client's request; `None` when it was cancelled and wants no answer.
+pub(crate) type Answer = Option<(Outcome, Extra)>;
+
+/// The call was not sent, because the upstream belongs to this era now.
+pub(super) struct OtherEra(pub(super) Era);
+
+/// The answer, unless the call has to be written again.
+pub(super) type Turned = Result<Answer, OtherEra>;
+
+impl Waiting {
+    /// Writes the answer in the words of who asked.
+    pub(super) fn end(
+        mut self,
+        answer: Option<Result<Reply, UpstreamError>>,
+        server: &Span,
+    ) -> Turned {
+        let reply = match answer {
+            None => {
+                spans::cancelled(server, &self.errand.span);
+                return Ok(None);
+            }
+            Some(Err(UpstreamError::OtherEra { now, .. })) if self.may_be_rewritten => {
+                return Err(OtherEra(now));
+            }
+            Some(Err(error)) => {
+                return Ok(Some((self.refusal(&error, server), Extra::default())));
+            }
+            Some(Ok(reply)) => reply,
+        };
+        match &reply.outcome {
+            Outcome::Result(_) => self.seat.subscribes = None,
+            Outcome::Error(error) => self.seat.note_elicitations(&self.errand.berth.link, error),
+        }
+        spans::answered(server, &self.errand.span, &reply);
+        let outcome = match bridged::answer(&self, reply.outcome) {
+            Ok(outcome) => outcome,
+            Err(outcome) => {
+                let from = self.errand.version();
+                let Self { seat, errand, .. } = &self;
+                words::answer(outcome, &errand.method, from, &seat.asker, || seat.identity())
+            }
+        };
+        Ok(Some((outcome, reply.extra)))
+    }
+
+    fn refusal(&self, error: &UpstreamError, server: &Span) -> Outcome {
+        let Seat { session, asker, .. } = &self.seat;
+        let local = refuse(session, &self.errand.aim, error);
+        let local = words::own(local, asker, || session.shared.identity());
+        let refusal = words::outcome(local);
+        spans::failed(server, &self.errand.span, error, &refusal);
+        refusal
+    }
+
+    /// Ends the call with an error of our own, which models read where they called a tool.
+    pub(super) fn fail(self, error: ErrorObject, server: &Span) -> Turned {
+        let local = match self.errand.aim {
+            Aim::Tool => Ok(Raw::of(&serde_json::json!({
+                "content": [{ "type": "text", "text": error.message }],
+                "isError": true,
+            }))),
+            Aim::Subscribe(_) | Aim::Unsubscribe | Aim::Other => Err(error),
+        };
+        let outcome = words::outcome(words::own(local, &self.seat.asker, || self.seat.identity()));
+        spans::ended(&self.errand.span, &outcome);
+        spans::ended(server, &outcome);
+        Ok(Some((outcome, Extra::default())))
+    }
+}

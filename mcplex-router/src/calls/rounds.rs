@@ -1,0 +1,148 @@
+//! A session's client calls a stateless server, which asks in its results.
+//!
+//! Each question becomes a request to the client, on the stream of its call; the answers go into
+//! another try of the call. To the client it is one call as long as it takes.
+
+use super::{
+    Letter,
+    errand::{Turned, Waiting},
+    unless,
+};
+use crate::{asker::Asker, asks, params::Params, seal};
+use futures_channel::oneshot;
+use futures_util::future::{Either, select, try_join_all};
+use mcplex_proto::{
+    error::{ErrorObject, INTERNAL_ERROR},
+    message::Outcome,
+    raw::Raw,
+    upstream::{Call, Reply, UpstreamError},
+    version::Version,
+};
+use mcplex_translate::{
+    question::{self, Question, Required},
+    result::{self, Kind},
+};
+use std::time::Duration;
+use tracing::Span;
+
+/// How often one call may ask; as many rounds as the official SDK for TypeScript plays.
+const MAX_ROUNDS: u32 = 8;
+/// How long a client may take for one round; ten minutes, as that SDK gives it.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How long to wait before a round that asks nothing; as that SDK does.
+const PACE: Duration = Duration::from_millis(250);
+
+/// Calls as often as the upstream asks; the client cancels when `cancelled` resolves.
+pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Span) -> Turned {
+    let Letter { mut call, mut cancelled } = letter;
+    let (first, extra) = (call.clone(), call.extra.clone());
+    for _ in 0..=MAX_ROUNDS {
+        let answer = unless(&mut cancelled, waiting.errand.upstream.call(call)).await;
+        let Some(answer) = answer else { return waiting.end(None, server) };
+        let Some(asked) = required(&answer) else { return waiting.end(Some(answer), server) };
+        waiting.may_be_rewritten = false;
+        waiting.errand.berth.land();
+        waiting.seat.session.redirect(&waiting.seat.about, None);
+        let answers = match asked {
+            Ok(Required { questions, state }) => {
+                let given = Box::pin(answers(&waiting, questions));
+                match unless(&mut cancelled, given).await {
+                    Some(given) => given.map(|given| (given, state)),
+                    None => return waiting.end(None, server),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        let (answers, state) = match answers {
+            Ok(answers) => answers,
+            Err(error) => return waiting.fail(error, server),
+        };
+        let id = waiting.errand.upstream.mint();
+        waiting.errand.berth.take_off(id, waiting.seat.flight(None));
+        if !waiting.seat.session.redirect(&waiting.seat.about, Some(id)) {
+            return waiting.end(None, server);
+        }
+        let params = question::retry(first.params.as_ref(), &answers, state.as_ref());
+        let params = Params::read(Some(&params)).with_token(id).unwrap_or(params);
+        call = Call { id, params: Some(params), extra: extra.clone(), ..first.clone() };
+    }
+    let why = format!("the upstream asked {MAX_ROUNDS} times and has not answered yet");
+    waiting.fail(ErrorObject::new(INTERNAL_ERROR, why), server)
+}
+
+/// What an answer asks, if it is a question.
+fn required(answer: &Result<Reply, UpstreamError>) -> Option<Result<Required, ErrorObject>> {
+    let Ok(Reply { outcome: Outcome::Result(result), .. }) = answer else { return None };
+    if result::kind(result) != Kind::InputRequired {
+        return None;
+    }
+    let bad = |why: question::CannotSay| ErrorObject::new(INTERNAL_ERROR, why.to_string());
+    Some(Required::read(result).map_err(bad))
+}
+
+/// Asks the client everything at once, and waits for all answers.
+///
+/// # Errors
+/// When something was refused for which there is no answer that says so.
+async fn answers(
+    waiting: &Waiting,
+    questions: Vec<(String, Question)>,
+) -> Result<Vec<(String, Raw)>, ErrorObject> {
+    let seat = &waiting.seat;
+    let session = &seat.session;
+    let sleep = |time| session.shared.clock.sleep(time);
+    if questions.is_empty() {
+        sleep(PACE).await;
+        return Ok(Vec::new());
+    }
+    // Nobody is asked anything when it is known that the call fails.
+    let asked = questions.into_iter().map(|(key, asked)| {
+        let method = asked.method.clone();
+        match words(&seat.asker, &asked) {
+            Ok(asked) => Ok((key, method, Ok(asked))),
+            Err(refusal) => Ok((key, method.clone(), Err(answer(&method, &refusal)?))),
+        }
+    });
+    let asked: Vec<_> = asked.collect::<Result<_, ErrorObject>>()?;
+    let mut open = session.ask_all(&seat.about);
+    let mut all = Vec::with_capacity(asked.len());
+    for (key, method, asked) in asked {
+        let coming = match asked {
+            Ok(asked) => Either::Left(open.pose(&asked)),
+            Err(answered) => Either::Right(answered),
+        };
+        all.push((key, method, coming));
+    }
+    let given = all.into_iter().map(|(key, method, coming)| async move {
+        match coming {
+            Either::Left(coming) => {
+                let outcome = match select(coming, sleep(PATIENCE)).await {
+                    Either::Left((Ok(outcome), _)) => outcome,
+                    Either::Left((Err(oneshot::Canceled), _)) => refused("it cannot be reached"),
+                    Either::Right(_) => refused("it did not answer in time"),
+                };
+                Ok((key, answer(&method, &outcome)?))
+            }
+            Either::Right(answered) => Ok((key, answered)),
+        }
+    });
+    // One that ends the call makes the others pointless; they are taken back.
+    try_join_all(given).await
+}
+
+/// The question in the words of the client, or why it cannot be put to it.
+fn words(asker: &Asker, asked: &Question) -> Result<Question, Outcome> {
+    if let Some(lacking) = asks::lacking(asker, asked) {
+        return Err(refused(&format!("it did not declare {lacking}")));
+    }
+    question::to_client(asked, Version::LATEST_MODERN, asker.version, seal::mint_name)
+        .map_err(|why| refused(why.0))
+}
+
+fn answer(method: &str, outcome: &Outcome) -> Result<Raw, ErrorObject> {
+    question::answer_to_modern(method, outcome)
+}
+
+fn refused(why: &str) -> Outcome {
+    Outcome::Error(Raw::of(&ErrorObject::new(INTERNAL_ERROR, why)))
+}
