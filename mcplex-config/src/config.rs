@@ -147,6 +147,15 @@ pub struct Router {
     /// How long a list waits for servers that are still starting.
     #[serde(deserialize_with = "unit::duration")]
     pub first_list_wait: Duration,
+    /// How long a question to a stateless client may stay unanswered.
+    #[serde(deserialize_with = "unit::positive_duration")]
+    pub input_wait: Duration,
+    /// How many calls of stateless clients may wait for answers at once.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub max_suspended: usize,
+    /// The same of one client.
+    #[serde(deserialize_with = "unit::positive_count")]
+    pub max_suspended_per_client: usize,
 }
 
 /// When a name gets its upstream as a prefix.
