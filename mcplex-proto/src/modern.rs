@@ -5,7 +5,9 @@
 //! without a revision in `_meta` is a legacy one; there is no third kind, and no state decides.
 
 use crate::{edit, error::ErrorObject, raw, raw::Raw, version::Era, version::Version};
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
+use std::sync::LazyLock;
 
 /// The revision a request is written in.
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -58,7 +60,8 @@ pub fn named_version(params: Option<&Raw>) -> Option<&RawValue> {
 #[must_use]
 pub fn may_name_version(params: &Raw) -> bool {
     // Only the end of the name is looked for, because some encoders write `\/` for the slash.
-    memchr::memmem::find(params.bytes(), b"protocolVersion").is_some()
+    static NAME: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"protocolVersion"));
+    NAME.find(params.bytes()).is_some()
 }
 
 /// Tells by `_meta` alone which era a request belongs to.

@@ -118,7 +118,7 @@ impl Link {
             Isolation::Session { limit } => {
                 crew.uses += 1;
                 if let Some(member) = crew.get(home) {
-                    member.is_used(crew.uses, stays);
+                    member.note_use(crew.uses, stays);
                     return Ok(member.clone());
                 }
                 if !crew.may_grow() {
@@ -129,7 +129,7 @@ impl Link {
                 }
                 let stopped = || UpstreamError::Stopped { upstream: self.name.clone() };
                 let member = crew.open(shared, self, home).ok_or_else(stopped)?;
-                member.is_used(crew.uses, stays);
+                member.note_use(crew.uses, stays);
                 Ok(member)
             }
         }

@@ -100,7 +100,7 @@ impl DownstreamSession {
             }
             _ => {
                 let catalog = self.shared.catalog();
-                catalog.links().iter().for_each(|link| link.is_asked_for(kind));
+                catalog.links().iter().for_each(|link| link.asked_for(kind));
                 Ok(catalog.result(kind, version))
             }
         }

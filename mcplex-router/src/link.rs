@@ -128,7 +128,7 @@ impl Link {
     }
 
     /// Has a list read again that somebody asks for and that has expired.
-    pub(crate) fn is_asked_for(&self, kind: Kind) {
+    pub(crate) fn asked_for(&self, kind: Kind) {
         let bit = 1 << kind as u8;
         if self.expired.load(Ordering::Relaxed) & bit != 0
             && self.expired.fetch_and(!bit, Ordering::Relaxed) & bit != 0

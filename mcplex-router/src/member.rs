@@ -145,9 +145,14 @@ impl Member {
     }
 
     /// Notes that it was asked for; `stays` says that something is set up in it.
-    pub(crate) fn is_used(&self, now: u64, stays: bool) {
+    pub(crate) fn note_use(&self, now: u64, stays: bool) {
         self.used.store(now, Ordering::Relaxed);
         self.has_guests.fetch_or(stays, Ordering::Relaxed);
+    }
+
+    /// Notes that nothing is set up in it any more.
+    pub(crate) fn forget_guests(&self) {
+        self.has_guests.store(false, Ordering::Relaxed);
     }
 
     /// When it was asked for last, as a count.

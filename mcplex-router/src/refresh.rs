@@ -226,6 +226,9 @@ fn restore(shared: &Shared, link: &Link, member: &Member) {
 /// nobody does any more; nobody waits for what it says to that.
 pub(crate) fn subscribed(link: &Link, place: Place, uri: &str, is_wanted: bool) {
     let Some(member) = link.member(link.home(place)) else { return };
+    if !is_wanted && link.subscriptions(member.key).is_empty() {
+        member.forget_guests();
+    }
     let Some(upstream) = member.upstream() else { return };
     let method = if is_wanted { method::SUBSCRIBE } else { method::UNSUBSCRIBE };
     match member.era() {

@@ -1,7 +1,7 @@
 //! Upstreams with several children, and which of them a client reaches.
 
 use crate::{
-    modern::calls,
+    modern::{calls, request},
     siblings::Siblings,
     world::{Going, Peer, World},
 };
@@ -405,4 +405,25 @@ fn over_the_limit_who_asked_without_a_session_and_longest_ago_makes_room() {
     calls(&mut world, &peer, "1", "own");
     let late = world.passer_by(Some("w"));
     assert!(calls(&mut world, &late, "1", "own").text().contains("session_limit"));
+}
+
+#[test]
+fn who_listens_without_a_session_keeps_its_child_until_it_goes() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 1 });
+    let (peer, late) = (world.passer_by(Some("x")), world.passer_by(Some("y")));
+    let filter = r#","notifications":{"resourceSubscriptions":["x://1"]}"#;
+    let going = world.ask(&peer, &request("1", "subscriptions/listen", filter));
+    let child = siblings.all()[0].clone();
+    child.ready(1);
+    world.run();
+    assert!(child.upstream.take_sent().iter().any(|text| text.contains("resources/subscribe")));
+    peer.client.take();
+    child.says(UPDATED);
+    assert_eq!(peer.client.take().len(), 1);
+    assert!(calls(&mut world, &late, "1", "own").text().contains("session_limit"));
+    peer.session.close();
+    world.run();
+    assert_eq!(going.answer(), None);
+    assert!(!calls(&mut world, &late, "2", "own").is_done(), "there is room for it");
+    assert_eq!(siblings.take_closed().len(), 1);
 }
