@@ -38,7 +38,7 @@ function serverCells(fixture, waiting) {
     if (revision === OLD_SUITE && !isOwn) return [];
     const cell = (path, rest) => ({
       name: `${fixture.name}/${path}/${revision}`, row: `${fixture.name}, ${ways[path]}`, revision, side: 'server', path,
-      excuses: (scenario) => excuse({ side: 'server', revision, upstream, path, scenario }), ...rest,
+      excuses: (scenario) => excuse({ side: 'server', revision, fixture: fixture.name, upstream, path, scenario }), ...rest,
     });
     const direct = isOwn && cell('direct', {
       isFirst: true, run: async ({ suite }) => ending(await serve(fixture), ({ url }) => suite.server(revision, url)),
