@@ -5,6 +5,9 @@ import { difference, listDifference } from './compare.mjs';
 import { Gateway, configuration } from './gateway.mjs';
 import { fault } from './steps.mjs';
 
+// A change is told by two mcplex in a row, and a step that uses it does not wait for both.
+const AT_ONCE = ['[router]', 'list_changed_interval = "0s"'];
+
 /** What one way of one row came to: `report(name, because)` is called with every check. */
 export class Row {
   /** `world` holds what the servers work on, `set` their commands and the steps. */
@@ -35,14 +38,29 @@ export class Row {
   }
 
   /** Through `mcplex serve`; `beside(gateway, url)` may watch it meanwhile, with more servers behind it. */
-  async overHttp(report, more = {}, beside = async () => {}) {
-    const gateway = new Gateway(this.mcplex, configuration(this.world, { ...this.set.servers, ...more }));
+  async overHttp(report, more = {}, beside = async () => {}, lines = []) {
+    const gateway = new Gateway(this.mcplex, configuration(this.world, { ...this.set.servers, ...more }, lines));
     try {
       const url = await gateway.url();
       report('mcplex listens', url ? null : `no address on its stderr: ${gateway.end()}`);
       if (url) await Promise.all([this.throughMcplex(report, { url }), beside(gateway, url)]);
     } finally {
       report('mcplex ends on SIGTERM and nothing is left', await gateway.stop());
+    }
+  }
+
+  /** Through `mcplex serve` that reaches them over HTTP, as one server elsewhere: another mcplex. */
+  async overFar(report, era) {
+    const servers = Object.entries(this.set.servers).map(([name, server]) => [name, { ...server, era }]);
+    const behind = new Gateway(this.mcplex, configuration(this.world, Object.fromEntries(servers), AT_ONCE));
+    try {
+      const url = await behind.url();
+      report('the mcplex behind listens', url ? null : `no address on its stderr: ${behind.end()}`);
+      const front = new Row(this.client, { steps: this.set.steps, servers: { behind: { url, era } } }, this.world, this.mcplex);
+      front.direct = this.direct;
+      if (url) await front.overHttp(report, {}, undefined, AT_ONCE);
+    } finally {
+      report('the mcplex behind ends on SIGTERM and nothing is left', await behind.stop());
     }
   }
 

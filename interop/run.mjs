@@ -47,7 +47,9 @@ async function settle(name, way) {
 /** Directly first, which is what the ways through mcplex are compared with. */
 async function settleRow(client, setName) {
   const name = (way) => `${client.name}/${way}/${setName}`;
-  const wanted = (flags.direct ? ['direct'] : ['http', 'stdio']).filter((way) => name(way).includes(flags.only));
+  // One client is enough to show servers over HTTP: all reach them through the same mcplex.
+  const far = client === everyone[0] && setName === 'today' ? ['far'] : [];
+  const wanted = (flags.direct ? ['direct'] : ['http', 'stdio', ...far]).filter((way) => name(way).includes(flags.only));
   const isIncident = client === everyone[0] && setName === 'today' && !flags.direct && 'telegram'.includes(flags.only);
   if (wanted.length === 0 && !isIncident) return;
   // The results name files of the world, so the direct run and those compared with it share one.
@@ -62,6 +64,7 @@ async function settleRow(client, setName) {
     await settle(name('http'), (report) => row.overHttp(report));
   }
   if (wanted.includes('stdio')) await settle(name('stdio'), (report) => row.overStdio(report));
+  if (wanted.includes('far')) await settle(name('far'), (report) => row.overFar(report, 'legacy'));
 }
 
 const queue = Object.keys(sets).flatMap((set) => everyone.map((client) => [client, set]));
