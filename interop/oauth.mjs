@@ -1,7 +1,8 @@
 // mcplex as a resource server: tokens of a real authorization server, good ones and all kinds of
-// bad ones, and a client nobody here wrote that gets its tokens by itself.
+// bad ones, and a client nobody here wrote that gets its tokens by itself. Then mcplex as a client: a
+// second one gets tokens for the first.
 
-import { createHmac, createPublicKey } from 'node:crypto';
+import { createHmac, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -107,30 +108,73 @@ async function metadata(url, issuer, check) {
   }
 }
 
-/** The official client finds everything by itself, from the address and its credentials. */
-async function officialClient(dir, url, issuer) {
+const sdkOf = (dir) => {
   const require = createRequire(join(dir, 'node', 'package.json'));
-  const sdk = (path) => require(`@modelcontextprotocol/sdk/client/${path}`);
-  const { ClientCredentialsProvider } = sdk('auth-extensions.js');
-  const provider = new ClientCredentialsProvider({ clientId: 'official', clientSecret: 'plain-secret', scope: 'mcp', expectedIssuer: issuer });
-  const transport = new (sdk('streamableHttp.js').StreamableHTTPClientTransport)(new URL(url), { authProvider: provider });
+  return (path) => require(`@modelcontextprotocol/sdk/client/${path}`);
+};
+
+/** Says something to the server that echoes, with the official client; says what is wrong, or null. */
+async function echo(sdk, url, words, options) {
+  const transport = new (sdk('streamableHttp.js').StreamableHTTPClientTransport)(new URL(url), options);
   const client = new (sdk('index.js').Client)({ name: 'interop-oauth', version: '1' });
   try {
     await client.connect(transport, { timeout: ANSWER_LIMIT });
     const ready = async () => (await client.listTools()).tools.some((tool) => tool.name === 'echo');
     for (let tries = 0; !(await ready()) && tries < 100; tries += 1) await sleep(100);
-    const { content } = await client.callTool({ name: 'echo', arguments: { message: 'with a token' } });
+    const { content } = await client.callTool({ name: 'echo', arguments: { message: words } });
     await transport.terminateSession();
-    return { why: content[0]?.text === 'Echo: with a token' ? null : JSON.stringify(content), token: provider.tokens()?.access_token };
+    return content[0]?.text === `Echo: ${words}` ? null : JSON.stringify(content);
   } catch (error) {
-    return { why: error.message };
+    return error.message;
   } finally {
     await client.close();
   }
 }
 
+/** The official client finds everything by itself, from the address and its credentials. */
+async function officialClient(dir, url, issuer) {
+  const sdk = sdkOf(dir);
+  const { ClientCredentialsProvider } = sdk('auth-extensions.js');
+  const authProvider = new ClientCredentialsProvider({ clientId: 'official', clientSecret: 'plain-secret', scope: 'mcp', expectedIssuer: issuer });
+  const why = await echo(sdk, url, 'with a token', { authProvider });
+  return { why, token: authProvider.tokens()?.access_token };
+}
+
+/** A second mcplex is the client of the first one, and gets its own tokens for it. */
+async function mcplexAsClient(mcplex, dir, world, url, issuer, key, check) {
+  const ways = {
+    'a secret in the header': ['client_id = "es"', 'client_secret = "the secret of es/+:"'],
+    'a secret in the form': ['client_id = "poster"', 'client_secret = "the secret of poster"', 'secret_in = "form"'],
+    'a private key': ['client_id = "signer"', `private_key = ${JSON.stringify(key)}`, 'key_id = "signer-1"'],
+    'a wrong secret': ['client_id = "es"', 'client_secret = "guess"'],
+  };
+  for (const [name, lines] of Object.entries(ways)) {
+    const file = configuration(world, {}, [
+      '[telemetry]', 'log = "debug"', '[[servers]]', 'name = "far"', `url = ${JSON.stringify(url)}`,
+      '[servers.auth]', `issuer = ${JSON.stringify(issuer)}`, 'scopes = ["mcp"]', ...lines,
+    ]);
+    const gateway = new Gateway(mcplex, file);
+    try {
+      const front = await gateway.url();
+      if (name === 'a wrong secret') {
+        const told = front && (await until(ANSWER_LIMIT, () => gateway.job.err.includes('invalid_client')));
+        check(`mcplex as a client by ${name} says why`, told ? null : gateway.end());
+        continue;
+      }
+      // What a client shows to the second one is not for the first one, which would refuse it.
+      const requestInit = { headers: { authorization: 'Bearer of-another-kind' } };
+      const why = front ? await echo(sdkOf(dir), front, `by ${name}`, { requestInit }) : gateway.end();
+      check(`mcplex gets in as a client by ${name}`, why);
+    } finally {
+      check(`mcplex as a client by ${name} ends and nothing is left`, await gateway.stop());
+      check(`mcplex as a client by ${name} tells nothing secret`, /eyJ[\w-]{20}|the secret of|PRIVATE KEY/.test(gateway.job.err + gateway.job.out) ? 'it does' : null);
+    }
+  }
+}
+
 export async function oauthChecks(mcplex, dir, world, everything, check) {
-  const [ours, theirs] = [new Provider(dir), new Provider(dir)];
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const [ours, theirs] = [new Provider(dir, { SIGNER_KEY: key }), new Provider(dir)];
   const [issuer, stranger] = await Promise.all([ours.issuer(), theirs.issuer()]);
   check('two authorization servers listen', issuer && stranger ? null : ours.job.err + theirs.job.err);
   if (!issuer || !stranger) return;
@@ -192,6 +236,7 @@ export async function oauthChecks(mcplex, dir, world, everything, check) {
     const official = await officialClient(dir, url, issuer);
     check('the official client gets in by itself', official.why);
     tokens.push(official.token ?? good);
+    await mcplexAsClient(mcplex, dir, world, url, issuer, key, check);
   } finally {
     check('mcplex ends on SIGTERM and nothing is left', await gateway.stop());
     await Promise.all([ours.stop(), theirs.stop()]);

@@ -4,7 +4,9 @@ use crate::{
     clock::TokioClock,
     desk::{Desk, Row, Seen},
     family::Family,
-    remembered, verdict, wire,
+    remembered,
+    tokens::Tokens,
+    verdict, wire,
 };
 use mcplex_config::{Config, Difference, Gateway, Server};
 use mcplex_proto::upstream::{BadName, UpstreamName};
@@ -44,6 +46,8 @@ pub(crate) struct Fleet {
     _upkeep: JoinSet<()>,
     /// Different for every upstream.
     next_seed: u64,
+    /// What gets tokens for servers that run elsewhere.
+    tokens: Tokens,
     /// Where is kept what outlives mcplex.
     state: Option<PathBuf>,
 }
@@ -94,6 +98,7 @@ impl Fleet {
             tasks: JoinSet::new(),
             _upkeep: upkeep,
             next_seed: seed,
+            tokens: Tokens::new(state.as_deref()),
             state,
         };
         // Disabled ones too: calls by their names get a reason.
@@ -164,7 +169,7 @@ impl Fleet {
         let seen = Seen::default();
         let events = self.desk.listen_in(&name, None, &seen, self.router.events(key));
         let verdicts = self.verdicts(server);
-        let parts = (self.desk.log(&name), Arc::clone(&verdicts));
+        let parts = self.parts(&name, &verdicts);
         let mut spec = wire::spec(&self.config, server, name, parts, &self.host, self.next_seed);
         self.next_seed = self.next_seed.wrapping_add(1);
         // The children wait until nothing of before is left, the first like the others.
@@ -224,13 +229,19 @@ impl Fleet {
         }
     }
 
+    /// What an upstream is given besides its entry.
+    fn parts(&self, name: &UpstreamName, verdicts: &Arc<dyn EraMemory>) -> wire::Parts {
+        let (log, verdicts) = (self.desk.log(name), Arc::clone(verdicts));
+        wire::Parts { log, verdicts, tokens: self.tokens.clone() }
+    }
+
     /// Puts other processes in the place of those of a server that stays.
     async fn replace(&mut self, server: &Server, name: UpstreamName, drain: Duration) {
         let verdicts = self.verdicts(server);
         let one = self.running(server);
         one.verdicts = Arc::clone(&verdicts);
         let (key, handle, family) = (one.key, one.handle.clone(), one.family.clone());
-        let change = wire::change(server, name.clone(), self.desk.log(&name), verdicts);
+        let change = wire::change(server, name.clone(), self.parts(&name, &verdicts));
         let mut first = change.clone();
         // What is shown until then is what it listed before the change.
         if !self.remember(key, server) {
@@ -246,7 +257,7 @@ impl Fleet {
         let one = self.running(server);
         let (key, handle, family) = (one.key, one.handle.clone(), one.family.clone());
         let verdicts = Arc::clone(&one.verdicts);
-        let change = wire::change(server, name.clone(), self.desk.log(&name), verdicts);
+        let change = wire::change(server, name.clone(), self.parts(&name, &verdicts));
         handle.adjust(change.clone()).await;
         family.adjust(change, drain).await;
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());

@@ -20,6 +20,7 @@ mod reload;
 mod remembered;
 mod settings;
 mod signals;
+mod tokens;
 mod verdict;
 mod wire;
 

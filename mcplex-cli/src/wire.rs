@@ -1,6 +1,7 @@
 //! The one place that knows every implementation: turns words of the configuration into
 //! options. What they are for is joined in `fleet.rs`.
 
+use crate::tokens::Tokens;
 use mcplex_auth::{Algorithm, Issuer, UrlFault, WebOptions, resource};
 use mcplex_config::{Config, Process, Reach, Remote, Server, Supervise};
 use mcplex_proto::{
@@ -19,18 +20,27 @@ use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
 use serde_json::json;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+/// What an upstream is given that no entry describes.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// Where what it writes goes.
+    pub(crate) log: Arc<dyn LogSink>,
+    /// Which era it belongs to.
+    pub(crate) verdicts: Arc<dyn EraMemory>,
+    /// What gets tokens for it.
+    pub(crate) tokens: Tokens,
+}
+
 /// Everything the upstream of a server's entry needs to live.
 pub(crate) fn spec(
     config: &Config,
     server: &Server,
     name: UpstreamName,
-    parts: (Arc<dyn LogSink>, Arc<dyn EraMemory>),
+    parts: Parts,
     host: &Host,
     seed: u64,
 ) -> Spec {
-    let (log, verdicts) = parts;
-    let Change { transport, options, starts, verdicts } =
-        change(server, name.clone(), log, verdicts);
+    let Change { transport, options, starts, verdicts } = change(server, name.clone(), parts);
     Spec {
         name,
         member: None,
@@ -75,12 +85,8 @@ fn host_options(words: &mcplex_config::Host) -> HostOptions {
 }
 
 /// What of it may change while the upstream is there.
-pub(crate) fn change(
-    server: &Server,
-    name: UpstreamName,
-    log: Arc<dyn LogSink>,
-    verdicts: Arc<dyn EraMemory>,
-) -> Change {
+pub(crate) fn change(server: &Server, name: UpstreamName, parts: Parts) -> Change {
+    let Parts { log, verdicts, tokens } = parts;
     let (transport, may_install): (Arc<dyn Transport>, _) = match &server.reach {
         Reach::Process(process) => {
             let command = command(process, &server.supervise, name);
@@ -89,7 +95,9 @@ pub(crate) fn change(
         }
         // It has no log that could be read.
         Reach::Http(words) => {
-            (Arc::new(HttpTransport::new(remote(words, &server.supervise, name))), false)
+            let authorize = words.auth.as_ref().map(|auth| tokens.bearer(&words.url, auth));
+            let remote = remote(words, &server.supervise, name);
+            (Arc::new(HttpTransport::new(dial::Remote { authorize, ..remote })), false)
         }
     };
     Change {

@@ -302,6 +302,8 @@ pub struct Remote {
     pub headers: BTreeMap<String, String>,
     /// Which of the two transports over HTTP it has.
     pub transport: HttpTransport,
+    /// How tokens are got for it, if they are.
+    pub auth: Option<RemoteAuth>,
 }
 
 impl Remote {
@@ -319,8 +321,66 @@ impl fmt::Debug for Remote {
             .field("url", &self.shown_url())
             .field("headers", &self.headers.keys())
             .field("transport", &self.transport)
+            .field("auth", &self.auth)
             .finish()
     }
+}
+
+/// How tokens of OAuth are got for a server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RemoteAuth {
+    /// Who hands them out; nobody else is told what follows.
+    pub issuer: String,
+    /// Our name there.
+    pub client_id: String,
+    /// What shows that it is ours.
+    pub client_secret: Option<String>,
+    /// Where the secret is sent.
+    pub secret_in: SecretPlace,
+    /// What shows it otherwise: a key in PEM.
+    pub private_key: Option<String>,
+    /// The name under which its public half is known.
+    pub key_id: Option<String>,
+    /// On whose behalf tokens are asked for.
+    pub grant: TokenGrant,
+    /// The first refresh token; a newer one is kept beside the configuration.
+    pub refresh_token: Option<String>,
+    /// What tokens are to allow.
+    pub scopes: Vec<String>,
+}
+
+impl fmt::Debug for RemoteAuth {
+    /// Leaves out what must not be seen.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteAuth")
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .field("grant", &self.grant)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a client's secret is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretPlace {
+    /// In the header (`client_secret_basic`).
+    #[default]
+    Header,
+    /// In the form (`client_secret_post`).
+    Form,
+}
+
+/// On whose behalf tokens are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenGrant {
+    /// That of mcplex itself.
+    #[default]
+    ClientCredentials,
+    /// That of a person who agreed earlier.
+    RefreshToken,
 }
 
 /// Which of the two transports over HTTP a server has.

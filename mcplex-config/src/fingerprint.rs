@@ -95,8 +95,10 @@ impl Reach {
             Self::Process(Process { command, args, env, cwd }) => {
                 write!(hash, "{:?}", (command, args, env, cwd))
             }
-            Self::Http(Remote { url, headers, transport }) => {
-                write!(hash, "{:?}", (url, headers, transport))
+            Self::Http(Remote { url, headers, transport, auth }) => {
+                // Who asks may decide what is listed; secrets are replaced without that.
+                let auth = auth.as_ref().map(|it| (&it.issuer, &it.client_id, &it.scopes));
+                write!(hash, "{:?}", (url, headers, transport, auth))
             }
         };
         written.expect("a hash takes everything");

@@ -37,6 +37,7 @@ mod loaded;
 mod claude;
 mod expand;
 mod reach;
+mod remote_auth;
 mod seed;
 mod server;
 mod variables;
@@ -54,7 +55,7 @@ mod reference;
 
 pub use config::{
     Auth, Config, DownReply, Gateway, History, Host, HttpTransport, LogFormat, Naming, Process,
-    Reach, Remote, Router, Server, Telemetry,
+    Reach, Remote, RemoteAuth, Router, SecretPlace, Server, Telemetry, TokenGrant,
 };
 pub use difference::Difference;
 pub use document::{Document, Format};

@@ -70,8 +70,9 @@ pub(crate) fn settings(layers: &Layers) -> Vec<Setting> {
         let Value::Dict(_, table) = value else { continue };
         for (step, value) in table {
             let path = ["servers", &number, step];
-            let nested =
-                value.as_dict().filter(|_| matches!(&**step, "env" | "headers" | "supervise"));
+            let nested = value
+                .as_dict()
+                .filter(|_| matches!(&**step, "env" | "headers" | "auth" | "supervise"));
             let Some(nested) = nested else {
                 settings.push(setting(layers, &path, format!("{label}.{step}"), value));
                 continue;
@@ -87,7 +88,10 @@ pub(crate) fn settings(layers: &Layers) -> Vec<Setting> {
 
 fn setting(layers: &Layers, path: &[&str], key: String, value: &Value) -> Setting {
     let value = match path {
-        ["servers", _, "env" | "headers", ..] => HIDDEN.to_owned(),
+        ["servers", _, "env" | "headers", ..]
+        | ["servers", _, "auth", "client_secret" | "private_key" | "refresh_token"] => {
+            HIDDEN.to_owned()
+        }
         ["servers", _, "url"] => match written(value).split_once('?') {
             Some((plain, _)) => format!("{plain}?{HIDDEN}\""),
             None => written(value),

@@ -1,6 +1,6 @@
 //! How a server is reached: a program that is started, or an address.
 
-use crate::{HttpTransport, Process, Reach, Remote};
+use crate::{HttpTransport, Process, Reach, Remote, remote_auth::AuthWords};
 use std::{collections::BTreeMap, path::PathBuf};
 use url::Url;
 
@@ -37,7 +37,7 @@ pub(crate) struct Problem {
     pub(crate) hint: String,
 }
 
-fn problem(at: impl Into<String>, what: &str, hint: impl Into<String>) -> Problem {
+pub(crate) fn problem(at: impl Into<String>, what: &str, hint: impl Into<String>) -> Problem {
     Problem { at: at.into(), what: what.to_owned(), hint: hint.into() }
 }
 
@@ -61,13 +61,14 @@ pub(crate) struct ProcessWords {
 
 impl ProcessWords {
     /// The program, if nothing of it is wrong.
-    pub(crate) fn with(
-        self,
-        command: String,
-        has_headers: bool,
-        has_transport: bool,
-    ) -> Result<Reach, Problem> {
-        for (key, is_there) in [("headers", has_headers), ("transport", has_transport)] {
+    pub(crate) fn with(self, command: String, others: &RemoteWords) -> Result<Reach, Problem> {
+        let RemoteWords { headers, transport, auth } = others;
+        let others = [
+            ("headers", headers.is_some()),
+            ("transport", transport.is_some()),
+            ("auth", auth.is_some()),
+        ];
+        for (key, is_there) in others {
             if is_there {
                 let what = "it means nothing to a program that mcplex starts";
                 return Err(problem(key, what, "remove it, or write `url` instead of `command`"));
@@ -98,6 +99,7 @@ impl ProcessWords {
 pub(crate) struct RemoteWords {
     pub(crate) headers: Option<BTreeMap<String, String>>,
     pub(crate) transport: Option<HttpTransport>,
+    pub(crate) auth: Option<AuthWords>,
 }
 
 impl RemoteWords {
@@ -121,8 +123,13 @@ impl RemoteWords {
             check_url(&url)?;
             headers.iter().try_for_each(|(name, value)| check_header(name, value))?;
         }
+        let auth = self.auth.map(|words| words.read(enabled)).transpose()?;
+        if auth.is_some() && headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
+            let what = "there is an `auth` as well, which makes this header";
+            return Err(problem("headers.Authorization", what, "keep one of the two"));
+        }
         let transport = self.transport.unwrap_or_default();
-        Ok(Reach::Http(Remote { url, headers, transport }))
+        Ok(Reach::Http(Remote { url, headers, transport, auth }))
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     ConfigError, HttpTransport, Server, Supervise,
     load::Layers,
     reach::{self, ProcessWords, RemoteWords},
+    remote_auth::AuthWords,
     unit::is_name_byte,
 };
 use figment::value::{Dict, Value};
@@ -32,6 +33,8 @@ struct Table {
     headers: Option<BTreeMap<String, String>>,
     #[serde(default)]
     transport: Option<HttpTransport>,
+    #[serde(default)]
+    auth: Option<AuthWords>,
     #[serde(default = "enabled_by_default")]
     enabled: bool,
     #[serde(default, rename = "supervise")]
@@ -79,16 +82,17 @@ fn one(
     let table: Table = table
         .deserialize()
         .map_err(|error| layers.translate(&error, &["servers", &number], &label))?;
-    let Table { name, command, args, env, cwd, url, headers, transport, enabled, .. } = table;
+    let Table { name, command, args, env, cwd, url, headers, transport, auth, enabled, .. } = table;
     if !is_name(&name) {
         let what = format!("expected 1 to {MAX_NAME} letters, digits, `_` or `-`, found {name:?}");
         let hint = "it becomes part of tool names; put `-` where there is a space";
         return Err(wrong("name", &what, hint));
     }
     let process = ProcessWords { args, env, cwd };
+    let remote = RemoteWords { headers, transport, auth };
     let reach = match (command, url) {
-        (Some(command), None) => process.with(command, headers.is_some(), transport.is_some()),
-        (None, Some(url)) => RemoteWords { headers, transport }.with(url, &process, enabled),
+        (Some(command), None) => process.with(command, &remote),
+        (None, Some(url)) => remote.with(url, &process, enabled),
         (Some(_), Some(_)) => Err(reach::both()),
         (None, None) => {
             let what = format!("`{label}` has no `command` and no `url`");

@@ -7,7 +7,7 @@ use figment::{
 };
 
 /// The keys of a server, each as it could be written.
-const SERVER_EXAMPLES: [(&str, &str); 9] = [
+const SERVER_EXAMPLES: [(&str, &str); 10] = [
     ("name", "name = \"files\""),
     ("command", "command = \"npx\""),
     ("args", "args = [\"-y\", \"some-server\"]"),
@@ -16,6 +16,7 @@ const SERVER_EXAMPLES: [(&str, &str); 9] = [
     ("url", "url = \"https://mcp.example/mcp\""),
     ("headers", "headers = { Authorization = \"Bearer ${TOKEN}\" }"),
     ("transport", "transport = \"http\""),
+    ("auth", "auth = { issuer = \"https://login.example\", client_id = \"mcplex\" }"),
     ("enabled", "enabled = false"),
 ];
 
@@ -25,7 +26,8 @@ impl Layers {
         let steps: Vec<&str> = error.path.iter().map(String::as_str).collect();
         let full = [path, &steps].concat();
         let key = [&[label], &steps[..]].concat().join(".");
-        let secret = matches!(steps.first(), Some(&"env" | &"args" | &"headers" | &"url"));
+        let secret =
+            matches!(steps.first(), Some(&"env" | &"args" | &"headers" | &"url" | &"auth"));
         let (what, hint) = match &error.kind {
             Kind::UnknownField(found, known) => {
                 let short =

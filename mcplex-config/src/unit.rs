@@ -97,10 +97,13 @@ pub(crate) fn resource<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Stri
 
 /// What a token allows, one each.
 pub(crate) fn scopes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    list(from, "scopes without spaces or quotes", |text| {
-        let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
-        clean && !text.is_empty()
-    })
+    list(from, "scopes without spaces or quotes", |text| is_scope(text))
+}
+
+/// Whether a text is one scope.
+pub(crate) fn is_scope(text: &str) -> bool {
+    let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+    clean && !text.is_empty()
 }
 
 /// Texts that are not empty.
@@ -117,7 +120,7 @@ pub(crate) fn algorithms<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Strin
 }
 
 /// Whether nobody can read along on the way to a URL.
-fn is_secure(text: &str) -> bool {
+pub(crate) fn is_secure(text: &str) -> bool {
     let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"#@".contains(&byte));
     let host = |rest: &str| rest.split(['/', '?']).next().unwrap_or_default().to_owned();
     let is_here = |host: &str| {

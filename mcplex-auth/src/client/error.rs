@@ -34,6 +34,8 @@ pub enum AuthError {
         error: String,
         /// The same for people.
         description: Option<String>,
+        /// The status of its answer.
+        status: u16,
     },
     /// The authorization server answered with something else than a bearer token.
     #[error("the answer of {issuer} is no bearer token")]
@@ -86,6 +88,33 @@ pub enum AuthError {
 }
 
 impl AuthError {
+    /// Whether it may pass by itself; everything else wants a person.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Discovery(DiscoveryError::Fetch { .. }) | Self::Fetch { .. } => true,
+            Self::Discovery(DiscoveryError::Status { status, .. })
+            | Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::Discovery(
+                DiscoveryError::Nowhere { .. }
+                | DiscoveryError::Unreadable { .. }
+                | DiscoveryError::OfAnother { .. }
+                | DiscoveryError::Member { .. },
+            )
+            | Self::NoCredentials { .. }
+            | Self::Answer { .. }
+            | Self::LoginNeeded { .. }
+            | Self::NoPkce { .. }
+            | Self::WrongIssuer { .. }
+            | Self::WrongState
+            | Self::LoginRefused { .. }
+            | Self::Rejected
+            | Self::InsufficientScope { .. }
+            | Self::Store(_)
+            | Self::Cryptography => false,
+        }
+    }
+
     pub(crate) fn store(error: io::Error) -> Self {
         Self::Store(Arc::new(error))
     }

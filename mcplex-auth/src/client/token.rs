@@ -88,17 +88,18 @@ fn refused(answer: &Answer, issuer: &Issuer) -> AuthError {
         error: String,
         error_description: Option<String>,
     }
-    let issuer = issuer.to_string();
+    let (issuer, status) = (issuer.to_string(), answer.status);
     match serde_json::from_slice::<Words>(&answer.body.0) {
         Ok(words) if words.error == "invalid_grant" => AuthError::LoginNeeded { issuer },
         Ok(words) => AuthError::Refused {
             issuer,
             error: shown(&words.error),
             description: words.error_description.as_deref().map(shown),
+            status,
         },
         Err(_) => {
-            let error = format!("status {}", answer.status);
-            AuthError::Refused { issuer, error, description: None }
+            let error = format!("status {status}");
+            AuthError::Refused { issuer, error, description: None, status }
         }
     }
 }
@@ -166,7 +167,9 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_the_words_of_the_server() {
         let check = |status: u16, body: Value, expect: &str| {
-            assert_eq!(read(status, &body).unwrap_err().to_string(), expect);
+            let error = read(status, &body).unwrap_err();
+            assert_eq!(error.to_string(), expect);
+            assert_eq!(error.is_passing(), status == 500);
         };
         let denied = json!({"error": "invalid_client", "error_description": "wrong\nsecret"});
         check(401, denied, "https://as.example gives no token: invalid_client (wrongsecret)");

@@ -54,6 +54,7 @@ const AWAY_KEYS: &[(&str, &str)] = &[
     ("url", "url = \"http://b/mcp\""),
     ("headers", "headers = { X = \"1\" }"),
     ("transport", "transport = \"sse\""),
+    ("auth", "auth = { issuer = \"https://a\", client_id = \"me\", client_secret = \"s\" }"),
 ];
 
 #[expect(clippy::panic, reason = "a test that cannot go on fails here")]

@@ -106,7 +106,7 @@ fn servers_elsewhere_load_in_the_words_of_every_client() {
         let loaded = load(json(&format!(r#"{{"mcpServers": {{"a": {entry}}}}}"#)));
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         let url = "https://mcp.example/mcp".to_owned();
-        let expect = Remote { url, headers: headers.collect(), transport };
+        let expect = Remote { url, headers: headers.collect(), transport, auth: None };
         assert_eq!(loaded.config.servers[0].reach, Reach::Http(expect), "{entry}");
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     };

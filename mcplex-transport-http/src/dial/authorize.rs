@@ -17,10 +17,16 @@ pub trait Authorize: fmt::Debug + Send + Sync + 'static {
     /// When it can be had neither now nor by waiting here; no request is sent then.
     async fn authorization(&self) -> Result<Option<HeaderValue>, ConnectError>;
 
-    /// The server refused a request with 401 or 403; `challenge` is its `WWW-Authenticate`.
+    /// The server refused a request with 401 or 403; `challenge` is its `WWW-Authenticate`, and
+    /// `used` what the request had shown: another one may have got something newer meanwhile.
     ///
     /// Asked at most once for each request, so a server that refuses everything costs two.
-    async fn refused(&self, status: StatusCode, challenge: Option<&HeaderValue>) -> Retry;
+    async fn refused(
+        &self,
+        used: Option<&HeaderValue>,
+        status: StatusCode,
+        challenge: Option<&HeaderValue>,
+    ) -> Retry;
 }
 
 /// What follows when a server refused who asks.

@@ -197,14 +197,19 @@ impl Wire {
         let mut redirects = 0;
         // Both kinds of repetition are counted.
         loop {
-            let response = self.send_once(&method, &url, &own, body.clone()).await?;
+            let proof = match &self.target.authorize {
+                Some(authorize) => authorize.authorization().await.map_err(Trouble::Refused)?,
+                None => None,
+            };
+            let proof = proof.as_ref();
+            let response = self.send_once(&method, &url, (&own, proof), body.clone()).await?;
             let status = response.status();
             if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
                 && std::mem::take(&mut may_retry)
                 && let Some(authorize) = &self.target.authorize
             {
                 let challenge = response.headers().get(header::WWW_AUTHENTICATE);
-                if authorize.refused(status, challenge).await == Retry::Again {
+                if authorize.refused(proof, status, challenge).await == Retry::Again {
                     continue;
                 }
             }
@@ -244,17 +249,14 @@ impl Wire {
         &self,
         method: &Method,
         url: &Url,
-        own: &HeaderMap,
+        (own, proof): (&HeaderMap, Option<&HeaderValue>),
         body: Bytes,
     ) -> Result<Response<Incoming>, Trouble> {
         let mut headers = self.target.headers.clone();
         headers.entry(header::USER_AGENT).or_insert(AGENT);
-        if let Some(authorize) = &self.target.authorize {
-            let proof = authorize.authorization().await.map_err(Trouble::Refused)?;
-            if let Some(mut proof) = proof {
-                proof.set_sensitive(true);
-                headers.insert(header::AUTHORIZATION, proof);
-            }
+        if let Some(mut proof) = proof.cloned() {
+            proof.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, proof);
         }
         for (name, value) in own {
             headers.insert(name, value.clone());

@@ -175,7 +175,13 @@ impl Authorize for Tokens {
         Ok(Some(HeaderValue::from_str(&format!("Bearer {number}")).unwrap()))
     }
 
-    async fn refused(&self, status: StatusCode, challenge: Option<&HeaderValue>) -> Retry {
+    async fn refused(
+        &self,
+        used: Option<&HeaderValue>,
+        status: StatusCode,
+        challenge: Option<&HeaderValue>,
+    ) -> Retry {
+        assert!(used.unwrap().to_str().unwrap().starts_with("Bearer "));
         assert_eq!((status, challenge.unwrap().to_str().unwrap()), (StatusCode::UNAUTHORIZED, "x"));
         self.0.fetch_add(1, Ordering::Relaxed);
         Retry::Again
