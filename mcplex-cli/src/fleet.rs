@@ -140,8 +140,8 @@ impl Fleet {
         // What needs a restart stays as it runs, so that it is named again until then.
         let running = self.config.clone();
         let gateway = Gateway { watch: new.gateway.watch, ..running.gateway };
-        let Config { telemetry, history, host, .. } = running;
-        self.config = Config { gateway, telemetry, history, host, ..new };
+        let Config { auth, telemetry, history, host, .. } = running;
+        self.config = Config { gateway, auth, telemetry, history, host, ..new };
         let drain = self.config.gateway.drain;
         for name in &difference.removed {
             self.remove(name, drain).await;
