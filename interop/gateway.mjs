@@ -13,9 +13,8 @@ export function configuration(world, servers, more = []) {
   const name = `interop-${(files += 1)}`;
   const file = join(world.root, `${name}.toml`);
   const lines = ['[gateway]', 'listen = "127.0.0.1:0"', `name = ${text(name)}`, '', ...more];
-  for (const [server, { command, args, env, url, era }] of Object.entries(servers)) {
+  for (const [server, { command, args, env, url }] of Object.entries(servers)) {
     lines.push('', '[[servers]]', `name = ${text(server)}`);
-    if (era) lines.push(`era = ${text(era)}`);
     if (url) lines.push(`url = ${text(url)}`);
     else lines.push(`command = ${text(command)}`, `args = ${text(args)}`);
     if (env) lines.push(`env = { ${Object.entries(env).map(([key, value]) => `${key} = ${text(value)}`).join(', ')} }`);

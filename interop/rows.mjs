@@ -3,10 +3,9 @@
 import { drive } from './clients.mjs';
 import { difference, listDifference } from './compare.mjs';
 import { Gateway, configuration } from './gateway.mjs';
+import { elsewhere } from './elsewhere.mjs';
 import { fault } from './steps.mjs';
-
-// A change is told by two mcplex in a row, and a step that uses it does not wait for both.
-const AT_ONCE = ['[router]', 'list_changed_interval = "0s"'];
+import { waits } from './waiting.mjs';
 
 /** What one way of one row came to: `report(name, because)` is called with every check. */
 export class Row {
@@ -21,8 +20,10 @@ export class Row {
   async directly(report) {
     await Promise.all(Object.entries(this.set.servers).map(async ([server, command]) => {
       const own = this.steps.filter((step) => step.server === server);
-      const outcome = await drive(this.client, command, own, this.world, this.client.direct);
+      const outcome = await drive(this.client, command, own, this.world);
       if (outcome.why) report(`${server}: connect and end`, outcome.why);
+      // Without an expectation there is nothing to compare with.
+      this.isBroken ||= Boolean(outcome.why);
       own.forEach((step, at) => {
         this.direct.set(step, outcome.results?.[at] ?? { error: { message: 'the direct run failed' } });
         if (outcome.results) report(`${server}: ${step.id}`, fault(step, this.direct.get(step), this.client));
@@ -32,54 +33,54 @@ export class Row {
   }
 
   /** Through `mcplex stdio`. */
-  async overStdio(report) {
+  async overStdio(report, mode) {
     const file = configuration(this.world, this.set.servers);
-    await this.throughMcplex(report, { command: this.mcplex, args: ['stdio', '-c', file] });
+    await this.throughMcplex(report, { command: this.mcplex, args: ['stdio', '-c', file] }, mode);
   }
 
   /** Through `mcplex serve`; `beside(gateway, url)` may watch it meanwhile, with more servers behind it. */
-  async overHttp(report, more = {}, beside = async () => {}, lines = []) {
-    const gateway = new Gateway(this.mcplex, configuration(this.world, { ...this.set.servers, ...more }, lines));
+  async overHttp(report, mode, more = {}, beside = async () => {}) {
+    const gateway = new Gateway(this.mcplex, configuration(this.world, { ...this.set.servers, ...more }));
     try {
       const url = await gateway.url();
       report('mcplex listens', url ? null : `no address on its stderr: ${gateway.end()}`);
-      if (url) await Promise.all([this.throughMcplex(report, { url }), beside(gateway, url)]);
+      if (url) await Promise.all([this.throughMcplex(report, { url }, mode), beside(gateway, url)]);
     } finally {
       report('mcplex ends on SIGTERM and nothing is left', await gateway.stop());
     }
   }
 
-  /** Through `mcplex serve` that reaches them over HTTP, as one server elsewhere: another mcplex. */
-  async overFar(report, era) {
-    const servers = Object.entries(this.set.servers).map(([name, server]) => [name, { ...server, era }]);
-    const behind = new Gateway(this.mcplex, configuration(this.world, Object.fromEntries(servers), AT_ONCE));
+  /** Through `mcplex serve` to the servers that run elsewhere, over HTTP on both sides. */
+  async toUrls(report, commands) {
+    const { servers, end } = await elsewhere(commands);
     try {
-      const url = await behind.url();
-      report('the mcplex behind listens', url ? null : `no address on its stderr: ${behind.end()}`);
-      const front = new Row(this.client, { steps: this.set.steps, servers: { behind: { url, era } } }, this.world, this.mcplex);
-      front.direct = this.direct;
-      if (url) await front.overHttp(report, {}, undefined, AT_ONCE);
+      const near = new Row(this.client, { servers, steps: this.steps.filter((step) => servers[step.server]) }, this.world, this.mcplex);
+      near.direct = this.direct;
+      await near.overHttp(report);
     } finally {
-      report('the mcplex behind ends on SIGTERM and nothing is left', await behind.stop());
+      await end();
     }
   }
 
   /** Runs all steps in one session and compares them with the direct results. */
-  async throughMcplex(report, target) {
+  async throughMcplex(report, target, mode) {
     const names = this.union('tools').map((tool) => tool.name);
     const ready = { id: 'all tools are listed', verb: 'ready', tools: names };
-    const todo = [ready, ...this.merged()];
-    const outcome = await drive(this.client, target, todo, this.world);
+    // What a stateless client cannot have is named at its step.
+    const due = [ready, ...this.merged()].filter((step) => !(step.legacy && mode));
+    const todo = due.filter((step) => !(mode && waits(step)));
+    report.waiting = due.length - todo.length;
+    const outcome = await drive(this.client, target, todo, this.world, mode);
     report('connect and end', outcome.why);
-    if (outcome.results) todo.forEach((step, at) => report(step.id, this.verdict(step, outcome.results[at])));
+    if (outcome.results) todo.forEach((step, at) => report(step.id, this.verdict(step, outcome.results[at], mode !== undefined)));
     report('nothing is left', left(outcome));
   }
 
-  verdict(step, result) {
+  verdict(step, result, isModern) {
     if (step.verb !== 'list') return fault(step, result, this.client) ?? (step.verb === 'ready' ? null : difference(step, this.direct.get(step), result));
     // mcplex declares for all its clients together, so one that cannot be asked sees more tools.
-    const isSuperset = step.what === 'tools' && this.client.lacks !== undefined;
-    return result.error ? fault(step, result) : listDifference(step.what, this.union(step.what), result.ok, isSuperset);
+    const cannot = step.what === 'tools' && this.client.lacks !== undefined;
+    return result.error ? fault(step, result) : listDifference(step.what, this.union(step.what), result.ok, { cannot, isModern });
   }
 
   union(what) {

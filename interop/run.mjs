@@ -33,23 +33,23 @@ const ran = [];
 async function settle(name, way) {
   const run = { name, passed: 0, failed: 0 };
   const start = performance.now();
-  await way((check, because) => {
+  const report = (check, because) => {
     if (because) run.failed += 1;
     else run.passed += 1;
     const why = String(because).replace(/\s+/g, ' ').slice(0, 900);
     if (because || flags.verbose) console.log(because ? `FAIL ${name}: ${check} because ${why}` : `ok   ${name}: ${check}`);
-  });
+  };
+  await way(report);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  console.log(`${run.failed > 0 ? 'FAIL' : 'ok  '} ${name.padEnd(24)} ${String(run.passed).padStart(4)} of ${String(run.passed + run.failed).padStart(4)} ${seconds.padStart(6)} s`);
+  console.log(`${run.failed > 0 ? 'FAIL' : 'ok  '} ${name.padEnd(24)} ${String(run.passed).padStart(4)} of ${String(run.passed + run.failed).padStart(4)} ${seconds.padStart(6)} s${report.waiting ? `, ${report.waiting} wait` : ''}`);
   ran.push(run);
 }
 
 /** Directly first, which is what the ways through mcplex are compared with. */
 async function settleRow(client, setName) {
   const name = (way) => `${client.name}/${way}/${setName}`;
-  // One client is enough to show servers over HTTP: all reach them through the same mcplex.
-  const far = client === everyone[0] && setName === 'today' ? ['far'] : [];
-  const wanted = (flags.direct ? ['direct'] : ['http', 'stdio', ...far]).filter((way) => name(way).includes(flags.only));
+  const ways = ['http', 'stdio', ...(client.modern ? ['modern-http', 'modern-stdio'] : []), ...(sets[setName].remote && client.urls ? ['url'] : [])];
+  const wanted = (flags.direct ? ['direct'] : ways).filter((way) => name(way).includes(flags.only));
   const isIncident = client === everyone[0] && setName === 'today' && !flags.direct && 'telegram'.includes(flags.only);
   if (wanted.length === 0 && !isIncident) return;
   // The results name files of the world, so the direct run and those compared with it share one.
@@ -57,14 +57,17 @@ async function settleRow(client, setName) {
   const set = { servers: sets[setName].servers(dir, world), steps: sets[setName].steps(world) };
   const row = new Row(client, set, world, flags.mcplex && resolve(flags.mcplex));
   await settle(name('direct'), (report) => row.directly(report));
+  if (row.isBroken) return;
   if (isIncident) {
     const beside = (report) => (gateway, url) => telegramChecks(gateway, client, url, world, report);
-    await settle(name('http'), (report) => row.overHttp(report, { telegram: today.telegram(dir) }, beside(report)));
+    await settle(name('http'), (report) => row.overHttp(report, undefined, { telegram: today.telegram(dir) }, beside(report)));
   } else if (wanted.includes('http')) {
     await settle(name('http'), (report) => row.overHttp(report));
   }
   if (wanted.includes('stdio')) await settle(name('stdio'), (report) => row.overStdio(report));
-  if (wanted.includes('far')) await settle(name('far'), (report) => row.overFar(report, 'legacy'));
+  if (wanted.includes('url')) await settle(name('url'), (report) => row.toUrls(report, sets[setName].remote(dir, world)));
+  if (wanted.includes('modern-http')) await settle(name('modern-http'), (report) => row.overHttp(report, client.modern));
+  if (wanted.includes('modern-stdio')) await settle(name('modern-stdio'), (report) => row.overStdio(report, client.modern));
 }
 
 const queue = Object.keys(sets).flatMap((set) => everyone.map((client) => [client, set]));

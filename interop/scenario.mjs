@@ -14,6 +14,7 @@ const EVERYTHING_TOOLS = 17; // with a client that declares roots, sampling and 
 const DOCUMENT = 'demo://resource/static/document/features.md';
 const DYNAMIC = 'demo://resource/dynamic/text/1';
 const PAGE = { url: 'https://example.org/sign-in', message: 'Please sign in', elicitationId: 'page-1' };
+const NO_ERROR = 'since 2026-07-28 a page to open is asked for, never an error';
 const LONG = 'trigger-long-running-operation';
 
 /** Commands of the servers; `world` holds the directories they work on. */
@@ -34,6 +35,15 @@ export function servers(dir, world) {
   };
 }
 
+/** The servers that can be reached over HTTP too, by the port they are given. */
+export const remote = (dir, world) => {
+  const { everything, changing } = servers(dir, world);
+  return {
+    everything: (port) => ({ ...everything, args: [...everything.args, 'streamableHttp'], env: { PORT: String(port) } }),
+    changing: (port) => ({ ...changing, args: [...changing.args, '--port', String(port)] }),
+  };
+};
+
 export const telegram = (dir) => ({ command: join(dir, 'telegram/bin/mcp-telegram'), args: ['start'] });
 
 // A client that cannot be asked sees fewer tools of this server.
@@ -52,21 +62,21 @@ const everything = [
   { id: 'progress', server: 'everything', verb: 'progress', name: LONG, arguments: { duration: 1, steps: 4 }, check: progressInOrder },
   { id: 'cancel', server: 'everything', verb: 'cancel', name: LONG, arguments: { duration: 4, steps: 8 }, check: equals('cancelled') },
   { ...call('everything', 'echo', { message: 'after' }, mentions('after')), id: 'call echo after a cancelled call', within: 3000 },
-  call('everything', 'trigger-sampling-request', { prompt: 'say hello', maxTokens: 20 }, mentions('sampled by the client')),
-  { id: 'the sampling request that arrived', server: 'everything', verb: 'asked', method: 'sampling/createMessage', check: mentions('say hello') },
-  { ...call('everything', 'trigger-elicitation-request', {}, mentions('Ada')), needs: 'elicitation' },
-  { id: 'the elicitation request that arrived', needs: 'elicitation', server: 'everything', verb: 'asked', method: 'elicitation/create', check: mentions('birthdate') },
-  { ...call('everything', 'trigger-url-elicitation', PAGE, mentions('completed')), needs: 'url' },
-  { id: 'the page to open that arrived', needs: 'url', server: 'everything', verb: 'asked', method: 'elicitation/create', check: mentions(PAGE.url) },
+  { ...call('everything', 'trigger-sampling-request', { prompt: 'say hello', maxTokens: 20 }, mentions('sampled by the client')), asksBack: true },
+  { id: 'the sampling request that arrived', asksBack: true, server: 'everything', verb: 'asked', method: 'sampling/createMessage', check: mentions('say hello') },
+  { ...call('everything', 'trigger-elicitation-request', {}, mentions('Ada')), needs: 'elicitation', asksBack: true },
+  { id: 'the elicitation request that arrived', asksBack: true, needs: 'elicitation', server: 'everything', verb: 'asked', method: 'elicitation/create', check: mentions('birthdate') },
+  { ...call('everything', 'trigger-url-elicitation', PAGE, mentions('completed')), needs: 'url', asksBack: true },
+  { id: 'the page to open that arrived', asksBack: true, needs: 'url', server: 'everything', verb: 'asked', method: 'elicitation/create', check: mentions(PAGE.url) },
   {
     ...call('everything', 'trigger-url-elicitation', { ...PAGE, errorPath: true }, null),
-    id: 'a page to open first is an error', needs: 'url', refused: true,
+    id: 'a page to open first is an error', legacy: NO_ERROR, needs: 'url', refused: true,
   },
-  { ...call('everything', 'trigger-url-elicitation', { ...PAGE, errorPath: true }, mentions('completed')), id: 'the same call once more', needs: 'url' },
-  call('everything', 'get-roots-list', {}, mentions('interop root')),
+  { ...call('everything', 'trigger-url-elicitation', { ...PAGE, errorPath: true }, mentions('completed')), id: 'the same call once more', legacy: NO_ERROR, needs: 'url' },
+  { ...call('everything', 'get-roots-list', {}, mentions('interop root')), asksBack: true },
   { id: 'set the logging level', server: 'everything', verb: 'level', level: 'debug' },
   { ...call('everything', 'toggle-simulated-logging', {}, mentions('Started')), id: 'start the simulated logging' },
-  { id: 'a log message arrives', server: 'everything', verb: 'await', event: 'log', pattern: 'level[ -]message', check: equals('seen') },
+  { id: 'a log message arrives', legacy: 'it belongs to no request, so nobody has asked for it', server: 'everything', verb: 'await', event: 'log', pattern: 'level[ -]message', check: equals('seen') },
   { ...call('everything', 'toggle-simulated-logging', {}, mentions('Stopped')), id: 'stop the simulated logging' },
   { id: 'subscribe', server: 'everything', verb: 'subscribe', uri: DYNAMIC },
   { ...call('everything', 'toggle-subscriber-updates', {}, mentions('Started')), id: 'start the resource updates' },
@@ -140,7 +150,7 @@ export function steps(world) {
     return server === 'changing' && what !== 'templates' ? pages : null;
   };
   return [
-    ...names.map((server) => ({ id: 'ping', server, verb: 'ping' })),
+    ...names.map((server) => ({ id: 'ping', server, verb: 'ping', legacy: 'ping is gone with sessions' })),
     ...lists(names, wanted),
     ...everything,
     ...others(world),

@@ -4,7 +4,7 @@
 import { drive } from './clients.mjs';
 import { until } from './processes.mjs';
 
-const TRIP_LIMIT = 60_000;
+const TRIP_LIMIT = 120_000; // deaths come slowly where the machine is busy
 const LAST_WORDS = 'Client not created'; // of its traceback, above a border of box characters
 const SPAWNS = 6; // more than 5 deaths in 60 s trip
 const SLOW = 5_000; // ms; two cores are shared with a crash loop and three clients

@@ -6,6 +6,7 @@ from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from mcp import types
 
 from interpreter import Interpreter, read_specification, report
+from watches import watching
 
 
 class FastInterpreter(Interpreter):
@@ -24,7 +25,7 @@ class FastInterpreter(Interpreter):
         return {} if await client.ping() else await client.session.send_ping()
 
     async def do_call(self, client, step):
-        return await client.call_tool_mcp(step["name"], step["arguments"])
+        return await client.call_tool_mcp(step["name"], step["arguments"], **self.meta)
 
     async def do_read(self, client, step):
         return await client.read_resource_mcp(step["uri"])
@@ -36,10 +37,6 @@ class FastInterpreter(Interpreter):
         is_prompt = step["ref"]["type"] == "ref/prompt"
         kind = types.PromptReference if is_prompt else types.ResourceTemplateReference
         return await client.complete_mcp(kind.model_validate(step["ref"]), step["argument"])
-
-    async def do_level(self, client, step):
-        await client.set_logging_level(step["level"])
-        return {}
 
     async def do_subscribe(self, client, step):
         return await super().do_subscribe(client.session, step)
@@ -61,7 +58,7 @@ class FastInterpreter(Interpreter):
         async def note(progress, total, message):
             notes.append({"progress": progress, "total": total, "message": message})
 
-        result = await client.call_tool_mcp(step["name"], step["arguments"], progress_handler=note)
+        result = await client.call_tool_mcp(step["name"], step["arguments"], progress_handler=note, **self.meta)
         return {"result": result.model_dump(mode="json", by_alias=True, exclude_none=True), "progress": notes}
 
     async def do_cancel(self, client, step):
@@ -86,7 +83,8 @@ async def main():
     interpreter = FastInterpreter(types, str, specification["answers"])
     mode = specification.get("mode", "auto")
     async with Client(transport(specification["target"]), mode=mode, **interpreter.handlers()) as client:
-        results = await interpreter.run(client, specification["steps"])
+        async with watching(interpreter, client.session):
+            results = await interpreter.run(client, specification["steps"])
     report(results)
 
 

@@ -20,6 +20,8 @@ class Interpreter:
         self.answers = answers
         self.events = []
         self.asked = {}
+        self.watches = None  # of a stateless client: it listens where others subscribe
+        self.meta = {}
 
     # --- callbacks
 
@@ -80,7 +82,7 @@ class Interpreter:
         return await session.send_ping()
 
     async def do_call(self, session, step):
-        return await session.call_tool(step["name"], step["arguments"])
+        return await session.call_tool(step["name"], step["arguments"], **self.meta)
 
     async def do_read(self, session, step):
         return await session.read_resource(self.uri(step["uri"]))
@@ -96,12 +98,20 @@ class Interpreter:
         return await session.complete(ref=kind.model_validate(step["ref"]), argument=step["argument"])
 
     async def do_level(self, session, step):
-        return await session.set_logging_level(step["level"])
+        if self.watches:
+            # Since 2026-07-28 it goes with every request.
+            self.meta = {"meta": {"io.modelcontextprotocol/logLevel": step["level"]}}
+            return {}
+        return await session.set_logging_level(step["level"]) or {}
 
     async def do_subscribe(self, session, step):
+        if self.watches:
+            return await self.watches.start(step["uri"], resource_subscriptions=[step["uri"]])
         return await session.subscribe_resource(self.uri(step["uri"]))
 
     async def do_unsubscribe(self, session, step):
+        if self.watches:
+            return await self.watches.stop(step["uri"])
         return await session.unsubscribe_resource(self.uri(step["uri"]))
 
     async def do_asked(self, _session, step):
@@ -155,7 +165,7 @@ class Interpreter:
         async def note(progress, total, message):
             notes.append({"progress": progress, "total": total, "message": message})
 
-        result = await session.call_tool(step["name"], step["arguments"], progress_callback=note)
+        result = await session.call_tool(step["name"], step["arguments"], progress_callback=note, **self.meta)
         return {"result": dump(result), "progress": notes}
 
     async def do_cancel(self, session, step):

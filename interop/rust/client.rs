@@ -21,7 +21,7 @@ const READY: Duration = Duration::from_secs(30);
 const EVENT: Duration = Duration::from_secs(10);
 const PAGES: usize = 100;
 
-type Client = RunningService<RoleClient, Face>;
+pub type Client = RunningService<RoleClient, Face>;
 type Outcome = Result<Value, Failure>;
 
 /// Why a step failed: an error of the protocol has a code.
@@ -50,11 +50,16 @@ impl Failure {
 /// Connects to the target, runs all steps, prints their results.
 pub async fn run() -> Result<(), Box<dyn Error>> {
     let specification: Value = serde_json::from_reader(io::stdin())?;
-    let face = Face::new(specification["answers"].clone());
+    let is_modern = specification["mode"] == "modern";
+    let face = Face::new(specification["answers"].clone(), is_modern);
     let client = connect(face.clone(), &specification).await?;
+    sdk::begin(&client, &face).await?;
     let mut results = Vec::new();
     for step in specification["steps"].as_array().into_iter().flatten() {
         results.push(result_of(&client, &face, step).await);
+    }
+    for stream in face.seen().streams.values() {
+        stream.abort();
     }
     client.cancel().await?;
     println!("{}", json!({ "results": results }));
@@ -63,16 +68,15 @@ pub async fn run() -> Result<(), Box<dyn Error>> {
 
 async fn connect(face: Face, specification: &Value) -> Result<Client, Box<dyn Error>> {
     let target = &specification["target"];
-    let mode = specification["mode"].as_str().unwrap_or("legacy");
     if let Some(url) = target["url"].as_str() {
-        return sdk::over_http(face, url, mode).await;
+        return sdk::over_http(face, url).await;
     }
     let mut command = Command::new(target["command"].as_str().ok_or("a target has a command")?);
     command.args(target["args"].as_array().into_iter().flatten().filter_map(Value::as_str));
     for (name, value) in target["env"].as_object().into_iter().flatten() {
         command.env(name, value.as_str().unwrap_or_default());
     }
-    sdk::over_stdio(face, command, mode).await
+    sdk::over_stdio(face, command).await
 }
 
 async fn result_of(client: &Client, face: &Face, step: &Value) -> Value {
@@ -93,13 +97,13 @@ async fn result_of(client: &Client, face: &Face, step: &Value) -> Value {
 async fn outcome_of(client: &Client, face: &Face, step: &Value) -> Outcome {
     match step["verb"].as_str().unwrap_or_default() {
         "ping" => shown(client.send_request(typed(&json!({"method": "ping"}))?).await?),
-        "call" => shown(client.call_tool(typed::<sdk::CallTool>(step)?).await?),
+        "call" => shown(client.call_tool(call_of(face, step)?).await?),
         "read" => shown(client.read_resource(typed::<sdk::Read>(step)?).await?),
         "prompt" => shown(client.get_prompt(typed::<sdk::GetPrompt>(step)?).await?),
         "complete" => shown(client.complete(typed::<sdk::Complete>(step)?).await?),
-        "level" => shown(client.set_level(typed::<sdk::SetLevel>(step)?).await?),
-        "subscribe" => shown(client.subscribe(typed::<sdk::Subscribe>(step)?).await?),
-        "unsubscribe" => shown(client.unsubscribe(typed::<sdk::Unsubscribe>(step)?).await?),
+        "level" => shown(sdk::set_level(client, face, typed(step)?).await?),
+        "subscribe" => shown(sdk::subscribe(client, face, typed(step)?).await?),
+        "unsubscribe" => shown(sdk::unsubscribe(client, face, typed(step)?).await?),
         "list" => list(client, text(step, "what")).await.map(Value::from),
         "ready" => ready(client, &step["tools"]).await,
         "asked" => {
@@ -111,6 +115,15 @@ async fn outcome_of(client: &Client, face: &Face, step: &Value) -> Outcome {
         "cancel" => cancel(client, face, step).await,
         verb => Err(Failure::said(format!("this client has no verb {verb}"))),
     }
+}
+
+/// A call says how much its server may log, if a stateless client has said so.
+fn call_of(face: &Face, step: &Value) -> Result<sdk::CallTool, Failure> {
+    let mut call = json!({"name": step["name"], "arguments": step["arguments"]});
+    if let Some(level) = &face.seen().level {
+        call["_meta"] = json!({ "io.modelcontextprotocol/logLevel": level });
+    }
+    typed(&call)
 }
 
 fn text<'a>(step: &'a Value, key: &str) -> &'a str {
@@ -187,14 +200,18 @@ async fn seen(face: &Face, event: &str, pattern: &str) -> Outcome {
     Err(Failure::said(format!("no {event} with {pattern} among {:?}", face.seen().events)))
 }
 
-async fn called(client: &Client, step: &Value) -> Result<RequestHandle<RoleClient>, Failure> {
-    let params = json!({"name": step["name"], "arguments": step["arguments"]});
+async fn called(
+    client: &Client,
+    face: &Face,
+    step: &Value,
+) -> Result<RequestHandle<RoleClient>, Failure> {
+    let params = call_of(face, step)?;
     let request: ClientRequest = typed(&json!({"method": "tools/call", "params": params}))?;
     Ok(client.send_cancellable_request(request, PeerRequestOptions::no_options()).await?)
 }
 
 async fn progress(client: &Client, face: &Face, step: &Value) -> Outcome {
-    let call = called(client, step).await?;
+    let call = called(client, face, step).await?;
     let token = call.progress_token.clone();
     let result = shown(call.await_response().await?)?;
     let seen = face.seen();
@@ -204,7 +221,7 @@ async fn progress(client: &Client, face: &Face, step: &Value) -> Outcome {
 
 /// Cancels a call at its first progress.
 async fn cancel(client: &Client, face: &Face, step: &Value) -> Outcome {
-    let call = called(client, step).await?;
+    let call = called(client, face, step).await?;
     let token = call.progress_token.clone();
     while !face.seen().progress.iter().any(|note| note.progress_token == token) {
         sleep(Duration::from_millis(20)).await;

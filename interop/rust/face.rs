@@ -10,7 +10,9 @@ use rmcp::{ClientHandler, RoleClient};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::task::JoinHandle;
 
 /// What has happened so far.
 #[derive(Default)]
@@ -20,24 +22,29 @@ pub struct Seen {
     /// The latest request of each method.
     pub asked: serde_json::Map<String, Value>,
     pub progress: Vec<ProgressNotificationParam>,
+    /// What a stateless client wants to be logged.
+    pub level: Option<String>,
+    /// The streams that a stateless client has instead of subscriptions.
+    pub streams: BTreeMap<String, JoinHandle<()>>,
 }
 
 #[derive(Clone)]
 pub struct Face {
     answers: Value,
     seen: Arc<Mutex<Seen>>,
+    pub is_modern: bool,
 }
 
 impl Face {
-    pub fn new(answers: Value) -> Self {
-        Self { answers, seen: Arc::default() }
+    pub fn new(answers: Value, is_modern: bool) -> Self {
+        Self { answers, seen: Arc::default(), is_modern }
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, event: &'static str, params: &impl Serialize) {
+    pub fn note(&self, event: &'static str, params: &impl Serialize) {
         let text = json!(params).to_string();
         self.seen().events.push((event, text));
     }

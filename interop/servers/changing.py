@@ -1,15 +1,29 @@
-"""A server whose lists change while it runs, in pages of two; on the Python SDK, 2.x, over stdio."""
+"""A server whose lists change while it runs, in pages of two; on the Python SDK, 2.x, in both eras.
 
+`changing.py [--port PORT]`: without a port it serves over stdio, with one at http://127.0.0.1:PORT/mcp.
+"""
+
+import argparse
 import warnings
 
 import anyio
+import uvicorn
 from mcp import types
 from mcp.server import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ResourceUpdated,
+    ToolsListChanged,
+)
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 
 warnings.simplefilter("ignore", MCPDeprecationWarning)
 
+MODERN = "2026-07-28"
 PAGE = 2
 WATCHED = "changing://watched"
 BOOLEAN = {"type": "object", "properties": {"add": {"type": "boolean"}}, "required": ["add"]}
@@ -17,6 +31,7 @@ NONE = {"type": "object", "properties": {}}
 
 added = False
 watched = set()
+bus = InMemorySubscriptionBus()
 
 
 def paged(kind, key, items):
@@ -47,17 +62,26 @@ def resources():
     return [{"uri": uri, "name": uri} for uri in uris]
 
 
+async def tell_changes(session):
+    """A stateless client hears of it where it listens, another one in its session."""
+    for event in (ToolsListChanged, PromptsListChanged, ResourcesListChanged):
+        await bus.publish(event())
+    if session.protocol_version < MODERN:
+        await session.send_tool_list_changed()
+        await session.send_prompt_list_changed()
+        await session.send_resource_list_changed()
+
+
 async def call_tool(ctx, params):
     global added
     match params.name:
         case "changing-change":
             added = params.arguments["add"]
-            await ctx.session.send_tool_list_changed()
-            await ctx.session.send_prompt_list_changed()
-            await ctx.session.send_resource_list_changed()
+            await tell_changes(ctx.session)
         case "changing-touch":
-            for uri in watched:
-                await ctx.session.send_resource_updated(uri)
+            await bus.publish(ResourceUpdated(uri=WATCHED))
+            if WATCHED in watched:
+                await ctx.session.send_resource_updated(WATCHED)
         case "changing-talk":
             await ctx.session.send_log_message("warning", "talking", "changing", related_request_id=ctx.request_id)
         case name if name != "changing-added" or not added:
@@ -88,8 +112,16 @@ async def set_level(_ctx, _params):
     return types.EmptyResult()
 
 
-async def main():
-    server = Server(
+class Changing(Server):
+    """Says in both eras that its lists change."""
+
+    def create_initialization_options(self, *_options):
+        changing = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
+        return super().create_initialization_options(changing)
+
+
+def changing():
+    return Changing(
         "changing",
         version="1",
         on_list_tools=paged(types.ListToolsResult, "tools", tools),
@@ -100,11 +132,24 @@ async def main():
         on_read_resource=read_resource,
         on_subscribe_resource=subscribe,
         on_unsubscribe_resource=unsubscribe,
+        on_subscriptions_listen=ListenHandler(bus),
         on_set_logging_level=set_level,
     )
-    changing = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
+
+
+async def over_stdio(server):
     async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options(changing))
+        await server.run(read, write, server.create_initialization_options())
 
 
-anyio.run(main)
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int)
+    port = parser.parse_args().port
+    if port is None:
+        anyio.run(over_stdio, changing())
+    else:
+        uvicorn.run(changing().streamable_http_app(), host="127.0.0.1", port=port, log_level="warning")
+
+
+main()
