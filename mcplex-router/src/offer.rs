@@ -106,7 +106,7 @@ impl Has {
             prompts: can("prompts", None),
             resources: can("resources", None),
             subscribe: can("resources", Some("subscribe")),
-            completions: can("completions", None),
+            completions: !is_final || infos().any(|info| info.completes()),
             logging: can("logging", None),
             extensions: RELAYED_EXTENSIONS.into_iter().filter_map(extension).collect(),
             is_final,

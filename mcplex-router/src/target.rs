@@ -14,7 +14,6 @@ use mcplex_proto::{
     method,
     raw::{self, Raw},
     upstream::UpstreamError,
-    version::Version,
 };
 use serde_json::{json, value::RawValue};
 use std::sync::Arc;
@@ -134,11 +133,6 @@ fn can(link: &Link, capability: &str, option: Option<&str>) -> bool {
     link.lists().info.as_ref().is_some_and(|info| info.can(capability, option))
 }
 
-/// Whether the upstream speaks the first revision, which had completions and no capability for them.
-fn is_of_2024(link: &Link) -> bool {
-    link.lists().info.as_ref().is_some_and(|info| info.version == Version::V2024_11_05)
-}
-
 /// An upstream hears of a resource's first subscriber, and of no other.
 fn subscribe<'a>(catalog: &Catalog, params: &Params<'a>) -> Result<Target<'a>, Local> {
     let link = resource(catalog, params)?;
@@ -189,7 +183,7 @@ fn complete<'a>(catalog: &Catalog, params: &Params<'a>) -> Result<Target<'a>, Lo
         }
         _ => return Err(bad("`ref.type` must be ref/prompt or ref/resource")),
     };
-    if can(&target.link, "completions", None) || is_of_2024(&target.link) {
+    if target.link.lists().info.as_ref().is_some_and(|info| info.completes()) {
         return Ok(target);
     }
     // Clients were told that completions exist, because some upstream may have them.

@@ -35,6 +35,14 @@ impl ServerInfo {
             }
         }
     }
+
+    /// Whether the server completes arguments: the first revision had that without a capability for
+    /// it, so whoever speaks that one and has something to complete may.
+    #[must_use]
+    pub fn completes(&self) -> bool {
+        let may = || self.can("prompts", None) || self.can("resources", None);
+        self.can("completions", None) || (self.version == Version::V2024_11_05 && may())
+    }
 }
 
 /// Name and version out of a `clientInfo` or `serverInfo` object, for people.

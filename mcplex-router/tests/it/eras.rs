@@ -134,6 +134,17 @@ fn discovery_says_what_is_known_without_asking_anybody() {
 }
 
 #[test]
+fn an_upstream_of_2024_with_prompts_is_one_with_completions() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"prompts":{}}"#, None);
+    world.upstreams[0].speaks(Version::V2024_11_05);
+    world.ready(0, 1);
+    let peer = world.passer_by(None);
+    let result = asks(&mut world, &peer, "server/discover", "")["result"].clone();
+    assert_eq!(result["capabilities"]["completions"], serde_json::json!({}));
+}
+
+#[test]
 fn what_a_stateless_client_may_not_ask_is_no_method() {
     let mut world = World::two();
     let peer = world.passer_by(None);

@@ -89,18 +89,8 @@ impl FakeUpstream {
 
     /// What it says in its next handshake.
     pub(crate) fn introduces(&self, capabilities: &str, instructions: Option<&str>) {
-        self.introduces_as(Version::LATEST_LEGACY, capabilities, instructions);
-    }
-
-    /// The same, of this revision.
-    pub(crate) fn introduces_as(
-        &self,
-        version: Version,
-        capabilities: &str,
-        instructions: Option<&str>,
-    ) {
         self.state.lock().unwrap().info = Some(Arc::new(ServerInfo {
-            version,
+            version: Version::LATEST_LEGACY,
             capabilities: raw(capabilities),
             implementation: raw(r#"{"name":"fake","version":"1"}"#),
             instructions: instructions.map(str::to_owned),

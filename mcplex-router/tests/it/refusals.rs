@@ -67,7 +67,8 @@ fn completions_of_an_upstream_without_them_are_empty() {
 #[test]
 fn an_upstream_of_2024_is_asked_for_completions_though_it_never_said_it_has_them() {
     let mut world = World::new(&["a"]);
-    world.upstreams[0].introduces_as(Version::V2024_11_05, r#"{"prompts":{}}"#, None);
+    world.upstreams[0].introduces(r#"{"prompts":{}}"#, None);
+    world.upstreams[0].speaks(Version::V2024_11_05);
     world.upstreams[0].lists("prompts/list", &[r#"{"prompts":[{"name":"p"}]}"#]);
     world.ready(0, 1);
     let peer = world.client("{}");
