@@ -14,6 +14,10 @@
 //!
 //! Calls are of one client when they are of one session, or when one principal was proven for both.
 //! Of stateless requests by whoever can reach the listener, each may be somebody else's.
+//!
+//! A call that is suspended has asked what it wanted to know, and nobody says when its client has
+//! given up. Where no principal was proven for it nor for the calls that go on, those are meant: else
+//! one question left open would keep all others from being asked for minutes.
 
 use crate::{
     isolation::MemberKey,

@@ -72,6 +72,13 @@ impl Flight {
         one.number == two.number || of_one()
     }
 
+    /// Whether it waits for answers, while the other call goes on, and nobody proved to be another
+    /// than who made that one.
+    fn has_asked_before(&self, other: &Self) -> bool {
+        let is_anybody = |flight: &Self| flight.session.arrival.principal == Principal::Anybody;
+        self.is_parked && !other.is_parked && is_anybody(self) && is_anybody(other)
+    }
+
     /// Whether its client wants log lines of this level with its answer.
     pub(crate) fn wants(&self, level: Option<Level>) -> bool {
         match self.asker.era() {
@@ -207,7 +214,9 @@ impl Member {
         let flights = lock(&self.flights);
         let open = || flights.values().rev().find(|flight| !flight.is_parked);
         let newest = open().or_else(|| flights.values().next_back())?;
-        let is_one = flights.values().all(|flight| flight.is_of_same_client(newest));
+        let is_one = flights
+            .values()
+            .all(|flight| flight.is_of_same_client(newest) || flight.has_asked_before(newest));
         Some((newest.clone(), is_one))
     }
 

@@ -338,6 +338,45 @@ fn a_pipe_that_is_closed_takes_its_suspended_calls_along() {
 }
 
 #[test]
+fn a_question_left_open_keeps_nobody_from_being_asked() {
+    for (one, two, is_told) in [
+        (None, None, true),
+        (Some("ann"), Some("ann"), true),
+        (Some("ann"), None, false),
+        (None, Some("ann"), false),
+        (Some("ann"), Some("bob"), false),
+    ] {
+        let mut world = world();
+        let peer = world.passer_by(one);
+        let left = call(&mut world, &peer, 1, "");
+        asks(&mut world, 7);
+        moment(&mut world);
+        required(&left);
+        peer.session.close();
+        let peer = world.passer_by(two);
+        let going = call(&mut world, &peer, 2, "");
+        asks(&mut world, 8);
+        if is_told {
+            moment(&mut world);
+            required(&going);
+            assert!(answered(&world).is_empty());
+        } else {
+            assert_eq!(answered(&world)[0]["id"], 8);
+            assert!(!going.is_done());
+            world.upstreams[0].ends(Err(died()));
+            ends(&mut world, r#"{"content":[]}"#);
+        }
+    }
+    // Of two that go on nobody can say which asks.
+    let mut world = world();
+    let (one, two) = (world.passer_by(None), world.passer_by(None));
+    call(&mut world, &one, 1, "");
+    call(&mut world, &two, 1, "");
+    asks(&mut world, 7);
+    assert_eq!(answered(&world)[0]["error"]["code"], -32602);
+}
+
+#[test]
 fn what_a_client_lacks_is_told_when_the_call_fails_for_it() {
     for (result, is_told) in [
         (r#"{"content":[],"isError":true}"#, true),
