@@ -274,7 +274,7 @@ pub(crate) async fn run(
     let refused = match again {
         Ok(mut planned) => {
             planned.waiting.may_be_rewritten = false;
-            match planned.go(server).await {
+            match Box::pin(planned.go(server)).await {
                 Ok(answer) => return answer,
                 Err(OtherEra(_)) => Err(ErrorObject::invalid_request(&"it was written again once")),
             }
@@ -287,13 +287,18 @@ pub(crate) async fn run(
 }
 
 impl Planned {
+    /// Waits for the answer.
+    ///
+    /// Every request is a future that holds all that may come of it, and is copied when it is made;
+    /// what few calls need is boxed, so that the many stay small.
     async fn go(self, server: &Span) -> Turned {
         let Self { waiting, way } = self;
         let letter = match way {
             Way::Sent(letter) => letter,
             Way::Resumed { talk, coming, cancelled, ticket } => {
                 let before = Some(ticket);
-                return converse::converse(waiting, talk, coming, cancelled, before, server).await;
+                let talked = converse::converse(waiting, talk, coming, cancelled, before, server);
+                return Box::pin(talked).await;
             }
         };
         let era = waiting.errand.era;
@@ -302,10 +307,11 @@ impl Planned {
             let Letter { call, cancelled } = letter;
             let upstream = waiting.errand.upstream.clone();
             let coming: Coming = Box::pin(async move { upstream.call(call).await });
-            return converse::converse(waiting, talk, coming, cancelled, None, server).await;
+            let talked = converse::converse(waiting, talk, coming, cancelled, None, server);
+            return Box::pin(talked).await;
         }
         if is_interactive && era == Era::Modern && waiting.seat.asker.era() == Era::Legacy {
-            return rounds::play(waiting, letter, server).await;
+            return Box::pin(rounds::play(waiting, letter, server)).await;
         }
         let Letter { call, mut cancelled } = letter;
         let answer = unless(&mut cancelled, waiting.errand.upstream.call(call)).await;

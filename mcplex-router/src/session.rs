@@ -236,7 +236,7 @@ impl DownstreamSession {
         let version = asker.as_ref().map(|asker| asker.version);
         if is_modern && request.method == method::LISTEN {
             let span = self.span(version, &request);
-            let outcome = self.listen(&request).await;
+            let outcome = Box::pin(self.listen(&request)).await;
             match &outcome {
                 Some(outcome) => spans::ended(&span, outcome),
                 None => spans::left(&span),
@@ -315,7 +315,8 @@ impl Session for DownstreamSession {
             }
         };
         if asker.is_some() && !self.shared.arrivals.is_over() {
-            self.await_arrivals(&request).await;
+            // Boxed, as all that few requests need: every request is copied when it is made.
+            Box::pin(self.await_arrivals(&request)).await;
         }
         let id = request.id.clone();
         let (outcome, extra) = self.serve(asker, request).await?;
