@@ -5,7 +5,6 @@ import { difference, listDifference } from './compare.mjs';
 import { Gateway, configuration } from './gateway.mjs';
 import { elsewhere } from './elsewhere.mjs';
 import { fault } from './steps.mjs';
-import { waits } from './waiting.mjs';
 
 /** What one way of one row came to: `report(name, because)` is called with every check. */
 export class Row {
@@ -67,9 +66,7 @@ export class Row {
     const names = this.union('tools').map((tool) => tool.name);
     const ready = { id: 'all tools are listed', verb: 'ready', tools: names };
     // What a stateless client cannot have is named at its step.
-    const due = [ready, ...this.merged()].filter((step) => !(step.legacy && mode));
-    const todo = due.filter((step) => !(mode && waits(step)));
-    report.waiting = due.length - todo.length;
+    const todo = [ready, ...this.merged()].filter((step) => !(step.legacy && mode));
     const outcome = await drive(this.client, target, todo, this.world, mode);
     report('connect and end', outcome.why);
     if (outcome.results) todo.forEach((step, at) => report(step.id, this.verdict(step, outcome.results[at], mode !== undefined)));

@@ -41,7 +41,7 @@ async function settle(name, way) {
   };
   await way(report);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  console.log(`${run.failed > 0 ? 'FAIL' : 'ok  '} ${name.padEnd(24)} ${String(run.passed).padStart(4)} of ${String(run.passed + run.failed).padStart(4)} ${seconds.padStart(6)} s${report.waiting ? `, ${report.waiting} wait` : ''}`);
+  console.log(`${run.failed > 0 ? 'FAIL' : 'ok  '} ${name.padEnd(24)} ${String(run.passed).padStart(4)} of ${String(run.passed + run.failed).padStart(4)} ${seconds.padStart(6)} s`);
   ran.push(run);
 }
 

@@ -7,7 +7,6 @@
 // check    says what is wrong with the answer, whoever gave it
 // refused  the answer must be an error; `alike` errors need not be the same
 // legacy   why only a client with a session can have it; others leave it out
-// asksBack the server asks the client something while it serves the step
 // needs    a feature of the client without which the step is left out
 
 export const nonEmpty = (value) => (value.length > 0 ? null : 'the list is empty');

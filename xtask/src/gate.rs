@@ -1,6 +1,6 @@
 //! The gate: every step that a change must pass, in the order that fails soonest.
 
-use crate::{arrows, chaos, deny, fuzz, interop, workspace::Workspace};
+use crate::{arrows, chaos, conformance, deny, fuzz, interop, workspace::Workspace};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ enum Step {
     Chaos,
     /// Real servers and clients work through mcplex.
     Interop,
+    /// The official suite passes through mcplex.
+    Conformance,
 }
 
 impl Step {
@@ -61,6 +63,7 @@ impl Step {
             Self::Fuzz => "fuzz",
             Self::Chaos => "chaos",
             Self::Interop => "interop",
+            Self::Conformance => "conformance",
         }
     }
 
@@ -75,6 +78,7 @@ impl Step {
             Self::Fuzz => fuzz::run(workspace, &fuzz::Options::quick()),
             Self::Chaos => chaos::run(workspace, &chaos::Options::quick()),
             Self::Interop => interop::run(workspace),
+            Self::Conformance => conformance::run(workspace, &conformance::Options::default()),
         }
     }
 }
@@ -113,7 +117,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
 
 fn line(name: &str, outcome: &str, took: Option<Duration>) -> String {
     let took = took.map(|took| format!("{:>8.1} s", took.as_secs_f64())).unwrap_or_default();
-    format!("  {name:<8} {outcome:<11} {took}").trim_end().to_owned()
+    format!("  {name:<11} {outcome:<11} {took}").trim_end().to_owned()
 }
 
 fn fmt(workspace: &Workspace) -> anyhow::Result<()> {
