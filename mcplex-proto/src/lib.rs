@@ -10,6 +10,15 @@
 //! upstream offers) with [`report`] (what is known of a death) and
 //! [`redact`](mod@redact) (what is left out of it), [`downstream`] (what a listener and a gateway owe each other).
 //!
+//! It stands alone: with `std` and pipes it makes a client, a server and a proxy for all revisions,
+//! each an example of this crate in less than 150 lines.
+//!
+//! | example | what it shows |
+//! | --- | --- |
+//! | `client` | opens a server of either era with [`handshake`] and calls a tool |
+//! | `server` | serves both eras on one pipe, told apart by [`modern::classify`] |
+//! | `proxy` | renames a tool by an [`edit`] and leaves every other byte as it was |
+//!
 //! ```
 //! use mcplex_proto::message::Message;
 //!
