@@ -43,8 +43,8 @@ function serverCells(fixture, waiting) {
     const direct = isOwn && cell('direct', {
       isFirst: true, run: async ({ suite }) => ending(await serve(fixture), ({ url }) => suite.server(revision, url)),
     });
-    const through = ({ suite, mcplex, world }, target) =>
-      ending(new Gateway(mcplex, world, target), async (gateway) => suite.server(revision, await gateway.url()));
+    const through = async ({ suite, mcplex, world, records }, target) =>
+      ending(await Gateway.open(mcplex, world, target, records), async (gateway) => suite.server(revision, await gateway.url()));
     return [
       ...(direct ? [direct] : []),
       cell('stdio', { reference: direct, run: (context) => through(context, { command: fixture.stdio }) }),
@@ -71,8 +71,8 @@ function clientCells(waiting) {
       name: `client/${path === 'direct' ? path : era}/${revision}`, revision, side: 'client',
       row: path === 'direct' ? 'the scripted client, directly' : `mcplex as client, for a ${era} client`,
       excuses: (scenario) => excuse({ side: 'client', revision, path, scenario }),
-      run: ({ suite, mcplex, dir, world }) => suite.client(revision, command(dir, join(world, `${path}-${era}-${revision}.lock`)), {
-        CONFORMANCE_WAY: path, CONFORMANCE_CLIENT: era, CONFORMANCE_MCPLEX: mcplex, CONFORMANCE_WORLD: world,
+      run: ({ suite, mcplex, dir, world, record }) => suite.client(revision, command(dir, join(world, `${path}-${era}-${revision}.lock`)), {
+        CONFORMANCE_WAY: path, CONFORMANCE_CLIENT: era, CONFORMANCE_MCPLEX: mcplex, CONFORMANCE_WORLD: world, CONFORMANCE_RECORD: record,
       }),
       ...rest,
     });

@@ -7,6 +7,7 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { exampleOf } from './example.mjs';
 import { Gateway } from './gateway.mjs';
+import { recordsIn } from './record/record.mjs';
 
 /** The suite gives a scenario 30 s, and does not reach what runs below its shell. */
 const LIMIT = 25_000;
@@ -76,7 +77,9 @@ async function use(endpoint) {
 }
 
 async function throughMcplex() {
-  const gateway = new Gateway(env.CONFORMANCE_MCPLEX, env.CONFORMANCE_WORLD, { url, credentials: context });
+  // Tokens are for the address of a server, and a proxy has another one.
+  const upstream = { url, credentials: context, isUnwatched: scenario.startsWith('auth/') };
+  const gateway = await Gateway.open(env.CONFORMANCE_MCPLEX, env.CONFORMANCE_WORLD, upstream, recordsIn(env.CONFORMANCE_RECORD));
   try {
     await use(await gateway.url());
   } finally {

@@ -4,6 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ended, kill, start, until } from './processes.mjs';
+import { recorded } from './record/pipe.mjs';
+import { Proxy } from './record/proxy.mjs';
 
 const text = (value) => JSON.stringify(value); // a JSON string is a TOML basic string
 
@@ -39,10 +41,32 @@ export function takesUrls(mcplex, world) {
 }
 
 export class Gateway {
-  constructor(mcplex, world, upstream) {
+  #proxies = [];
+
+  constructor(mcplex, records) {
     this.mcplex = mcplex;
-    this.file = configure(world, upstream);
-    this.job = start(mcplex, ['serve', '-c', this.file]);
+    this.records = records;
+  }
+
+  /** Starts it; with `records` all that it says to anybody is written down. */
+  static async open(mcplex, world, upstream, records) {
+    const gateway = new Gateway(mcplex, records);
+    gateway.file = configure(world, records ? await gateway.#watched(upstream) : upstream);
+    gateway.job = start(mcplex, ['serve', '-c', gateway.file]);
+    return gateway;
+  }
+
+  /** The upstream with somebody in front who writes down. */
+  async #watched({ url, command, isUnwatched, ...rest }) {
+    if (isUnwatched) return { url, command, ...rest };
+    const file = this.records('upstream');
+    return { ...rest, ...(url ? { url: await this.#proxy(url, file, 'client') } : { command: recorded(file, 'client', command) }) };
+  }
+
+  async #proxy(url, file, judged) {
+    const proxy = await Proxy.open(url, file, judged);
+    this.#proxies.push(proxy);
+    return proxy.url;
   }
 
   /** The endpoint, once its upstream is up; throws its last words when that does not happen. */
@@ -55,7 +79,8 @@ export class Gateway {
       kill([{ pid: waiting.pid }]);
       throw new Error(`the upstream is not ready: ${waiting.err.trim() || this.#lastWords()}`);
     }
-    return `http://localhost:${port}/mcp`;
+    const url = `http://localhost:${port}/mcp`;
+    return this.records ? this.#proxy(url, this.records('client'), 'server') : url;
   }
 
   /** Ends it as an operator does. */
@@ -63,6 +88,7 @@ export class Gateway {
     this.job.child.kill('SIGTERM');
     const end = await ended(this.job, END_LIMIT);
     if (!end) kill([{ pid: this.job.pid }]);
+    for (const proxy of this.#proxies) proxy.stop();
     if (end?.code !== 0) throw new Error(`mcplex did not end well: ${this.#lastWords()}`);
   }
 

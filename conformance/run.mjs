@@ -1,5 +1,5 @@
 // Judges mcplex by the official conformance suite:
-// run.mjs --mcplex BIN --dir DIR [--only NAME] [--jobs N] [--json] [--verbose]
+// run.mjs --mcplex BIN --dir DIR [--only NAME] [--jobs N] [--record DIR] [--json] [--verbose]
 
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,17 +8,19 @@ import { parseArgs } from 'node:util';
 import { cells, passed, required, wrong } from './cells.mjs';
 import { fixtures } from './fixtures.mjs';
 import { takesUrls } from './gateway.mjs';
+import { recordsIn } from './record/record.mjs';
 import { OLD_SUITE, Suite, revisions } from './suite.mjs';
 import { table } from './table.mjs';
 
 const { values: flags } = parseArgs({
   options: {
     mcplex: { type: 'string' }, dir: { type: 'string' }, only: { type: 'string', default: '' }, jobs: { type: 'string', default: '2' },
+    record: { type: 'string', default: '' },
     json: { type: 'boolean', default: false }, verbose: { type: 'boolean', default: false },
   },
 });
 if (!flags.dir || !flags.mcplex) {
-  console.error('usage: run.mjs --mcplex BIN --dir DIR [--only NAME] [--jobs N] [--json] [--verbose]');
+  console.error('usage: run.mjs --mcplex BIN --dir DIR [--only NAME] [--jobs N] [--record DIR] [--json] [--verbose]');
   process.exit(2);
 }
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
@@ -27,7 +29,9 @@ const [mcplex, dir] = [resolve(flags.mcplex), resolve(flags.dir)];
 const world = realpathSync(mkdtempSync(join(tmpdir(), 'mcplex-conformance-')));
 process.once('exit', () => rmSync(world, { recursive: true, force: true }));
 const suite = new Suite(dir, world);
-const context = { suite, mcplex, dir, world };
+// What mcplex says to anybody in all cells, for `mcplex-judge`.
+const record = flags.record && resolve(flags.record);
+const context = { suite, mcplex, dir, world, record, records: recordsIn(record) };
 
 /** Runs one cell and says how it went; what it found stays in it. */
 async function settle(cell) {

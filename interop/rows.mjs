@@ -2,15 +2,15 @@
 
 import { drive } from './clients.mjs';
 import { difference, listDifference } from './compare.mjs';
-import { Gateway, configuration } from './gateway.mjs';
+import { Gateway, configuration, watched } from './gateway.mjs';
 import { elsewhere } from './elsewhere.mjs';
 import { fault } from './steps.mjs';
 
 /** What one way of one row came to: `report(name, because)` is called with every check. */
 export class Row {
-  /** `world` holds what the servers work on, `set` their commands and the steps. */
-  constructor(client, set, world, mcplex) {
-    Object.assign(this, { client, set, world, mcplex });
+  /** `world` holds what the servers work on, `set` their commands and the steps; `records` may be null. */
+  constructor(client, set, world, mcplex, records) {
+    Object.assign(this, { client, set, world, mcplex, records });
     this.steps = set.steps.filter((step) => !client.lacks?.includes(step.needs));
     this.direct = new Map();
   }
@@ -33,13 +33,15 @@ export class Row {
 
   /** Through `mcplex stdio`. */
   async overStdio(report, mode) {
-    const file = configuration(this.world, this.set.servers);
-    await this.throughMcplex(report, { command: this.mcplex, args: ['stdio', '-c', file] }, mode);
+    const file = configuration(this.world, this.set.servers, [], this.records);
+    const target = { command: this.mcplex, args: ['stdio', '-c', file] };
+    await this.throughMcplex(report, this.records ? watched(this.records('client'), 'server', target) : target, mode);
   }
 
   /** Through `mcplex serve`; `beside(gateway, url)` may watch it meanwhile, with more servers behind it. */
   async overHttp(report, mode, more = {}, beside = async () => {}) {
-    const gateway = new Gateway(this.mcplex, configuration(this.world, { ...this.set.servers, ...more }));
+    const file = configuration(this.world, { ...this.set.servers, ...more }, [], this.records);
+    const gateway = new Gateway(this.mcplex, file, this.records);
     try {
       const url = await gateway.url();
       report('mcplex listens', url ? null : `no address on its stderr: ${gateway.end()}`);
@@ -51,9 +53,9 @@ export class Row {
 
   /** Through `mcplex serve` to the servers that run elsewhere, over HTTP on both sides. */
   async toUrls(report, commands) {
-    const { servers, end } = await elsewhere(commands);
+    const { servers, end } = await elsewhere(commands, this.records);
     try {
-      const near = new Row(this.client, { servers, steps: this.steps.filter((step) => servers[step.server]) }, this.world, this.mcplex);
+      const near = new Row(this.client, { servers, steps: this.steps.filter((step) => servers[step.server]) }, this.world, this.mcplex, this.records);
       near.direct = this.direct;
       await near.overHttp(report);
     } finally {

@@ -1,8 +1,9 @@
 // Proves mcplex with real servers and clients:
-// run.mjs --mcplex BIN --dir DIR [--only NAME] [--jobs N] [--direct] [--verbose]
+// run.mjs --mcplex BIN --dir DIR [--only NAME] [--jobs N] [--record DIR] [--direct] [--verbose]
 
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { recordsIn } from '../conformance/record/record.mjs';
 import { clients } from './clients.mjs';
 import { oauthChecks } from './oauth.mjs';
 import * as old from './old.mjs';
@@ -14,11 +15,12 @@ import { makeWorld } from './world.mjs';
 const { values: flags } = parseArgs({
   options: {
     mcplex: { type: 'string' }, dir: { type: 'string' }, only: { type: 'string', default: '' }, jobs: { type: 'string', default: '3' },
+    record: { type: 'string', default: '' },
     direct: { type: 'boolean', default: false }, verbose: { type: 'boolean', default: false },
   },
 });
 if (!flags.dir || (!flags.mcplex && !flags.direct)) {
-  console.error('usage: run.mjs --dir DIR (--mcplex BIN | --direct) [--only NAME] [--jobs N] [--verbose]');
+  console.error('usage: run.mjs --dir DIR (--mcplex BIN | --direct) [--only NAME] [--jobs N] [--record DIR] [--verbose]');
   process.exit(2);
 }
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
@@ -26,6 +28,8 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.e
 const dir = resolve(flags.dir);
 const sets = { today, old };
 const everyone = clients(dir);
+// What mcplex says to anybody in all rows, for `mcplex-judge`.
+const records = recordsIn(flags.record && resolve(flags.record));
 const began = performance.now();
 const ran = [];
 
@@ -55,12 +59,13 @@ async function settleRow(client, setName) {
   // The results name files of the world, so the direct run and those compared with it share one.
   const world = makeWorld(name('row'));
   const set = { servers: sets[setName].servers(dir, world), steps: sets[setName].steps(world) };
-  const row = new Row(client, set, world, flags.mcplex && resolve(flags.mcplex));
+  const row = new Row(client, set, world, flags.mcplex && resolve(flags.mcplex), records);
   await settle(name('direct'), (report) => row.directly(report));
   if (row.isBroken) return;
   if (isIncident) {
     const beside = (report) => (gateway, url) => telegramChecks(gateway, client, url, world, report);
-    await settle(name('http'), (report) => row.overHttp(report, undefined, { telegram: today.telegram(dir) }, beside(report)));
+    const more = { telegram: { ...today.telegram(dir), isUnwatched: true } };
+    await settle(name('http'), (report) => row.overHttp(report, undefined, more, beside(report)));
   } else if (wanted.includes('http')) {
     await settle(name('http'), (report) => row.overHttp(report));
   }

@@ -78,14 +78,17 @@ impl Witness {
     fn call(&mut self, side: Side, message: &Value) -> Vec<String> {
         let method = message["method"].as_str().unwrap_or_default().to_owned();
         let params = &message["params"];
+        // Whoever names a revision is stateless, and is told so in the words of one that we know.
         let named = params["_meta"][PROTOCOL_VERSION].as_str();
-        let named = named.and_then(|version| version.parse::<Version>().ok());
-        let named = named.filter(|version| version.era() == Era::Modern);
+        let named = named.map(|version| {
+            let version = version.parse().ok();
+            version.filter(|it: &Version| it.era() == Era::Modern).unwrap_or(Version::LATEST_MODERN)
+        });
         self.has_modern |= named.is_some();
-        let fallback = self.session.unwrap_or(Version::LATEST_LEGACY);
+        let is_request = message.get("id").is_some();
         let version = named.unwrap_or_else(|| match self.session {
-            None if self.has_modern && message.get("id").is_none() => Version::LATEST_MODERN,
-            _ => fallback,
+            None if is_request => Version::LATEST_LEGACY,
+            _ => self.fallback(),
         });
         if let Some(id) = message.get("id") {
             let asked = Asked { method, version, as_task: params.get("task").is_some() };
@@ -125,8 +128,14 @@ impl Witness {
             Some(version) if asked.method == "initialize" => Asked { version, ..asked },
             _ => asked,
         });
-        let fallback = self.session.unwrap_or(Version::LATEST_LEGACY);
-        judge::response(message, asked.as_ref(), fallback)
+        judge::response(message, asked.as_ref(), self.fallback())
+    }
+
+    /// The revision of what does not say it.
+    fn fallback(&self) -> Version {
+        let is_stateless = self.session.is_none() && self.has_modern;
+        let unknown = if is_stateless { Version::LATEST_MODERN } else { Version::LATEST_LEGACY };
+        self.session.unwrap_or(unknown)
     }
 }
 
@@ -164,5 +173,17 @@ mod tests {
         witness.hear(Side::Client, call.as_bytes());
         let good = r#"{"jsonrpc":"2.0","id":"a","result":{"tools":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"}}"#;
         assert_eq!(witness.hear(Side::Server, good.as_bytes()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_names_a_revision_that_nobody_knows_is_answered_in_one_that_we_know() {
+        let mut witness = Witness::new(Side::Server);
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2999-01-01"}}}"#;
+        witness.hear(Side::Client, call.as_bytes());
+        let error = r#"{"code":-32022,"message":"no","data":{"supported":[],"requested":""}}"#;
+        for id in [r#","id":1"#, ""] {
+            let answer = format!(r#"{{"jsonrpc":"2.0"{id},"error":{error}}}"#);
+            assert_eq!(witness.hear(Side::Server, answer.as_bytes()), Vec::<String>::new());
+        }
     }
 }

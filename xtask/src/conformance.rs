@@ -1,6 +1,6 @@
 //! mcplex judged by the official conformance suite.
 
-use crate::workspace::Workspace;
+use crate::{record, workspace::Workspace};
 use cargo_metadata::camino::Utf8PathBuf;
 use clap::Args;
 use std::env;
@@ -23,7 +23,8 @@ pub(crate) struct Options {
     verbose: bool,
 }
 
-/// Installs the pinned suite and SDKs where they are missing, builds mcplex and runs the matrix.
+/// Installs the pinned suite and SDKs where they are missing, builds mcplex, runs the matrix and
+/// judges every message that mcplex wrote in it.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
     let dir = env::var(DIR_VARIABLE)
         .map_or_else(|_| workspace.target().join("conformance"), Utf8PathBuf::from);
@@ -31,9 +32,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()
     let only = &options.only;
     let flags = [(options.json, "--json"), (options.verbose, "--verbose")];
     let flags = flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag));
+    let records = record::folder(workspace, "conformance")?;
     let shell = workspace.shell()?;
     cmd!(shell, "bash conformance/install.sh {dir}").run()?;
     cmd!(shell, "cargo build --package mcplex-cli").run()?;
     let run = cmd!(shell, "node conformance/run.mjs --mcplex {mcplex} --dir {dir} --only {only}");
-    Ok(run.args(flags).run()?)
+    let ran = run.args(["--record", records.as_str()]).args(flags).run();
+    // Also when a cell failed: a message that is wrong often is why.
+    record::judge(workspace, &shell, &records, !only.is_empty())?;
+    Ok(ran?)
 }

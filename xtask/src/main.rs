@@ -22,6 +22,7 @@ mod dist;
 mod fuzz;
 mod gate;
 mod interop;
+mod record;
 mod workspace;
 
 use clap::{Parser, Subcommand};
