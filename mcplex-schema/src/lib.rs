@@ -7,7 +7,8 @@
 //!
 //! - [`revision`]: one definition of one revision;
 //! - [`judge`]: one message of one side of one revision;
-//! - [`witness`]: all messages of a connection, both ways, whatever revisions are spoken on it.
+//! - [`witness`]: all messages of a connection, both ways, whatever revisions are spoken on it;
+//! - [`generate`]: values that fit a definition, for tests that want many.
 //!
 //! ```
 //! use mcplex_proto::version::Version;
@@ -19,6 +20,7 @@
 //! assert!(complaints[0].contains("name"), "{complaints:?}");
 //! ```
 
+pub mod generate;
 pub mod judge;
 pub mod revision;
 pub mod witness;

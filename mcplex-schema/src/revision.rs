@@ -123,7 +123,7 @@ fn panic_no_definition(version: Version, definition: &str) -> ! {
     panic!("{version} has no definition {definition}")
 }
 
-/// Two revisions say `integer` where their specification means any number.
+/// Some revisions say `integer` where their specification means any number.
 fn mend(version: Version, definitions: &mut Value) {
     if !matches!(version, Version::V2025_06_18 | Version::V2025_11_25 | Version::V2026_07_28) {
         return;
@@ -133,6 +133,10 @@ fn mend(version: Version, definitions: &mut Value) {
         {
             bound["type"] = json!("number");
         }
+    }
+    // And one says three of the six kinds of JSON where it means all.
+    if let Some(kinds) = definitions.pointer_mut("/JSONValue/anyOf/2/type") {
+        *kinds = json!(["string", "number", "boolean", "null"]);
     }
     let content = "/ElicitResult/properties/content/additionalProperties";
     let Some(content) = definitions.pointer_mut(content) else { return };

@@ -1,6 +1,6 @@
 //! Blocks of content that an older revision does not know.
 
-use crate::draft::map_elements;
+use crate::draft::{Draft, map_elements};
 use mcplex_proto::{edit, raw, raw::Raw, version::Version};
 use serde_json::json;
 
@@ -50,4 +50,30 @@ pub(crate) fn with_text_of(array: &str, value: &str) -> Option<String> {
     let block = edit::object([("type", "\"text\""), ("text", text.as_str())]);
     let all = elements.iter().map(|element| element.get()).chain([block.as_str()]);
     Some(edit::array(all).as_str().to_owned())
+}
+
+/// Wraps structured content that is no object, which 2025-06-18 and 2025-11-25 do not know, and puts
+/// its text beside it.
+pub(crate) fn wrap_structured(draft: &mut Draft<'_>) {
+    let Some(value) = draft.get("structuredContent").map(str::to_owned) else { return };
+    if value.starts_with('{') {
+        return;
+    }
+    draft.set("structuredContent", format!("{{\"result\":{value}}}"));
+    draft.map("content", |content| with_text_of(content, &value));
+}
+
+/// What a model reads or writes, one block or several, for the revisions with sessions that know
+/// results of tools in it; `None` when it is that already.
+pub(crate) fn sampled(content: &str) -> Option<String> {
+    let block = |block: &str| {
+        let kind = edit::member(block, "type").and_then(raw::string)?;
+        if kind != "tool_result" {
+            return None;
+        }
+        let mut draft = Draft::read(block)?;
+        wrap_structured(&mut draft);
+        draft.text()
+    };
+    map_elements(content, block).or_else(|| block(content))
 }

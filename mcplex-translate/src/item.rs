@@ -10,10 +10,15 @@ use mcplex_proto::{
 /// A tool as a client of another revision knows it; `None` when it is that already.
 #[must_use]
 pub fn tool(tool: &Raw, from: Version, to: Version) -> Option<Raw> {
+    inside(tool.as_str(), from, to)
+}
+
+/// The same for one that stands in another message.
+pub(crate) fn inside(tool: &str, from: Version, to: Version) -> Option<Raw> {
     if from == to {
         return None;
     }
-    let mut draft = Draft::read(tool.as_str())?;
+    let mut draft = Draft::read(tool)?;
     if to.era() == Era::Modern {
         // Whether a call becomes a task is the server's decision there, and said with the result.
         draft.remove("execution");

@@ -1,15 +1,20 @@
 //! Questions of a server to its client: requests in a session, `input_required` in a stateless call.
 
-use crate::draft::Draft;
+mod answer;
+
+use crate::{
+    content,
+    draft::{Draft, map_elements},
+    item,
+};
 use mcplex_proto::{
-    edit,
-    error::{ErrorObject, INTERNAL_ERROR},
-    message::Outcome,
-    method,
+    edit, method,
     raw::{self, Raw},
     version::{Era, Version},
 };
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
+
+pub use answer::{answer_to_legacy, answer_to_modern, cancelled, unanswered};
 
 /// What a server wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +169,20 @@ pub fn to_client(
         method::SAMPLING => sampling(&draft, to)?,
         _ => {}
     }
+    if from.era() == Era::Modern && to.era() == Era::Legacy {
+        draft.map("messages", |messages| {
+            map_elements(messages, |message| {
+                let mut message = Draft::read(message)?;
+                message.map("content", content::sampled);
+                message.text()
+            })
+        });
+    }
+    if *method == method::SAMPLING {
+        draft.map("tools", |tools| {
+            map_elements(tools, |tool| Some(item::inside(tool, from, to)?.as_str().to_owned()))
+        });
+    }
     if from.era() != to.era() {
         draft.remove("task");
         without_hop(&mut draft, to);
@@ -226,6 +245,16 @@ fn elicitation(
     Ok(())
 }
 
+/// Whether models and those who ask them exchange such a block in revisions that know no lists.
+fn is_read_alone(block: &str, to: Version) -> bool {
+    let kind = edit::member(block, "type").and_then(raw::string);
+    match kind.as_deref() {
+        Some("text" | "image") => true,
+        Some("audio") => to >= Version::V2025_03_26,
+        _ => false,
+    }
+}
+
 fn sampling(draft: &Draft<'_>, to: Version) -> Result<(), CannotSay> {
     if to >= Version::V2025_11_25 {
         return Ok(());
@@ -236,72 +265,17 @@ fn sampling(draft: &Draft<'_>, to: Version) -> Result<(), CannotSay> {
     let messages = draft.get("messages").and_then(edit::elements).unwrap_or_default();
     for message in messages {
         let Some(content) = edit::member(message.get(), "content") else { continue };
-        let kind = edit::member(content.get(), "type").and_then(raw::string);
-        let is_known = match kind.as_deref() {
-            Some("text" | "image") => true,
-            Some("audio") => to >= Version::V2025_03_26,
-            _ => false,
-        };
-        if !is_known {
+        if !is_read_alone(content.get(), to) {
             return Err(CannotSay("models of clients of its revision do not read such messages"));
         }
     }
     Ok(())
 }
 
-/// The answer of a session's client as a retry brings it; an error has no place there, so a refused
-/// elicitation is a cancelled one.
-///
-/// # Errors
-/// The sentence that ends the call, when the client refused to answer anything else.
-pub fn answer_to_modern(method: &str, outcome: &Outcome) -> Result<Raw, ErrorObject> {
-    match outcome {
-        Outcome::Result(result) => Ok(result.clone()),
-        Outcome::Error(_) if method == method::ELICITATION => Ok(cancelled()),
-        Outcome::Error(error) => {
-            let said = ErrorObject::read(error);
-            let why = format!("the client refused {method}: {} (code {})", said.message, said.code);
-            Err(ErrorObject::new(INTERNAL_ERROR, why))
-        }
-    }
-}
-
-/// The answer that a retry brought as a session's server reads it.
-///
-/// # Errors
-/// When its revision cannot say it.
-pub fn answer_to_legacy(method: &str, answer: &Raw, to: Version) -> Result<Raw, CannotSay> {
-    if method != method::SAMPLING || to >= Version::V2025_11_25 {
-        return Ok(answer.clone());
-    }
-    let content = edit::member(answer.as_str(), "content");
-    let Some(blocks) = content.and_then(|content| edit::elements(content.get())) else {
-        return Ok(answer.clone());
-    };
-    let [only] = blocks[..] else {
-        return Err(CannotSay("the upstream's revision reads one block of content alone"));
-    };
-    Ok(edit::with_members(answer, &[("content", only.get())]))
-}
-
-/// The answer of whoever closed the question unread.
-#[must_use]
-pub fn cancelled() -> Raw {
-    edit::object([("action", "\"cancel\"")])
-}
-
-/// What a server is told when a question of it was not answered.
-#[must_use]
-pub fn unanswered(method: &str, why: &dyn fmt::Display) -> Outcome {
-    if method == method::ELICITATION {
-        return Outcome::Result(cancelled());
-    }
-    Outcome::Error(Raw::of(&ErrorObject::new(INTERNAL_ERROR, why.to_string())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mcplex_proto::{error::ErrorObject, message::Outcome};
 
     const B: Version = Version::V2025_03_26;
     const C: Version = Version::V2025_06_18;
@@ -377,6 +351,20 @@ mod tests {
     }
 
     #[test]
+    fn results_of_tools_in_what_a_model_reads_are_written_as_those_of_calls() {
+        let result = |rest: &str| {
+            format!(r#"{{"messages":[{{"content":[{{"type":"tool_result",{rest}}}]}}]}}"#)
+        };
+        let before = result(r#""structuredContent":[1.50],"content":[]"#);
+        let after = result(
+            r#""structuredContent":{"result":[1.50]},"content":[{"type":"text","text":"[1.50]"}]"#,
+        );
+        let question = question("sampling/createMessage", &before);
+        assert_eq!(asked(&question, E, D).as_deref(), Ok(&*after));
+        assert_eq!(asked(&question, D, E).as_deref(), Ok(&*before));
+    }
+
+    #[test]
     fn what_belongs_to_the_hop_before_is_left_there() {
         let task = question("roots/list", r#"{"task":{},"_meta":{"progressToken":1,"v/x":2}}"#);
         assert_eq!(asked(&task, D, E).as_deref(), Ok(r#"{"_meta":{"v/x":2}}"#));
@@ -394,9 +382,14 @@ mod tests {
         assert!(answer_to_modern("sampling/createMessage", &refused).is_err());
         let several = raw(r#"{"content":[{"a":1},{"b":2}]}"#);
         assert!(answer_to_legacy("sampling/createMessage", &several, C).is_err());
-        let one = raw(r#"{"content":[{"a":1}]}"#);
+        let one = raw(r#"{"content":[{"type":"text","a":1.0}]}"#);
         let read = answer_to_legacy("sampling/createMessage", &one, C).unwrap();
-        assert_eq!(read.as_str(), r#"{"content":{"a":1}}"#);
+        assert_eq!(read.as_str(), r#"{"content":{"type":"text","a":1.0}}"#);
+        let tool = raw(r#"{"content":{"type":"tool_use"}}"#);
+        assert!(answer_to_legacy("sampling/createMessage", &tool, C).is_err());
+        let chosen = raw(r#"{"action":"accept","content":{"a":["x"]}}"#);
+        assert!(answer_to_legacy("elicitation/create", &chosen, C).is_err());
+        assert_eq!(answer_to_legacy("elicitation/create", &chosen, D).as_ref(), Ok(&chosen));
         assert_eq!(answer_to_legacy("sampling/createMessage", &several, D), Ok(several));
     }
 }

@@ -101,7 +101,10 @@ fn degrade(draft: &mut Draft<'_>, method: &str, to: Version) {
     match method {
         method::TOOLS_CALL => {
             draft.map("content", |content| content::blocks(content, to));
-            structured(draft, to);
+            // Nothing reads it in older ones.
+            if to >= Version::V2025_06_18 {
+                content::wrap_structured(draft);
+            }
         }
         method::PROMPTS_GET => draft.map("messages", |messages| {
             crate::draft::map_elements(messages, |message| {
@@ -112,17 +115,6 @@ fn degrade(draft: &mut Draft<'_>, method: &str, to: Version) {
         }),
         _ => {}
     }
-}
-
-/// Structured content that is no object: 2025-06-18 and 2025-11-25 know only objects, and nothing
-/// else reads it in older ones.
-fn structured(draft: &mut Draft<'_>, to: Version) {
-    let Some(value) = draft.get("structuredContent").map(str::to_owned) else { return };
-    if value.starts_with('{') || to < Version::V2025_06_18 {
-        return;
-    }
-    draft.set("structuredContent", format!("{{\"result\":{value}}}"));
-    draft.map("content", |content| content::with_text_of(content, &value));
 }
 
 #[cfg(test)]

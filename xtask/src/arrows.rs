@@ -45,7 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What every crate may use in its tests as well.
-const IN_TESTS: &[&str] = &["mcplex-proto", "mcplex-testkit"];
+const IN_TESTS: &[&str] = &["mcplex-proto", "mcplex-testkit", "mcplex-schema"];
 
 /// What the examples of one crate may use as well.
 ///
