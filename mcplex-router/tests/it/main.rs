@@ -41,6 +41,8 @@ mod memory;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod revisions;
+#[cfg(test)]
 mod rounds;
 #[cfg(test)]
 mod subscriptions;
