@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_table_lines_up() {
         let took = Some(Duration::from_millis(12_340));
-        assert_eq!(line("fmt", "passed", took), "  fmt      passed          12.3 s");
-        assert_eq!(line("interop", "left out", None), "  interop  left out");
+        assert_eq!(line("fmt", "passed", took), "  fmt         passed          12.3 s");
+        assert_eq!(line("interop", "left out", None), "  interop     left out");
     }
 }

@@ -93,7 +93,8 @@ impl<'a> Story<'a> {
     fn begin(client: Version, server: Version, draws: &'a [u16]) -> Result<Self, TestCaseError> {
         let mut make = Generator::new(server, draws);
         let mut world = World::new(&["a"]);
-        world.upstreams[0].introduces_as(server, SERVER, None);
+        world.upstreams[0].introduces(SERVER, None);
+        world.upstreams[0].speaks(server);
         for (method, member, definition, key) in LISTS {
             let item = edit::with_members(&raw(&make.value(definition)), &[key]);
             let hints = match server.era() {
