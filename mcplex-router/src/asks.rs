@@ -52,6 +52,7 @@ pub(crate) enum Whose {
         from: Incarnation,
         /// The id the upstream gave it.
         id: Id,
+        method: Cow<'static, str>,
     },
     /// The round of a call to a stateless upstream.
     Round(oneshot::Sender<Outcome>),
@@ -61,8 +62,9 @@ impl Asked {
     /// Takes the answer to whoever asked.
     pub(crate) fn answer(self, outcome: Outcome, extra: Extra) {
         match self.whose {
-            Whose::Life { member, from, id } => {
+            Whose::Life { member, from, id, method } => {
                 if let Some(upstream) = member.upstream() {
+                    let outcome = readable(&method, outcome, version_of(&member));
                     let response = Response { id: Some(id), outcome, extra };
                     upstream.send(Some(from), response.into());
                 }
@@ -83,7 +85,7 @@ impl Asked {
     /// Whether a life asked this under this id.
     pub(crate) fn is(&self, of: &Arc<Member>, life: Incarnation, name: &Id) -> bool {
         match &self.whose {
-            Whose::Life { member, from, id } => {
+            Whose::Life { member, from, id, .. } => {
                 Arc::ptr_eq(member, of) && *from == life && id == name
             }
             Whose::Round(_) => false,
@@ -104,7 +106,8 @@ pub(crate) fn ask(
     let refuse = |error: &ErrorObject| {
         tracing::debug!(upstream = %link.name, method = %request.method,
             why = error.message, "a request of an upstream was refused");
-        let whose = Whose::Life { member: member.clone(), from, id: id.clone() };
+        let method = request.method.clone();
+        let whose = Whose::Life { member: member.clone(), from, id: id.clone(), method };
         Asked { whose, token: None }.answer(Outcome::Error(Raw::of(error)), Extra::default());
     };
     let no = |why: &str| refusal(&request.method, why);
@@ -153,9 +156,23 @@ pub(crate) fn ask(
     {
         link.elicits(elicitation.into_owned(), session.number);
     }
-    let whose = Whose::Life { member: member.clone(), from, id: id.clone() };
+    let method = asked.method.clone();
+    let whose = Whose::Life { member: member.clone(), from, id: id.clone(), method };
     if session.pose(whose, &asked, &request.extra, about.as_ref()).is_err() {
         refuse(&unreachable);
+    }
+}
+
+/// The answer of a client as an upstream of this revision reads it.
+fn readable(method: &str, outcome: Outcome, version: Option<Version>) -> Outcome {
+    match (outcome, version) {
+        (Outcome::Result(answer), Some(version)) => {
+            match question::answer_to_legacy(method, &answer, version) {
+                Ok(answer) => Outcome::Result(answer),
+                Err(why) => question::unanswered(method, &why),
+            }
+        }
+        (outcome, _) => outcome,
     }
 }
 

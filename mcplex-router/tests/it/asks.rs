@@ -1,7 +1,7 @@
 //! Requests of upstreams: their answers, their progress, and every way they can end.
 
 use crate::world::{Peer, World};
-use mcplex_proto::upstream::Health;
+use mcplex_proto::{upstream::Health, version::Version};
 
 const ALL: &str = r#"{"sampling":{},"elicitation":{"url":{}},"roots":{}}"#;
 
@@ -60,6 +60,27 @@ fn a_refusal_of_the_client_reaches_the_upstream() {
         world.upstreams[1].take_sent(),
         [r#"{"jsonrpc":"2.0","id":4,"error":{"code":-1,"message":"no","n":1.50}}"#]
     );
+}
+
+#[test]
+fn an_answer_is_written_as_the_upstream_reads_it() {
+    let mut world = World::two();
+    world.upstreams[0].speaks(Version::V2025_06_18);
+    let peer = world.client(ALL);
+    let block = r#"{"type":"text","text":"a","n":1.50}"#;
+    // Of several blocks, as clients of later revisions may answer, it reads one alone.
+    for (id, content, expect) in [
+        (1, format!("[{block}]"), format!(r#""result":{{"content":{block}}}"#)),
+        (2, format!("[{block},{block}]"), r#""error":{"code":-32603"#.to_owned()),
+        (3, block.to_owned(), format!(r#""result":{{"content":{block}}}"#)),
+    ] {
+        sample(&mut world, 0, "4");
+        peer.client.take();
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":{content}}}}}"#);
+        world.tell(&peer, &answer);
+        let sent = world.upstreams[0].take_sent();
+        assert!(sent.len() == 1 && sent[0].contains(&expect), "{sent:?}");
+    }
 }
 
 #[test]

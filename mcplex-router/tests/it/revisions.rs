@@ -8,13 +8,16 @@ use crate::{
 };
 use mcplex_proto::{
     edit,
+    raw::string,
     version::{Era, Version},
 };
 use mcplex_schema::{generate::Generator, judge::Side, revision::Revision, witness::Witness};
 use proptest::prelude::*;
+use std::time::Duration;
 
 const SERVER: &str = r#"{"tools":{},"prompts":{},"resources":{},"completions":{},"logging":{}}"#;
-const CLIENT: &str = r#"{"sampling":{},"elicitation":{},"roots":{}}"#;
+const CLIENT: &str =
+    r#"{"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}},"roots":{}}"#;
 
 /// The lists of a server: the method, the member, the definition of an item, and what it is known by.
 const LISTS: [(&str, &str, &str, (&str, &str)); 4] = [
@@ -41,6 +44,12 @@ const CALLS: [(&str, &str, &str); 4] = [
     ),
 ];
 
+/// What a server asks.
+const QUESTIONS: [&str; 3] = ["elicitation/create", "sampling/createMessage", "roots/list"];
+
+/// How often a call may go back and forth before it is answered.
+const ROUNDS: usize = 4;
+
 /// What the arguments of a call may be, and what else may stand in its parameters.
 const ODD: &str =
     r#"{"b":1.50,"a":1e400,"n":null,"m":12345678901234567890123,"\u00fc":{ "z":[ ] }}"#;
@@ -54,13 +63,20 @@ fn version() -> impl Strategy<Value = Version> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn every_message_is_one_of_its_readers_revision(
         draws in draws(), client in version(), server in version(),
     ) {
         Story::begin(client, server, &draws)?.tell()?;
+    }
+}
+
+proptest! {
+    #[test]
+    fn questions_and_answers_are_of_their_readers_revision(
+        draws in draws(), client in version(), server in version(), which in 0..3_usize,
+    ) {
+        Story::begin(client, server, &draws)?.ask(QUESTIONS[which], &draws)?;
     }
 }
 
@@ -73,6 +89,12 @@ fn every_two_revisions_get_along() {
         for server in Version::ALL {
             for simple in [&[][..], &draws[..]] {
                 Story::begin(client, server, simple).and_then(Story::tell).unwrap();
+                for method in QUESTIONS {
+                    let story = Story::begin(client, server, simple);
+                    let was_asked = story.and_then(|story| story.ask(method, simple)).unwrap();
+                    // All of them know roots.
+                    assert!(was_asked || method != "roots/list", "{client} {server}");
+                }
             }
         }
     }
@@ -192,6 +214,88 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
+    /// A call during which the server asks something, as its revision does that; whether the client
+    /// was asked.
+    fn ask(mut self, method: &str, draws: &[u16]) -> Result<bool, TestCaseError> {
+        let Some(definition) = Revision::of(self.server).of_method(method) else {
+            return Ok(false);
+        };
+        let request = self.request("tools/call", r#","name":"echo""#);
+        let mut going = self.asks(&request);
+        let mut open = self.open_call()?;
+        let question = raw(&self.make.value(definition));
+        match self.server.era() {
+            Era::Modern => {
+                let required = format!(
+                    r#"{{"resultType":"input_required","inputRequests":{{"q":{question}}},"requestState":"s"}}"#
+                );
+                self.answers(&open.take().expect("the call came"), &required)?;
+            }
+            Era::Legacy => {
+                let new = [("jsonrpc", "\"2.0\""), ("id", "77")];
+                let question = edit::with_members(&question, &new);
+                self.to_server.hear(Side::Server, tame(question.as_str()).as_bytes());
+                self.world.says(0, question.as_str());
+            }
+        }
+        let mut make = Generator::new(self.client, draws);
+        let mut was_asked = false;
+        for _ in 0..ROUNDS {
+            // The moment in which questions are gathered.
+            self.world.clock.wake_after(Duration::from_millis(50));
+            self.world.run();
+            for text in self.peer.client.take() {
+                self.client_hears(&text)?;
+                was_asked |= self.replies(&text, &mut make);
+            }
+            self.overheard()?;
+            open = self.open_call()?.or(open);
+            if !going.is_done() {
+                continue;
+            }
+            let told = going.text();
+            self.client_hears(&told)?;
+            let Some(more) = retry(&told, &mut make) else { return Ok(was_asked) };
+            was_asked = true;
+            let request = self.request("tools/call", &format!(r#","name":"echo"{more}"#));
+            going = self.asks(&request);
+        }
+        let result = self.make.value("CallToolResult");
+        self.answers(&open.expect("the call is open until it is answered"), &result)?;
+        self.overheard()?;
+        self.client_hears(&going.text())?;
+        Ok(was_asked)
+    }
+
+    /// The client's answer, if it was asked something.
+    fn replies(&mut self, text: &str, make: &mut Generator<'_>) -> bool {
+        let Some(id) = edit::member(text, "id").map(|id| id.get()) else { return false };
+        let method = edit::member(text, "method").and_then(string).unwrap_or_default();
+        let result = make.value(answer_of(&method));
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+        self.to_client.hear(Side::Client, tame(&answer).as_bytes());
+        self.world.tell(&self.peer, &answer);
+        true
+    }
+
+    /// The server answers its oldest open call, which has this id.
+    fn answers(&mut self, id: &str, result: &str) -> Result<(), TestCaseError> {
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+        self.to_server.hear(Side::Server, tame(&answer).as_bytes());
+        self.world.upstreams[0].ends(Ok(&answer));
+        self.world.run();
+        Ok(())
+    }
+
+    /// The id of a call that has come to the server and was not looked at.
+    fn open_call(&mut self) -> Result<Option<String>, TestCaseError> {
+        let calls = self.world.upstreams[0].calls();
+        prop_assert!(calls.len() < 2, "{calls:?}");
+        let Some(call) = calls.first() else { return Ok(None) };
+        self.upstream_hears(call)?;
+        Ok(edit::member(call, "id").map(|id| id.get().to_owned()))
+    }
+
     /// The call that stands open at the upstream; its id there.
     fn taken(&mut self, request: &str) -> Result<String, TestCaseError> {
         let calls = self.world.upstreams[0].calls();
@@ -271,6 +375,31 @@ impl<'a> Story<'a> {
             self.client
         );
         Ok(())
+    }
+}
+
+/// What the client sends along when it was told that more is needed.
+fn retry(told: &str, make: &mut Generator<'_>) -> Option<String> {
+    let result = edit::member(told, "result")?.get();
+    let asked = edit::members(edit::member(result, "inputRequests")?.get())?;
+    let answers: Vec<_> = asked
+        .iter()
+        .map(|(key, question)| {
+            let method = edit::member(question.get(), "method").and_then(string);
+            (&**key, make.value(answer_of(&method.unwrap_or_default())))
+        })
+        .collect();
+    let answers = edit::object(answers.iter().map(|(key, answer)| (*key, &**answer)));
+    let state = edit::member(result, "requestState");
+    let state = state.map(|state| format!(r#","requestState":{}"#, state.get()));
+    Some(format!(r#","inputResponses":{answers}{}"#, state.unwrap_or_default()))
+}
+
+fn answer_of(method: &str) -> &'static str {
+    match method {
+        "elicitation/create" => "ElicitResult",
+        "sampling/createMessage" => "CreateMessageResult",
+        _ => "ListRootsResult",
     }
 }
 
