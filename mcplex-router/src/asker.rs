@@ -5,7 +5,7 @@ use crate::level::Level;
 use mcplex_proto::{
     edit,
     error::ErrorObject,
-    modern::Envelope,
+    modern::{self, Envelope},
     raw::Raw,
     version::{Era, Version},
 };
@@ -13,7 +13,11 @@ use mcplex_translate::capability;
 use std::sync::OnceLock;
 
 /// Extensions whose every message finds its way through: MCP Apps are resources and `_meta` alone.
-pub(crate) const RELAYED_EXTENSIONS: [&str; 1] = ["io.modelcontextprotocol/ui"];
+pub(crate) const RELAYED_EXTENSIONS: [&str; 2] =
+    ["io.modelcontextprotocol/ui", modern::TASKS_EXTENSION];
+
+/// Those of them that a session's client can have of a stateless upstream.
+const OF_SESSIONS: [&str; 1] = ["io.modelcontextprotocol/ui"];
 
 /// One client as it was when it asked.
 #[derive(Debug)]
@@ -76,19 +80,19 @@ impl Asker {
     /// nothing whose messages would not find their way.
     pub(crate) fn relayed(&self) -> &Raw {
         self.relayed.get_or_init(|| match self.era() {
-            Era::Modern => relayed(&self.capabilities),
-            Era::Legacy => relayed(&capability::to_modern(&self.capabilities)),
+            Era::Modern => relayed(&self.capabilities, &RELAYED_EXTENSIONS),
+            Era::Legacy => relayed(&capability::to_modern(&self.capabilities), &OF_SESSIONS),
         })
     }
 }
 
-fn relayed(capabilities: &Raw) -> Raw {
+fn relayed(capabilities: &Raw, extensions: &[&str]) -> Raw {
     let members = edit::members(capabilities.as_str()).unwrap_or_default();
-    let Some((_, extensions)) = members.iter().find(|(name, _)| name == "extensions") else {
+    let Some((_, declared)) = members.iter().find(|(name, _)| name == "extensions") else {
         return capabilities.clone();
     };
-    let all = edit::members(extensions.get()).unwrap_or_default();
-    let kept = all.iter().filter(|(name, _)| RELAYED_EXTENSIONS.contains(&&**name));
+    let all = edit::members(declared.get()).unwrap_or_default();
+    let kept = all.iter().filter(|(name, _)| extensions.contains(&&**name));
     let kept = edit::object(kept.map(|(name, value)| (&**name, value.get())));
     edit::with_members(capabilities, &[("extensions", kept.as_str())])
 }
@@ -100,7 +104,10 @@ mod tests {
     #[test]
     fn only_extensions_that_find_their_way_are_passed_on() {
         let check = |text: &str, expect: &str| {
-            assert_eq!(relayed(&Raw::parse(text.to_owned()).unwrap()).as_str(), expect);
+            assert_eq!(
+                relayed(&Raw::parse(text.to_owned()).unwrap(), &OF_SESSIONS).as_str(),
+                expect
+            );
         };
         check(r#"{"sampling":{ "x":1.0 }}"#, r#"{"sampling":{ "x":1.0 }}"#);
         check(

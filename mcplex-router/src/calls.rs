@@ -28,6 +28,7 @@ use crate::{
     suspend::Ticket,
     talk::Talk,
     target::{self, Aim, Local, Target},
+    tasks::{self, Role},
     words,
 };
 use futures_channel::oneshot;
@@ -94,11 +95,17 @@ fn written(
             other
         }
     };
-    let target = target::find(session, request, params)?;
+    let target = match tasks::names_one(&request.method) {
+        true => tasks::find(session, asker, params)?,
+        false => target::find(session, request, params)?,
+    };
     let link = &target.link;
-    let member = link
-        .member_for(&session.shared, session.place, target.aim.stays())
-        .map_err(|error| refuse(session, &target.aim, &error))?;
+    let member = match &target.task {
+        Some((worker, _)) => worker.clone(),
+        None => link
+            .member_for(&session.shared, session.place, target.aim.stays())
+            .map_err(|error| refuse(session, &target.aim, &error))?,
+    };
     let Some(upstream) = member.upstream().cloned() else {
         return Err(Err(ErrorObject::new(
             mcplex_proto::error::UPSTREAM_UNAVAILABLE,
@@ -137,14 +144,18 @@ fn written(
         traceparent: context.as_ref().map(TraceContext::to_traceparent),
         hop: hop(session, asker, era),
     };
-    let params = params.rewrite(&rewrite).or_else(|| request.params.clone());
-    let params = brought.apply(asker, era, params);
+    let rewritten = params.rewrite(&rewrite).or_else(|| request.params.clone());
+    let rewritten = brought.apply(asker, era, rewritten);
     log_for(session, asker, link, &member, era);
+    let makes_task = || tasks::may_become_one(asker, &request.method, params, era);
+    let task = target.task.as_ref().map(|(_, role)| role.clone());
+    let task = task.or_else(|| makes_task().then_some(Role::Makes));
     let talk = (may_ask && era == Era::Legacy).then(Arc::<Talk>::default);
     let is_sure = member.is_up();
     let berth = Berth::new(target.link, member, talk.clone());
     berth.take_off(id, seat.flight(talk.as_ref()));
     let errand = Errand {
+        task,
         upstream,
         method: request.method.clone(),
         era,
@@ -156,7 +167,8 @@ fn written(
     };
     let (method, extra) = (request.method.clone(), request.extra.clone());
     let (timeout, is_upkeep) = (None, false);
-    let call = Call { id, method, params, extra, timeout, trace: context, is_upkeep, era };
+    let call =
+        Call { id, method, params: rewritten, extra, timeout, trace: context, is_upkeep, era };
     let waiting = Waiting { seat, errand, may_be_rewritten: !is_sure };
     Ok(Planned { waiting, way: Way::Sent(Letter { call, cancelled }) })
 }

@@ -51,6 +51,8 @@ impl DownstreamSession {
             method::INITIALIZE => Some(self.initialize(params)),
             method::PING => Some(Ok(Raw::empty_object())),
             method::SET_LEVEL => Some(self.set_level(params)),
+            // Which tasks there are nobody is told: they may be another client's.
+            other @ method::TASKS_LIST => Some(Err(ErrorObject::method_not_found(other))),
             other if method::is_of_other_era(other, Era::Legacy) => {
                 Some(Err(ErrorObject::method_not_found(other)))
             }

@@ -45,6 +45,7 @@ mod subscribers;
 mod suspend;
 mod talk;
 mod target;
+mod tasks;
 mod template;
 mod watch;
 mod words;

@@ -1,8 +1,10 @@
 //! What mcplex can do in the name of all upstreams, and what it says of itself.
 
-use crate::{asker::RELAYED_EXTENSIONS, link::Link, lists::Lists, options::Options};
+use crate::{asker::RELAYED_EXTENSIONS, link::Link, lists::Lists, options::Options, tasks};
 use mcplex_proto::{
-    edit, method, modern,
+    edit,
+    handshake::ServerInfo,
+    method, modern,
     raw::Raw,
     version::{Era, Version},
 };
@@ -11,6 +13,9 @@ use std::sync::Arc;
 /// How long a client may keep what it discovered, once all upstreams are known: what they can do
 /// changes with their programs, and a minute late is soon enough to hear of that.
 const DISCOVERY_TTL_MS: u32 = 60_000;
+
+/// What a session is told of tasks: they can be asked for by their ids, and not be listed.
+const TASKS: &str = r#""tasks":{"cancel":{},"requests":{"tools":{"call":{}}}}"#;
 
 /// What all upstreams together can do.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ struct Has {
     subscribe: bool,
     completions: bool,
     logging: bool,
+    /// Somebody makes tasks of calls in sessions.
+    session_tasks: bool,
     /// The extensions that are relayed, with what their first owner says of them.
     extensions: Vec<(&'static str, Raw)>,
     /// Nobody is left who has never said what it can do.
@@ -58,6 +65,11 @@ impl Offer {
     pub(crate) fn greet(&self, version: Version) -> Raw {
         // All of it, whatever the upstreams have: they come and go after this answer.
         let capabilities = r#"{"logging":{},"completions":{},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"tools":{"listChanged":true}}"#;
+        let with_tasks = self.has.session_tasks && version == Version::V2025_11_25;
+        let capabilities = match with_tasks {
+            true => &*format!("{},{TASKS}}}", &capabilities[..capabilities.len() - 1]),
+            false => capabilities,
+        };
         let version = Raw::of(version.as_str());
         let mut members = vec![
             ("protocolVersion", version.as_str()),
@@ -80,6 +92,10 @@ impl Offer {
                 self.has.resources
             }
             method::COMPLETE => self.has.completions,
+            method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL => {
+                let tasks = |(name, _): &(&str, Raw)| *name == modern::TASKS_EXTENSION;
+                self.has.extensions.iter().any(tasks)
+            }
             method::DISCOVER | method::LISTEN => true,
             other => self.relays_unknown && !method::is_of_other_era(other, Era::Modern),
         }
@@ -95,7 +111,11 @@ impl Has {
             !is_final || infos().any(|info| info.can(capability, option))
         };
         let extension = |name: &'static str| {
-            infos().find_map(|info| {
+            // Tasks of sessions are others.
+            let has_it = |info: &&Arc<ServerInfo>| {
+                name != modern::TASKS_EXTENSION || info.version.era() == Era::Modern
+            };
+            infos().filter(has_it).find_map(|info| {
                 let all = edit::member(info.capabilities.as_str(), "extensions")?;
                 let found = edit::member(all.get(), name)?;
                 Some((name, Raw::part(&info.capabilities, found)))
@@ -108,6 +128,7 @@ impl Has {
             subscribe: can("resources", Some("subscribe")),
             completions: !is_final || infos().any(|info| info.completes()),
             logging: can("logging", None),
+            session_tasks: infos().any(|info| tasks::are_made(info)),
             extensions: RELAYED_EXTENSIONS.into_iter().filter_map(extension).collect(),
             is_final,
         }

@@ -62,6 +62,8 @@ impl Relay {
             }
         };
         match &*notification.method {
+            // They name tasks by ids that no client knows; clients ask instead.
+            method::TASKS_STATUS | method::TASKS_CHANGED => self.dropped(&notification),
             method::PROGRESS => self.progress(&notification, &params),
             method::CANCELLED => self.cancelled(from, &params),
             method::TOOLS_CHANGED => changed(&[Kind::Tools]),

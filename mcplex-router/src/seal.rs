@@ -5,6 +5,7 @@
 //! the principal, the method, and the parameters apart from what only a retry carries. Whoever
 //! changes any of that holds a state of nothing. What is inside can be read; nothing in it is secret.
 
+use crate::isolation::MemberKey;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use mcplex_proto::{
@@ -42,6 +43,8 @@ pub(crate) enum State {
     Suspended { number: u64, round: u32 },
     /// A state of an upstream, as the JSON string it gave; it may go to no other.
     Bound { upstream: UpstreamName, state: Raw },
+    /// A task of an upstream's member, by the id it gave it, as JSON.
+    Task { upstream: UpstreamName, member: MemberKey, id: Raw },
     /// The call was refused before it ran, and is made anew.
     Anew,
 }
@@ -142,7 +145,30 @@ fn write(state: &State) -> Raw {
             ("upstream", Raw::of(upstream.as_str()).as_str()),
             ("state", state.as_str()),
         ]),
+        State::Task { upstream, member, id } => edit::object([
+            ("upstream", Raw::of(upstream.as_str()).as_str()),
+            ("member", Raw::of(&place(*member)).as_str()),
+            ("task", id.as_str()),
+        ]),
         State::Anew => Raw::empty_object(),
+    }
+}
+
+/// A member as two numbers: what kind it is of, and which of them.
+fn place(member: MemberKey) -> (u8, u64) {
+    match member {
+        MemberKey::First => (0, 0),
+        MemberKey::Pool(number) => (1, u64::try_from(number).unwrap_or(u64::MAX)),
+        MemberKey::Session(number) => (2, number),
+    }
+}
+
+fn placed(place: (u8, u64)) -> Option<MemberKey> {
+    match place {
+        (0, _) => Some(MemberKey::First),
+        (1, number) => Some(MemberKey::Pool(usize::try_from(number).ok()?)),
+        (2, number) => Some(MemberKey::Session(number)),
+        _ => None,
     }
 }
 
@@ -151,6 +177,10 @@ fn read(payload: &Raw) -> Option<State> {
     let find = |name: &str| members.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
     if let Some(upstream) = find("upstream") {
         let upstream = UpstreamName::new(&raw::string(upstream)?).ok()?;
+        if let (Some(member), Some(id)) = (find("member"), find("task")) {
+            let member = placed(serde_json::from_str(member.get()).ok()?)?;
+            return Some(State::Task { upstream, member, id: Raw::part(payload, id) });
+        }
         return Some(State::Bound { upstream, state: Raw::part(payload, find("state")?) });
     }
     match (find("call"), find("round")) {
@@ -175,7 +205,12 @@ mod tests {
         Bond::of(&Principal::Anybody, "tools/call", Some(&params(text)))
     }
 
-    fn states() -> [State; 3] {
+    fn states() -> [State; 6] {
+        let task = |member| State::Task {
+            upstream: UpstreamName::new("mail").unwrap(),
+            member,
+            id: params(r#""t\u0062""#),
+        };
         [
             State::Suspended { number: 7, round: 2 },
             State::Bound {
@@ -183,6 +218,9 @@ mod tests {
                 state: params(r#""a\u0062 \" é""#),
             },
             State::Anew,
+            task(MemberKey::First),
+            task(MemberKey::Pool(2)),
+            task(MemberKey::Session(u64::MAX)),
         ]
     }
 

@@ -4,8 +4,10 @@ use crate::{
     calls::refuse,
     catalog::{Catalog, Miss, Route},
     link::Link,
+    member::Member,
     params::Params,
     session::{DownstreamSession, uri_of},
+    tasks::Role,
 };
 use mcplex_proto::{
     edit,
@@ -24,6 +26,8 @@ pub(crate) struct Target<'a> {
     /// The upstream's own name as JSON, and the member it replaces.
     pub(crate) name: Option<(&'a RawValue, Arc<str>)>,
     pub(crate) aim: Aim,
+    /// The member that alone can answer, and what the call has to do with a task.
+    pub(crate) task: Option<(Arc<Member>, Role)>,
 }
 
 /// What has to happen beside the call itself.
@@ -90,12 +94,24 @@ pub(crate) fn find<'a>(
 
 impl<'a> Target<'a> {
     fn of(link: &Arc<Link>, aim: Aim) -> Self {
-        Self { link: link.clone(), name: None, aim }
+        Self { link: link.clone(), name: None, aim, task: None }
     }
 
     fn named(catalog: &Catalog, route: &Route, member: &'a RawValue, aim: Aim) -> Self {
         let name = route.own_name.clone().map(|name| (member, name));
-        Self { link: catalog.link(route.upstream).clone(), name, aim }
+        Self { link: catalog.link(route.upstream).clone(), name, aim, task: None }
+    }
+
+    /// Of a request about a task, which its client and the upstream know by these ids.
+    pub(crate) fn of_task(
+        link: &Arc<Link>,
+        worker: Arc<Member>,
+        id: &'a RawValue,
+        own: Arc<str>,
+    ) -> Self {
+        let role = Role::Names(Raw::of(id));
+        let task = Some((worker, role));
+        Self { link: link.clone(), name: Some((id, own)), aim: Aim::Other, task }
     }
 }
 

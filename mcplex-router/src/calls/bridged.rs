@@ -9,6 +9,7 @@ use crate::{
     seal::{Bond, State},
     spans,
     target::Aim,
+    tasks::{self, Role},
 };
 use mcplex_proto::{
     edit,
@@ -27,6 +28,17 @@ use mcplex_translate::{
 /// What the client gets instead; the answer itself when it is one like any other.
 pub(super) fn answer(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Outcome> {
     let Waiting { seat, errand, .. } = waiting;
+    let outcome = match (&errand.task, outcome) {
+        (Some(role), Outcome::Result(result)) => {
+            let new = of_task(waiting, role, result);
+            // A task that was asked for is an answer.
+            if translate::result::kind(&new) == Kind::Task && *role == Role::Makes {
+                return Ok(Outcome::Result(new));
+            }
+            Outcome::Result(new)
+        }
+        (_, outcome) => outcome,
+    };
     match (errand.era, seat.asker.era()) {
         (Era::Legacy, Era::Modern) => of_session(waiting, outcome),
         (Era::Modern, Era::Modern) => of_stateless(waiting, outcome),
@@ -42,6 +54,25 @@ pub(super) fn answer(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Out
         }
         (Era::Legacy | Era::Modern, Era::Legacy) => Err(outcome),
     }
+}
+
+/// A result with the id that the client knows its task by.
+fn of_task(waiting: &Waiting, role: &Role, result: Raw) -> Raw {
+    let Waiting { seat, errand, .. } = waiting;
+    let known = |own: &Raw| match role {
+        Role::Names(known) => known.clone(),
+        Role::Makes => {
+            let (link, member) = (errand.link(), &errand.berth.member);
+            let (upstream, member) = (link.name.clone(), member.key);
+            tasks::seal(&seat.session, &State::Task { upstream, member, id: own.clone() })
+        }
+    };
+    let is_about = match role {
+        Role::Names(_) => true,
+        Role::Makes if errand.era == Era::Legacy => true,
+        Role::Makes => translate::result::kind(&result) == Kind::Task,
+    };
+    is_about.then(|| tasks::renamed(&result, known)).flatten().unwrap_or(result)
 }
 
 /// A session's server answers a stateless client.

@@ -14,6 +14,7 @@ use crate::{
     spans,
     talk::Talk,
     target::Aim,
+    tasks::Role,
     words,
 };
 use mcplex_proto::{
@@ -100,6 +101,7 @@ pub(crate) struct Errand {
     pub(super) berth: Berth,
     /// What the upstream asks meanwhile, where it may ask a stateless client.
     pub(super) talk: Option<Arc<Talk>>,
+    pub(super) task: Option<Role>,
 }
 
 /// Keeps a call in its member's table, and its talk open, for as long as it lasts.

@@ -63,7 +63,7 @@ pub(super) fn read(
         }
         Some(State::Bound { upstream, state }) => Some(Brought::State { upstream, state }),
         Some(State::Anew) => Some(Brought::Anew),
-        None => None,
+        Some(State::Task { .. }) | None => None,
     };
     found.ok_or_else(|| Err(bad_state()))
 }

@@ -49,4 +49,6 @@ mod subscriptions;
 #[cfg(test)]
 mod suspend;
 #[cfg(test)]
+mod tasks;
+#[cfg(test)]
 mod watches;

@@ -1,0 +1,192 @@
+//! Tasks: whose they are, and where what is asked of them goes.
+
+use crate::{
+    modern::{self, CAPABILITIES},
+    world::{Peer, World},
+};
+use serde_json::{Value, json};
+
+const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Asks with the extension declared, without waiting for the answer.
+fn request(method: &str, members: &str) -> String {
+    let meta = modern::meta(&format!(r#"{{"extensions":{{"{EXTENSION}":{{}}}}}}"#), "");
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{meta}{members}}}}}"#)
+}
+
+/// A world with `a` and `b`, both of the stateless revision, of which both make tasks.
+fn stateless() -> World {
+    let mut world = World::new(&["a", "b"]);
+    for (index, tool) in ["one", "two"].into_iter().enumerate() {
+        let extensions = format!(r#"{{"tools":{{}},"extensions":{{"{EXTENSION}":{{}}}}}}"#);
+        world.upstreams[index].introduces_modern(&extensions);
+        let tools = format!(
+            r#"{{"resultType":"complete","tools":[{{"name":"{tool}"}}],"ttlMs":1,"cacheScope":"public"}}"#
+        );
+        world.upstreams[index].lists("tools/list", &[&tools]);
+        world.ready(index, 1);
+    }
+    world
+}
+
+/// Asks, has the upstream with this index answer, and gives the answer.
+fn exchange(world: &mut World, peer: &Peer, index: usize, text: &str, result: &str) -> Value {
+    let going = world.ask(peer, text);
+    world.upstreams[index].answers(result);
+    world.run();
+    value(&going.text())
+}
+
+#[test]
+fn a_task_of_a_stateless_upstream_is_asked_for_by_an_id_that_is_its_owners() {
+    let mut world = stateless();
+    let ann = world.passer_by(Some("ann"));
+    let offered = modern::asks(&mut world, &ann, "server/discover", "")["result"].clone();
+    assert!(offered["capabilities"]["extensions"][EXTENSION].is_object());
+    let made = exchange(
+        &mut world,
+        &ann,
+        1,
+        &request("tools/call", r#","name":"two""#),
+        r#"{"resultType":"task","taskId":"t-1","status":"working","ttlMs":1.50}"#,
+    );
+    let call = value(&world.upstreams[1].taken()[0]);
+    assert!(call["params"]["_meta"][CAPABILITIES]["extensions"][EXTENSION].is_object());
+    assert_eq!(
+        (&made["result"]["resultType"], &made["result"]["ttlMs"]),
+        (&json!("task"), &json!(1.5))
+    );
+    let id = made["result"]["taskId"].as_str().unwrap().to_owned();
+    assert!(!id.contains("t-1") && id.starts_with("mcplex1."));
+    let named = format!(r#","taskId":"{id}""#);
+    let got = exchange(
+        &mut world,
+        &ann,
+        1,
+        &request("tasks/get", &named),
+        r#"{"resultType":"complete","taskId":"t-1","status":"input_required","inputRequests":{"k":{"method":"roots/list"}}}"#,
+    );
+    assert_eq!(
+        (&got["result"]["taskId"], &got["result"]["status"]),
+        (&json!(id), &json!("input_required"))
+    );
+    let update =
+        request("tasks/update", &format!(r#"{named},"inputResponses":{{"k":{{"n":1.50}}}}"#));
+    exchange(&mut world, &ann, 1, &update, r#"{"resultType":"complete"}"#);
+    let taken = world.upstreams[1].taken();
+    assert!(taken[2].contains(r#""taskId":"t-1","inputResponses":{"k":{"n":1.50}}"#), "{taken:?}");
+    exchange(&mut world, &ann, 1, &request("tasks/cancel", &named), r#"{"resultType":"complete"}"#);
+    // Nobody else's, and no id that was not given out.
+    for (who, id) in [(Some("bob"), &*named), (None, &*named), (Some("ann"), r#","taskId":"t-1""#)]
+    {
+        let peer = world.passer_by(who);
+        let answer = value(&world.ask(&peer, &request("tasks/get", id)).text());
+        assert_eq!(answer["error"]["code"], -32602);
+    }
+    let undeclared = modern::asks(&mut world, &ann, "tasks/get", &named);
+    assert_eq!(undeclared["error"]["code"], -32021);
+    assert!(
+        undeclared["error"]["data"]["requiredCapabilities"]["extensions"][EXTENSION].is_object()
+    );
+    for method in ["tasks/result", "tasks/list"] {
+        assert_eq!(
+            value(&world.ask(&ann, &request(method, &named)).text())["error"]["code"],
+            -32601
+        );
+    }
+    assert!(world.upstreams[0].taken().is_empty());
+    assert_eq!(world.upstreams[1].taken().len(), 4);
+}
+
+#[test]
+fn a_task_nobody_asked_for_is_an_error() {
+    let mut world = stateless();
+    let peer = world.passer_by(None);
+    let text = modern::request("1", "tools/call", r#","name":"one""#);
+    let made = r#"{"resultType":"task","taskId":"t","status":"working"}"#;
+    assert_eq!(exchange(&mut world, &peer, 0, &text, made)["error"]["code"], -32603);
+    let session = world.client(&format!(r#"{{"extensions":{{"{EXTENSION}":{{}}}}}}"#));
+    let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"one"}}"#;
+    assert_eq!(exchange(&mut world, &session, 0, text, made)["error"]["code"], -32603);
+    let call = value(world.upstreams[0].taken().last().unwrap());
+    assert_eq!(call["params"]["_meta"][CAPABILITIES]["extensions"], json!({}));
+}
+
+#[test]
+fn nobody_who_makes_tasks_means_that_there_are_none() {
+    let mut world = World::two();
+    let peer = world.passer_by(None);
+    let answer = value(&world.ask(&peer, &request("tasks/get", r#","taskId":"t""#)).text());
+    assert_eq!(answer["error"]["code"], -32601);
+    let hello = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
+    let stranger = world.stranger();
+    assert!(!world.ask(&stranger, hello).text().contains(r#""tasks""#));
+}
+
+#[test]
+fn a_task_of_a_session_is_its_principals() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0]
+        .introduces(r#"{"tools":{},"tasks":{"list":{},"requests":{"tools":{"call":{}}}}}"#, None);
+    world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"one"}]}"#]);
+    world.ready(0, 1);
+    let hello = |version: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{{"name":"t","version":"1"}}}}}}"#
+        )
+    };
+    let stranger = world.stranger();
+    let greeting = value(&world.ask(&stranger, &hello("2025-11-25")).text());
+    assert_eq!(
+        greeting["result"]["capabilities"]["tasks"],
+        json!({"cancel": {}, "requests": {"tools": {"call": {}}}})
+    );
+    let old = world.stranger();
+    assert!(!world.ask(&old, &hello("2025-06-18")).text().contains(r#""tasks""#));
+    let ann = world.known("ann", "{}");
+    let text = |method: &str, members: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{members}}}}}"#)
+    };
+    let made = exchange(
+        &mut world,
+        &ann,
+        0,
+        &text("tools/call", r#""name":"one","task":{"ttl":1.50}"#),
+        r#"{"task":{"taskId":"t-1","status":"working","ttl":1.50},"x":1.50}"#,
+    );
+    let id = made["result"]["task"]["taskId"].as_str().unwrap().to_owned();
+    assert!(id.starts_with("mcplex1.") && made["result"]["x"] == 1.5);
+    let named = format!(r#""taskId":"{id}""#);
+    let got = exchange(
+        &mut world,
+        &ann,
+        0,
+        &text("tasks/get", &named),
+        r#"{"taskId":"t-1","status":"completed"}"#,
+    );
+    assert_eq!(got["result"]["taskId"], id);
+    let result = exchange(
+        &mut world,
+        &ann,
+        0,
+        &text("tasks/result", &named),
+        r#"{"content":[],"_meta":{"v/x":1,"io.modelcontextprotocol/related-task":{"taskId":"t-1"}}}"#,
+    );
+    let meta = &result["result"]["_meta"];
+    assert_eq!(meta["io.modelcontextprotocol/related-task"]["taskId"], id);
+    assert_eq!(meta["v/x"], 1);
+    assert!(world.upstreams[0].taken()[2].contains(r#""taskId":"t-1""#));
+    let bob = world.known("bob", "{}");
+    for (peer, id) in [(&bob, &*named), (&ann, r#""taskId":"t-1""#), (&stranger, &*named)] {
+        let answer = value(&world.ask(peer, &text("tasks/get", id)).text());
+        assert_eq!(answer["error"]["code"], -32602);
+    }
+    assert_eq!(value(&world.ask(&ann, &text("tasks/list", "")).text())["error"]["code"], -32601);
+    // Its id means nothing to a client, and so does what is told under it.
+    world.says(0, r#"{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{"taskId":"t-1","status":"working"}}"#);
+    assert!(ann.client.take().is_empty() && bob.client.take().is_empty());
+}
