@@ -7,6 +7,7 @@
 mod bridged;
 mod converse;
 mod errand;
+mod job;
 mod retry;
 mod rounds;
 
@@ -99,19 +100,8 @@ fn written(
         true => tasks::find(session, asker, params)?,
         false => target::find(session, request, params)?,
     };
+    let (member, upstream) = worker(session, &target)?;
     let link = &target.link;
-    let member = match &target.task {
-        Some((worker, _)) => worker.clone(),
-        None => link
-            .member_for(&session.shared, session.place, target.aim.stays())
-            .map_err(|error| refuse(session, &target.aim, &error))?,
-    };
-    let Some(upstream) = member.upstream().cloned() else {
-        return Err(Err(ErrorObject::new(
-            mcplex_proto::error::UPSTREAM_UNAVAILABLE,
-            format!("Upstream {} is not there yet. The call was not sent; try again.", link.name),
-        )));
-    };
     let version = version_of(&*upstream, link);
     let era = era.or_else(|| version.map(Version::era)).unwrap_or(Era::Legacy);
     brought.check(&link.name, era).map_err(Err)?;
@@ -124,14 +114,7 @@ fn written(
         return Err(id_in_use());
     };
     let may_ask = asker.era() == Era::Modern && question::may_need_input(&request.method);
-    let mut seat = Seat {
-        session: session.me(),
-        asker: asker.clone(),
-        about: request.id.clone(),
-        token: params.token().map(Raw::of),
-        params: request.params.clone().filter(|_| may_ask),
-        subscribes: None,
-    };
+    let mut seat = Seat::of(session, asker, request, params, may_ask);
     if let Some(local) = subscribes(session, &target, era) {
         return Err(local);
     }
@@ -147,15 +130,15 @@ fn written(
     let rewritten = params.rewrite(&rewrite).or_else(|| request.params.clone());
     let rewritten = brought.apply(asker, era, rewritten);
     log_for(session, asker, link, &member, era);
-    let makes_task = || tasks::may_become_one(asker, &request.method, params, era);
-    let task = target.task.as_ref().map(|(_, role)| role.clone());
-    let task = task.or_else(|| makes_task().then_some(Role::Makes));
+    let task = role(&target, asker, request, params, era);
+    let is_job = task.is_none() && era == Era::Legacy && is_job(&target, params);
     let talk = (may_ask && era == Era::Legacy).then(Arc::<Talk>::default);
     let is_sure = member.is_up();
     let berth = Berth::new(target.link, member, talk.clone());
     berth.take_off(id, seat.flight(talk.as_ref()));
     let errand = Errand {
         task,
+        is_job,
         upstream,
         method: request.method.clone(),
         era,
@@ -171,6 +154,49 @@ fn written(
         Call { id, method, params: rewritten, extra, timeout, trace: context, is_upkeep, era };
     let waiting = Waiting { seat, errand, may_be_rewritten: !is_sure };
     Ok(Planned { waiting, way: Way::Sent(Letter { call, cancelled }) })
+}
+
+/// Who does it.
+fn worker(
+    session: &DownstreamSession,
+    target: &Target<'_>,
+) -> Result<(Arc<Member>, Arc<dyn Upstream>), Local> {
+    let link = &target.link;
+    let member = match &target.task {
+        Some((worker, _)) => worker.clone(),
+        None => link
+            .member_for(&session.shared, session.place, target.aim.stays())
+            .map_err(|error| refuse(session, &target.aim, &error))?,
+    };
+    match member.upstream().cloned() {
+        Some(upstream) => Ok((member, upstream)),
+        None => Err(Err(ErrorObject::new(
+            mcplex_proto::error::UPSTREAM_UNAVAILABLE,
+            format!("Upstream {} is not there yet. The call was not sent; try again.", link.name),
+        ))),
+    }
+}
+
+/// What the call has to do with tasks.
+fn role(
+    target: &Target<'_>,
+    asker: &Asker,
+    request: &Request,
+    params: &Params<'_>,
+    era: Era,
+) -> Option<Role> {
+    let named = target.task.as_ref().map(|(_, role)| role.clone());
+    let may_become_one = || tasks::may_become_one(asker, &request.method, params, era);
+    named.or_else(|| may_become_one().then_some(Role::Makes))
+}
+
+/// Whether a session's server runs the tool as a task or not at all.
+fn is_job(target: &Target<'_>, params: &Params<'_>) -> bool {
+    let name = match &target.name {
+        Some((_, name)) => Some(&**name),
+        None => params.get("name").map(|name| name.get()),
+    };
+    target.aim == Aim::Tool && name.is_some_and(|name| job::is_wanted(&target.link, name))
 }
 
 fn id_in_use() -> Local {
@@ -318,7 +344,10 @@ impl Planned {
         if let Some(talk) = waiting.errand.talk.clone() {
             let Letter { call, cancelled } = letter;
             let upstream = waiting.errand.upstream.clone();
-            let coming: Coming = Box::pin(async move { upstream.call(call).await });
+            let coming: Coming = match waiting.errand.is_job {
+                true => job::run(&waiting.errand, call),
+                false => Box::pin(async move { upstream.call(call).await }),
+            };
             let talked = converse::converse(waiting, talk, coming, cancelled, None, server);
             return Box::pin(talked).await;
         }
@@ -326,7 +355,10 @@ impl Planned {
             return Box::pin(rounds::play(waiting, letter, server)).await;
         }
         let Letter { call, mut cancelled } = letter;
-        let answer = unless(&mut cancelled, waiting.errand.upstream.call(call)).await;
+        let answer = match waiting.errand.is_job {
+            true => unless(&mut cancelled, job::run(&waiting.errand, call)).await,
+            false => unless(&mut cancelled, waiting.errand.upstream.call(call)).await,
+        };
         waiting.end(answer, server)
     }
 }

@@ -186,6 +186,14 @@ impl Member {
         lock(&self.flights).insert(id, flight);
     }
 
+    /// A call goes on under another id.
+    pub(crate) fn renumbers(&self, before: u64, id: u64) {
+        let mut flights = lock(&self.flights);
+        if let Some(flight) = flights.remove(&before) {
+            flights.insert(id, flight);
+        }
+    }
+
     pub(crate) fn lands(&self, id: u64) {
         lock(&self.flights).remove(&id);
     }

@@ -124,7 +124,7 @@ pub(super) fn resume(
     asker: &Arc<Asker>,
     request: &Request,
     params: &Params<'_>,
-    held: Suspended,
+    held: Box<Suspended>,
 ) -> Result<Planned, Local> {
     let begun = held
         .errand
@@ -133,18 +133,11 @@ pub(super) fn resume(
         .and_then(|id| session.begin(&request.id, &held.errand.berth.member, id));
     let Some(cancelled) = begun else {
         // The same may still be asked under another id.
-        session.shared.suspensions.put_back(held);
+        session.shared.suspensions.put_back(*held);
         return Err(super::id_in_use());
     };
-    let Suspended { ticket, errand, coming, .. } = held;
-    let seat = Seat {
-        session: session.me(),
-        asker: asker.clone(),
-        about: request.id.clone(),
-        token: params.token().map(Raw::of),
-        params: request.params.clone(),
-        subscribes: None,
-    };
+    let Suspended { ticket, errand, coming, .. } = *held;
+    let seat = Seat::of(session, asker, request, params, true);
     errand.berth.aboard(&seat);
     let Some(talk) = errand.talk.clone() else { return Err(Err(retry::bad_state())) };
     talk.answer(&question::answers(request.params.as_ref()), errand.version());
@@ -153,6 +146,24 @@ pub(super) fn resume(
 }
 
 impl Seat {
+    /// Of a request that has begun; `is_kept` when a retry may follow it.
+    pub(super) fn of(
+        session: &DownstreamSession,
+        asker: &Arc<Asker>,
+        request: &Request,
+        params: &Params<'_>,
+        is_kept: bool,
+    ) -> Self {
+        Self {
+            session: session.me(),
+            asker: asker.clone(),
+            about: request.id.clone(),
+            token: params.token().map(Raw::of),
+            params: request.params.clone().filter(|_| is_kept),
+            subscribes: None,
+        }
+    }
+
     /// The flight of its call, under the revision and the token of this request.
     pub(super) fn flight(&self, talk: Option<&Arc<Talk>>) -> Flight {
         Flight {

@@ -3,7 +3,7 @@
 //! Usually both end together. A call that is suspended leaves its first half behind, and gets
 //! another with the retry.
 
-use super::{bridged, cancel, refuse, version_of};
+use super::{bridged, cancel, job::Place, refuse, version_of};
 use crate::{
     asker::Asker,
     link::Link,
@@ -26,10 +26,7 @@ use mcplex_proto::{
     version::{Era, Version},
 };
 use mcplex_translate as translate;
-use std::{
-    borrow::Cow,
-    sync::{Arc, Mutex},
-};
+use std::{borrow::Cow, sync::Arc};
 use tracing::Span;
 
 /// A client's request that waits for its answer.
@@ -102,6 +99,8 @@ pub(crate) struct Errand {
     /// What the upstream asks meanwhile, where it may ask a stateless client.
     pub(super) talk: Option<Arc<Talk>>,
     pub(super) task: Option<Role>,
+    /// The upstream runs the tool as a task or not at all, and the client asked for none.
+    pub(super) is_job: bool,
 }
 
 /// Keeps a call in its member's table, and its talk open, for as long as it lasts.
@@ -109,7 +108,7 @@ pub(crate) struct Berth {
     pub(super) link: Arc<Link>,
     pub(super) member: Arc<Member>,
     /// The id it has there; another one in each round, none between two of them.
-    id: Mutex<Option<u64>>,
+    id: Place,
     talk: Option<Arc<Talk>>,
 }
 
@@ -124,7 +123,12 @@ impl Drop for Berth {
 
 impl Berth {
     pub(super) fn new(link: Arc<Link>, member: Arc<Member>, talk: Option<Arc<Talk>>) -> Self {
-        Self { link, member, id: Mutex::default(), talk }
+        Self { link, member, id: Place::default(), talk }
+    }
+
+    /// Where that id stands.
+    pub(super) fn place(&self) -> Place {
+        self.id.clone()
     }
 
     /// The id of its request at the upstream, while there is one.

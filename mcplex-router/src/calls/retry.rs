@@ -32,7 +32,7 @@ pub(super) enum Brought {
     /// A state that says that the call is made anew.
     Anew,
     /// A call of ours that goes on.
-    Call(Suspended),
+    Call(Box<Suspended>),
     /// The state of an upstream.
     State { upstream: UpstreamName, state: Raw },
 }
@@ -59,7 +59,7 @@ pub(super) fn read(
     let found = match open {
         Some(State::Suspended { number, round }) => {
             let held = session.shared.suspensions.take(session, Ticket { number, round });
-            held.map(Brought::Call)
+            held.map(|held| Brought::Call(Box::new(held)))
         }
         Some(State::Bound { upstream, state }) => Some(Brought::State { upstream, state }),
         Some(State::Anew) => Some(Brought::Anew),

@@ -190,3 +190,69 @@ fn a_task_of_a_session_is_its_principals() {
     world.says(0, r#"{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{"taskId":"t-1","status":"working"}}"#);
     assert!(ann.client.take().is_empty() && bob.client.take().is_empty());
 }
+
+/// A world with one upstream that runs `one` as a task alone.
+fn of_jobs() -> World {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0]
+        .introduces(r#"{"tools":{},"tasks":{"requests":{"tools":{"call":{}}}}}"#, None);
+    world.upstreams[0].lists(
+        "tools/list",
+        &[r#"{"tools":[{"name":"one","execution":{"taskSupport":"required"}},{"name":"two","execution":{"taskSupport":"optional"}}]}"#],
+    );
+    world.ready(0, 1);
+    world
+}
+
+const MADE: &str = r#"{"task":{"taskId":"t-1","status":"working"}}"#;
+
+#[test]
+fn a_tool_that_is_a_task_alone_is_run_as_one_for_who_knows_none() {
+    let mut world = of_jobs();
+    let session = world.client("{}");
+    let stateless = world.passer_by(None);
+    let going =
+        [world.call(&session, "1", "one"), modern::calls(&mut world, &stateless, "1", "one")];
+    for going in going {
+        world.upstreams[0].answers(MADE);
+        world.run();
+        assert!(!going.is_done());
+    }
+    let taken = world.upstreams[0].taken();
+    assert!(taken[..2].iter().all(|call| call.contains(r#""task":{}"#)), "{taken:?}");
+    assert!(taken[2].contains(r#""method":"tasks/result","params":{"taskId":"t-1"}"#), "{taken:?}");
+    let result = r#"{"content":[],"z":1.50}"#;
+    world.upstreams[0].answers(result);
+    world.upstreams[0].answers(result);
+    world.run();
+    assert!(world.upstreams[0].take_sent().iter().all(|text| !text.contains("tasks/cancel")));
+    // What may be a task, and what was asked for as one, is not touched.
+    world.call(&session, "2", "two");
+    assert!(!world.upstreams[0].taken().last().unwrap().contains(r#""task""#));
+    world.upstreams[0].answers(result);
+    let asked = r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"one","task":{"ttl":5}}}"#;
+    let made = exchange(&mut world, &session, 0, asked, MADE);
+    assert!(made["result"]["task"]["taskId"].as_str().unwrap().starts_with("mcplex1."));
+}
+
+#[test]
+fn a_call_that_is_given_up_cancels_its_task_and_a_question_of_it_is_asked() {
+    let mut world = of_jobs();
+    let session = world.client(r#"{"elicitation":{}}"#);
+    let going = world.call(&session, "1", "one");
+    world.upstreams[0].answers(MADE);
+    world.run();
+    let reads = value(&world.upstreams[0].calls()[0])["id"].as_u64().unwrap();
+    let question =
+        r#"{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{"message":"m"}}"#;
+    world.says_about(0, question, reads);
+    let asked = session.client.take_about();
+    assert_eq!(asked[0].1.clone().unwrap().to_string(), "1");
+    world.upstreams[0].take_sent();
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    world.tell(&session, cancel);
+    assert_eq!(going.answer(), None);
+    let sent = world.upstreams[0].take_sent();
+    let cancels = sent.iter().filter(|text| text.contains(r#""method":"tasks/cancel""#));
+    assert_eq!(cancels.count(), 1, "{sent:?}");
+}
