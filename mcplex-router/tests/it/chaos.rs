@@ -28,6 +28,12 @@ enum Step {
     Vanish(usize),
     Call(usize, usize),
     Cancel(usize, usize),
+    /// Somebody without a session calls.
+    Visit(usize, usize),
+    /// Somebody brings answers to what a visitor was asked, perhaps for the second time.
+    Return(usize, usize),
+    /// A visitor's stream is closed.
+    Close(usize),
     Reply(usize, usize),
     Subscribe(usize),
     Unsubscribe(usize),
@@ -80,12 +86,15 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (peer.clone(), id.clone()).prop_map(|(peer, id)| Step::Call(peer, id)),
         2 => (peer.clone(), id).prop_map(|(peer, id)| Step::Cancel(peer, id)),
         4 => (peer.clone(), 1..6usize).prop_map(|(peer, id)| Step::Reply(peer, id)),
+        4 => (0..2usize, 0..3usize).prop_map(|(who, tool)| Step::Visit(who, tool)),
+        4 => (0..8usize, 0..3usize).prop_map(|(visit, who)| Step::Return(visit, who)),
+        1 => (0..8usize).prop_map(Step::Close),
         2 => peer.clone().prop_map(Step::Subscribe),
         2 => peer.clone().prop_map(Step::Unsubscribe),
         5 => (peer.clone(), 1..4usize).prop_map(|(who, tool)| Step::Pass(who, tool)),
         2 => peer.clone().prop_map(Step::Listen),
         2 => peer.prop_map(Step::Depart),
-        1 => Just(Step::Wake),
+        3 => Just(Step::Wake),
         1 => Just(Step::Add),
         4 => (child.clone(), change()).prop_map(|(index, change)| Step::Configure(index, change)),
         15 => (child, act()).prop_map(|(child, act)| Step::Act(child, act)),
@@ -131,9 +140,21 @@ struct Role {
     is_over: bool,
 }
 
+/// A call of somebody without a session.
+struct Visit {
+    peer: Peer,
+    going: Going,
+    who: usize,
+    /// Its parameters but for the envelope.
+    params: String,
+}
+
 /// The test's side of the story.
 struct Story {
     world: World,
+    visits: Vec<Visit>,
+    /// Requests that tried to go on with another's call.
+    thefts: Vec<Going>,
     peers: Vec<Peer>,
     going: Vec<Going>,
     /// Who came for one request, and what lasts until they go.
@@ -152,6 +173,8 @@ impl Story {
         let world = World::new(&[]);
         let mut story = Self {
             world,
+            visits: Vec::new(),
+            thefts: Vec::new(),
             peers: Vec::new(),
             going: Vec::new(),
             passing: Vec::new(),
@@ -301,6 +324,16 @@ impl Story {
                 self.world.run();
             }
             Step::Depart(_) => {}
+            Step::Visit(who, tool) => {
+                let name = ["own0", "own1", "a__echo"][tool];
+                let number = self.going.len();
+                self.visit(who, format!(r#""name":"{name}","arguments":{{"n":{number}}}"#), "");
+            }
+            Step::Return(visit, who) => self.comes_back(visit, who),
+            Step::Close(visit) => {
+                self.visits.get(visit).iter().for_each(|visit| visit.peer.session.close());
+                self.world.run();
+            }
             Step::Subscribe(peer) => self.subscription(peer, "subscribe"),
             Step::Unsubscribe(peer) => self.subscription(peer, "unsubscribe"),
             Step::Wake => {
@@ -315,6 +348,40 @@ impl Story {
         self.look();
         self.follow();
         self.look();
+    }
+
+    /// Somebody without a session calls.
+    fn visit(&mut self, who: usize, params: String, more: &str) {
+        let peer = self.world.passer_by(["ann", "bob"].get(who).copied());
+        let meta = modern::meta(r#"{"sampling":{}}"#, "");
+        let going = self.world.ask(&peer, &format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{{params},{meta}{more}}}}}"#
+        ));
+        self.going.push(going.clone());
+        self.visits.push(Visit { peer, going, who, params });
+    }
+
+    /// Somebody answers what a visitor was asked; nobody but that visitor may.
+    fn comes_back(&mut self, visit: usize, who: usize) {
+        let Some(visit) = self.visits.get(visit).filter(|visit| visit.going.is_done()) else {
+            return;
+        };
+        let (by, params) = (visit.who, visit.params.clone());
+        let Some(text) = visit.going.answer() else { return };
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let Some(asked) = answer["result"]["inputRequests"].as_object() else { return };
+        let given: BTreeMap<_, _> =
+            asked.keys().map(|key| (key, serde_json::json!({"a": 1}))).collect();
+        let more = format!(
+            r#","requestState":{},"inputResponses":{}"#,
+            answer["result"]["requestState"],
+            serde_json::to_string(&given).unwrap()
+        );
+        self.visit(who, params, &more);
+        // It may wait first for an upstream that is still starting.
+        if who != by {
+            self.thefts.extend(self.going.last().cloned());
+        }
     }
 
     fn subscription(&mut self, peer: usize, verb: &str) {
@@ -421,11 +488,21 @@ impl Story {
                 self.world.run();
             }
         }
-        // Who waits for an upstream that is still starting waits no longer than it may.
-        self.world.clock.wake();
-        self.world.run();
+        // Who waits for an upstream that is still starting waits no longer than it may, and no call
+        // stays suspended.
+        for _ in 0..3 {
+            self.world.clock.wake();
+            self.world.run();
+            self.look();
+        }
         self.follow();
         assert!(self.going.iter().all(Going::is_done));
+        for theft in &self.thefts {
+            // One that was closed wants no answer.
+            if let Some(answer) = theft.answer() {
+                assert!(answer.contains(r#""error":"#), "another's call went on: {answer}");
+            }
+        }
         self.nothing_ran_twice();
         for peer in std::mem::take(&mut self.passing) {
             peer.session.close();
