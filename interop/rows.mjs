@@ -76,7 +76,7 @@ export class Row {
   }
 
   verdict(step, result, isModern) {
-    if (step.verb !== 'list') return fault(step, result, this.client) ?? (step.verb === 'ready' ? null : difference(step, this.direct.get(step), result));
+    if (step.verb !== 'list') return fault(step, result, this.client) ?? (step.verb === 'ready' ? null : difference(step, this.direct.get(step), result, isModern));
     // mcplex declares for all its clients together, so one that cannot be asked sees more tools.
     const cannot = step.what === 'tools' && this.client.lacks !== undefined;
     return result.error ? fault(step, result) : listDifference(step.what, this.union(step.what), result.ok, { cannot, isModern });
