@@ -65,13 +65,17 @@ pub fn to_client(
 }
 
 fn upgrade(draft: &mut Draft<'_>, method: &str, server: Option<&Raw>) {
-    draft.add("resultType", "\"complete\"");
+    // What a session's server says under these names means nothing, and would mean something here.
+    for name in ["resultType", "requestState", "inputRequests", "ttlMs", "cacheScope"] {
+        draft.remove(name);
+    }
+    draft.set("resultType", "\"complete\"");
     if method == method::RESOURCES_READ {
         // How long it is good nobody said, and for whom neither: the careful answers.
-        draft.add("ttlMs", "0");
-        draft.add("cacheScope", "\"private\"");
+        draft.set("ttlMs", "0");
+        draft.set("cacheScope", "\"private\"");
     }
-    let meta = draft.get("_meta").unwrap_or("{}").to_owned();
+    let meta = draft.get("_meta").filter(|meta| meta.starts_with('{')).unwrap_or("{}").to_owned();
     let Some(mut inner) = Draft::read(&meta) else { return };
     inner.remove(RELATED_TASK);
     if let Some(server) = server {
@@ -151,6 +155,31 @@ mod tests {
                 r#"{{"_meta":{{"v/x":null,{server}}},"contents":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"}}"#
             ),
         );
+    }
+
+    #[test]
+    fn names_that_mean_nothing_in_a_session_are_not_taken_at_their_word() {
+        let server = r#""io.modelcontextprotocol/serverInfo":{"name":"s","version":"1"}"#;
+        let expect = format!(r#"{{"content":[],"resultType":"complete","_meta":{{{server}}}}}"#);
+        for stray in [
+            r#""resultType":"input_required","requestState":"x","inputRequests":{}"#,
+            r#""resultType":"weird","resultType":"task""#,
+            r#""resultType":5,"ttlMs":-5,"cacheScope":"public""#,
+        ] {
+            let text = format!(r#"{{"content":[],{stray}}}"#);
+            assert_eq!(translated("tools/call", &text, D, E).as_deref(), Some(&*expect));
+            // Another session's client may know what is meant.
+            assert_eq!(translated("tools/call", &text, D, C), None);
+        }
+        let read = format!(
+            r#"{{"contents":[],"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{{{server}}}}}"#
+        );
+        let text = r#"{"ttlMs":9,"contents":[],"cacheScope":"public"}"#;
+        assert_eq!(translated("resources/read", text, D, E).as_deref(), Some(&*read));
+        // A `_meta` that is none gives way to one that is.
+        let text = r#"{"content":[],"_meta":5}"#;
+        let expect = format!(r#"{{"content":[],"_meta":{{{server}}},"resultType":"complete"}}"#);
+        assert_eq!(translated("tools/call", text, D, E).as_deref(), Some(&*expect));
     }
 
     #[test]
