@@ -7,6 +7,7 @@
 use crate::{
     accept::Accept,
     endpoint::Endpoint,
+    envelope,
     line::{Line, Reader},
     payload,
     payload::Payload,
@@ -19,10 +20,12 @@ use hyper::{HeaderMap, Request as HttpRequest, StatusCode, Uri, body::Incoming};
 use mcplex_proto::{
     downstream::{Principal, Session},
     message::{Message, Request},
+    method, modern,
 };
 use std::{
     fmt,
     future::Future as _,
+    slice,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
@@ -85,6 +88,7 @@ pub(crate) async fn post(
         payload::read(&head.headers, &mut body, &endpoint.bodies, &endpoint.options).await?;
     let payload = payload::parse(bytes, &endpoint.options)?;
     let duplex = endpoint.find_duplex(id, principal)?;
+    check_era(&head.headers, &payload, endpoint)?;
     let messages = match payload {
         Payload::One(message) => vec![message],
         Payload::Batch(messages) => {
@@ -94,6 +98,31 @@ pub(crate) async fn post(
     };
     duplex.take(messages, endpoint)?;
     Ok(reply::empty(StatusCode::ACCEPTED))
+}
+
+/// Refuses what is of a stateless revision: it would be served past the check of its headers.
+///
+/// `initialize` is not: a client that is lost between the eras must be able to begin anew.
+fn check_era(headers: &HeaderMap, payload: &Payload, endpoint: &Endpoint) -> Result<(), Refusal> {
+    let messages = match payload {
+        Payload::One(message) => slice::from_ref(message),
+        Payload::Batch(messages) => messages,
+    };
+    let begins = |request: &Request| {
+        request.method == method::INITIALIZE
+            && modern::named_version(request.params.as_ref()).is_none()
+    };
+    let id = match messages {
+        [Message::Request(request)] if begins(request) => return Ok(()),
+        [Message::Request(request)] => Some(&request.id),
+        _ => None,
+    };
+    if !envelope::has_modern(headers, messages) {
+        return Ok(());
+    }
+    let path = &endpoint.options.path;
+    let why = format!("messages of this revision are posted to {path}, and not to a stream's path");
+    Err(Refusal::new(StatusCode::BAD_REQUEST, &why).naming(id))
 }
 
 fn named(uri: &Uri) -> Option<&str> {

@@ -2,7 +2,7 @@
 
 use crate::{
     gateway::{Server, ask, note},
-    peer::{Peer, call, result},
+    peer::{Peer, call, result, stateless},
 };
 use mcplex_transport_http::Options;
 use std::time::Duration;
@@ -94,6 +94,22 @@ async fn what_is_no_message_of_a_session_is_refused() {
     assert_eq!(stream.data().await, result("1", "{}"));
     assert_eq!(post(&mut peer, &uri, &call("2", "echo", "{}")).await, 202);
     assert_eq!(stream.data().await, result("2", "{}"));
+}
+
+#[tokio::test]
+async fn a_stateless_request_is_not_let_past_the_check_of_its_headers() {
+    let server = Server::start(Options::default());
+    let (mut stream, uri) = open(&server).await;
+    let mut peer = server.connect().await;
+    assert_eq!(post(&mut peer, &uri, &initialize()).await, 202);
+    assert_eq!(stream.data().await, result("0", "{}"));
+    let (head, text) = peer.post_to(&uri, &stateless("7", "echo", "")).await;
+    assert_eq!(head.status, 400);
+    assert!(text.contains(r#""id":7,"error":{"code":-32600,"#), "{text}");
+    assert!(text.contains("are posted to /mcp"), "{text}");
+    // Nothing of it is on the stream.
+    assert_eq!(post(&mut peer, &uri, &call("1", "echo", "{}")).await, 202);
+    assert_eq!(stream.data().await, result("1", "{}"));
 }
 
 #[tokio::test]
