@@ -80,7 +80,7 @@ pub enum BadMessage {
     NotRpc {
         /// What is wrong with it.
         why: &'static str,
-        /// The id of the message, to answer it.
+        /// The id of the message, to answer it; none of an answer, which gets no answer.
         id: Option<Id>,
     },
 }
@@ -285,7 +285,10 @@ struct Wire<'a> {
 impl Wire<'_> {
     fn classify(self, whole: &Bytes) -> Result<Message, BadMessage> {
         let id = self.id.and_then(Id::read);
-        let bad = |why| BadMessage::NotRpc { why, id: id.clone() };
+        // An answer stands under an id of whoever asked: it would be told about one of its own.
+        let is_answer = self.method.is_none() && (self.result.is_some() || self.error.is_some());
+        let named = id.clone().filter(|_| !is_answer);
+        let bad = |why| BadMessage::NotRpc { why, id: named.clone() };
         if self.jsonrpc.map(RawValue::get) != Some(r#""2.0""#) {
             return Err(bad("`jsonrpc` must be \"2.0\""));
         }

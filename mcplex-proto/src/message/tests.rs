@@ -51,6 +51,15 @@ fn what_is_no_message_says_why() {
 }
 
 #[test]
+fn only_what_asks_is_answered_under_its_id() {
+    let id = |text: &str| parse(text).unwrap_err().to_response().id;
+    assert_eq!(id(r#"{"jsonrpc":"2.0","id":7,"method":3}"#), Some(7.into()));
+    assert_eq!(id(r#"{"jsonrpc":"2.0","id":7}"#), Some(7.into()));
+    assert_eq!(id(r#"{"jsonrpc":"2.0","id":7,"result":{},"error":{}}"#), None);
+    assert_eq!(id(r#"{"jsonrpc":"1.0","id":7,"result":{}}"#), None);
+}
+
+#[test]
 fn an_error_with_a_null_id_is_a_response_without_one() {
     let message = parse(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#);
     let Ok(Message::Response(response)) = message else { panic!("{message:?}") };
