@@ -1,6 +1,6 @@
 //! JSON-RPC and MCP error codes, and the error object a peer is told.
 
-use crate::{raw::Raw, version::Version};
+use crate::{message::Outcome, raw::Raw, version::Version};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fmt;
@@ -117,5 +117,63 @@ impl ErrorObject {
     #[must_use]
     pub fn read(raw: &Raw) -> Self {
         raw.get().unwrap_or_else(|| Self::new(INTERNAL_ERROR, raw.as_str()))
+    }
+}
+
+/// What makes an answer none that any revision knows, as the end of "it answered with"; `None` for
+/// nearly every answer, which costs a look at one byte.
+#[must_use]
+pub fn flaw(outcome: &Outcome) -> Option<&'static str> {
+    /// The members that every error has; what else it carries is the peer's own.
+    #[derive(Deserialize)]
+    struct Told {
+        #[serde(rename = "code")]
+        _code: i64,
+        #[serde(rename = "message")]
+        _message: String,
+    }
+    match outcome {
+        Outcome::Result(result) if result.bytes().first() == Some(&b'{') => None,
+        Outcome::Result(_) => Some("a result that is no object"),
+        Outcome::Error(error) => match error.read::<Told>() {
+            // Serde takes an array for a struct.
+            Ok(_) if error.bytes().first() == Some(&b'{') => None,
+            Ok(_) | Err(_) => {
+                Some("an error that has no integer as its code and no string as its message")
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_an_object_or_a_code_and_a_message() {
+        let raw = |text: &str| Raw::parse(text.to_owned()).unwrap();
+        for (text, is_good) in [
+            ("{}", true),
+            (r#"{"content":"x"}"#, true),
+            ("null", false),
+            ("[]", false),
+            ("\"x\"", false),
+            ("5", false),
+        ] {
+            assert_eq!(flaw(&Outcome::Result(raw(text))).is_none(), is_good, "{text}");
+        }
+        for (text, is_good) in [
+            (r#"{"code":-32000,"message":"no","data":1e400,"vendor":[1]}"#, true),
+            (r#"{"message":"m\u00e9","code":7}"#, true),
+            (r#"{"code":-32000.5,"message":"frac"}"#, false),
+            (r#"{"code":"x","message":"no"}"#, false),
+            (r#"{"code":1,"message":1}"#, false),
+            (r#"{"code":1}"#, false),
+            (r#"{"code":1,"code":2,"message":"twice"}"#, false),
+            (r#"[1,"no"]"#, false),
+            ("null", false),
+        ] {
+            assert_eq!(flaw(&Outcome::Error(raw(text))).is_none(), is_good, "{text}");
+        }
     }
 }

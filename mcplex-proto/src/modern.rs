@@ -24,6 +24,10 @@ pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 /// The extension for tasks.
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
+/// The levels of syslog by their names, least severe first.
+pub const LOG_LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
 /// The members of `_meta` that each hop writes anew.
 pub const PER_HOP: [&str; 4] = [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL];
 
@@ -37,7 +41,7 @@ pub struct Envelope {
     /// The `clientCapabilities` object.
     pub capabilities: Raw,
     /// From which level on log lines may come with the answer; none without it.
-    pub log_level: Option<String>,
+    pub log_level: Option<&'static str>,
 }
 
 /// Which era a request belongs to.
@@ -109,7 +113,9 @@ pub fn classify_meta(params: &Raw, meta: &RawValue) -> Result<Class, ErrorObject
         object(CLIENT_CAPABILITIES)?.ok_or_else(|| bad(CLIENT_CAPABILITIES, "must be there"))?;
     let log_level = match find(LOG_LEVEL) {
         Some(value) => {
-            Some(raw::string(value).ok_or_else(|| bad(LOG_LEVEL, "must be a string"))?.into_owned())
+            let known = raw::string(value)
+                .and_then(|told| LOG_LEVELS.into_iter().find(|level| *level == told));
+            Some(known.ok_or_else(|| bad(LOG_LEVEL, "must be a level of syslog"))?)
         }
         None => None,
     };
@@ -140,7 +146,7 @@ mod tests {
         let Ok(Class::Modern(envelope)) = modern else { panic!("{modern:?}") };
         assert_eq!(envelope.version, Version::V2026_07_28);
         assert_eq!(envelope.capabilities.as_str(), r#"{"roots":{}}"#);
-        assert_eq!((envelope.client_info, envelope.log_level.as_deref()), (None, Some("info")));
+        assert_eq!((envelope.client_info, envelope.log_level), (None, Some("info")));
     }
 
     #[test]
@@ -156,6 +162,10 @@ mod tests {
         assert_eq!(with(r#""2999-01-01""#, &can), Err(-32022));
         let twice = format!(r#"{can}{can}"#);
         assert_eq!(with(r#""2026-07-28""#, &twice), Err(-32602));
+        for level in ["\"loud\"", "7", "null"] {
+            let bad = format!(r#"{can},"{LOG_LEVEL}":{level}"#);
+            assert_eq!(with(r#""2026-07-28""#, &bad), Err(-32602), "{level}");
+        }
         // A session cannot be had without `initialize`.
         assert_eq!(with(r#""2025-11-25""#, &can), Err(-32022));
     }

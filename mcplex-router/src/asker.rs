@@ -4,7 +4,6 @@
 use crate::level::Level;
 use mcplex_proto::{
     edit,
-    error::ErrorObject,
     modern::{self, Envelope},
     raw::Raw,
     version::{Era, Version},
@@ -40,18 +39,10 @@ impl Asker {
     }
 
     /// A client that says this of itself in this request.
-    ///
-    /// # Errors
-    /// When its log level is none.
-    pub(crate) fn of_request(envelope: Envelope) -> Result<Self, ErrorObject> {
+    pub(crate) fn of_request(envelope: Envelope) -> Self {
         let Envelope { version, capabilities, log_level, .. } = envelope;
-        let level = match log_level {
-            Some(name) => Some(Level::read(&name).ok_or_else(|| {
-                ErrorObject::invalid_params("`logLevel` is not a level of syslog")
-            })?),
-            None => None,
-        };
-        Ok(Self { version, capabilities, level, relayed: OnceLock::new() })
+        let level = log_level.and_then(Level::read);
+        Self { version, capabilities, level, relayed: OnceLock::new() }
     }
 
     /// How it and a server come to know each other.

@@ -16,6 +16,7 @@ use crate::{
     seal,
     session::DownstreamSession,
     talk::Posed,
+    words,
 };
 use futures_channel::oneshot;
 use mcplex_proto::{
@@ -120,7 +121,9 @@ pub(crate) fn ask(
             (session, asker, None, None)
         }
         Addressee::Ambiguous => {
-            let why = "several clients are being served and it cannot be told which is meant";
+            let why = "several clients are being served and it cannot be told which is meant; \
+                `isolation = \"session\"` or `max_concurrency = 1` for this server, or `[auth]`, \
+                tells them apart";
             return refuse(&no(why));
         }
         Addressee::Nobody => return refuse(&no("no client is connected")),
@@ -305,7 +308,9 @@ impl DownstreamSession {
         let id = response.id.as_ref().and_then(Id::minted);
         let asked = id.and_then(|id| lock(&self.state).asked.remove(&id));
         match asked {
-            Some(asked) => asked.answer(response.outcome, response.extra),
+            Some(asked) => {
+                asked.answer(words::sound(response.outcome, "the client"), response.extra);
+            }
             None => tracing::debug!(session = self.number.0, "an answer to nothing was dropped"),
         }
     }

@@ -92,9 +92,7 @@ fn written(
 ) -> Result<Planned, Local> {
     let brought = match retry::read(session, asker, request, params)? {
         Brought::Call(held) => return converse::resume(session, asker, request, params, held),
-        other @ (Brought::Nothing | Brought::Answers | Brought::Anew | Brought::State { .. }) => {
-            other
-        }
+        other @ (Brought::Nothing | Brought::Answers | Brought::State { .. }) => other,
     };
     let target = match tasks::names_one(&request.method) {
         true => tasks::find(session, asker, params)?,

@@ -4,6 +4,7 @@ use mcplex_proto::{
     edit,
     message::{Message, Request},
     method,
+    modern::LOG_LEVELS,
 };
 
 /// The levels of syslog, least severe first.
@@ -19,25 +20,26 @@ pub(crate) enum Level {
     Emergency,
 }
 
-const NAMES: [(&str, Level); 8] = [
-    ("debug", Level::Debug),
-    ("info", Level::Info),
-    ("notice", Level::Notice),
-    ("warning", Level::Warning),
-    ("error", Level::Error),
-    ("critical", Level::Critical),
-    ("alert", Level::Alert),
-    ("emergency", Level::Emergency),
+/// All of them, in the order of their names.
+const ALL: [Level; 8] = [
+    Level::Debug,
+    Level::Info,
+    Level::Notice,
+    Level::Warning,
+    Level::Error,
+    Level::Critical,
+    Level::Alert,
+    Level::Emergency,
 ];
 
 impl Level {
     pub(crate) fn read(name: &str) -> Option<Self> {
-        NAMES.into_iter().find_map(|(known, level)| (known == name).then_some(level))
+        LOG_LEVELS.iter().zip(ALL).find_map(|(known, level)| (*known == name).then_some(level))
     }
 
     /// Its name.
     pub(crate) fn as_str(self) -> &'static str {
-        NAMES[self as usize].0
+        LOG_LEVELS[self as usize]
     }
 
     /// The `logging/setLevel` that asks an upstream for it.
@@ -53,7 +55,7 @@ mod tests {
 
     #[test]
     fn names_and_levels_stand_in_the_same_order() {
-        for (index, (name, level)) in NAMES.into_iter().enumerate() {
+        for (index, (name, level)) in LOG_LEVELS.into_iter().zip(ALL).enumerate() {
             assert_eq!(level as usize, index);
             assert_eq!(level.as_str(), name);
             assert_eq!(Level::read(name), Some(level));

@@ -39,6 +39,7 @@ mod relay;
 mod router;
 mod seal;
 mod session;
+mod shape;
 mod signal;
 mod spans;
 mod subscribers;

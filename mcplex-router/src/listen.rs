@@ -23,6 +23,7 @@ use mcplex_proto::{
     method, modern,
     raw::{self, Raw},
 };
+use serde_json::value::RawValue;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Resources one request may name; a client that shows more is not looked at by a person.
@@ -50,9 +51,16 @@ impl Filter {
         let wanted = params.get("notifications").and_then(|value| edit::members(value.get()));
         let wanted = wanted.ok_or_else(|| bad("must be there and be an object"))?;
         let find = |name: &str| wanted.iter().find(|(key, _)| key == name).map(|&(_, value)| value);
-        let is_wanted = |name: &str| find(name).is_some_and(|value| value.get() == "true");
-        let lists = LISTS.into_iter().filter(|(name, _)| is_wanted(name));
-        let lists = lists.map(|(_, method)| method).collect();
+        let mut lists = Vec::new();
+        for (name, method) in LISTS {
+            match find(name).map(RawValue::get) {
+                Some("true") => lists.push(method),
+                Some("false" | "null") | None => {}
+                Some(_) => {
+                    return Err(bad(&format!("has `{name}` that is neither true nor false")));
+                }
+            }
+        }
         let uris = match find("resourceSubscriptions") {
             Some(value) => edit::elements(value.get())
                 .and_then(|all| {

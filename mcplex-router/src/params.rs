@@ -8,7 +8,7 @@ use mcplex_proto::{
     raw::{self, Raw},
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, collections::BTreeSet};
+use std::borrow::Cow;
 
 /// Parameters with their top level laid open.
 pub(crate) struct Params<'a> {
@@ -39,13 +39,9 @@ impl<'a> Params<'a> {
         self.members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
     }
 
-    /// A member that stands twice, here or in `_meta`.
-    ///
-    /// We read the first one and change it; whoever gets the request may read the second one, and
-    /// so call what nobody looked at, or tell of its progress under the token of another call.
-    pub(crate) fn twice(&self) -> Option<String> {
-        let meta = self.get("_meta").and_then(|meta| edit::members(meta.get()));
-        repeated(&self.members).or_else(|| repeated(&meta?))
+    /// All of the top level.
+    pub(crate) fn members(&self) -> &[edit::Member<'a>] {
+        &self.members
     }
 
     /// A member that must be there and must be a string.
@@ -131,41 +127,11 @@ impl<'a> Params<'a> {
     }
 }
 
-/// The first name that stands for a second time.
-fn repeated(members: &[edit::Member<'_>]) -> Option<String> {
-    /// So many are compared one by one, which costs less than a set.
-    const FEW: usize = 16;
-    let found = if members.len() <= FEW {
-        let mut all = members.iter().enumerate();
-        all.find(|(at, (name, _))| members[..*at].iter().any(|(other, _)| other == name))
-            .map(|(_, (name, _))| name)
-    } else {
-        let mut seen = BTreeSet::new();
-        members.iter().map(|(name, _)| name).find(|name| !seen.insert(&***name))
-    };
-    found.map(|name| name.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{hop::Introduction, level::Level};
     use mcplex_proto::modern;
-
-    #[test]
-    fn a_name_that_stands_twice_is_found_wherever_it_stands() {
-        let check = |text: &str, expect: Option<&str>| {
-            let raw = Raw::parse(text.to_owned()).unwrap();
-            assert_eq!(Params::read(Some(&raw)).twice().as_deref(), expect, "{text}");
-        };
-        check("{}", None);
-        check(r#"{"name":"a","arguments":{"x":1,"x":2},"_meta":{"a":1,"b":2}}"#, None);
-        check(r#"{"name":"a","n\u0061me":"b"}"#, Some("name"));
-        check(r#"{"_meta":{"progressToken":1,"progressToken":2}}"#, Some("progressToken"));
-        let many: String = (0..40).map(|n| format!("\"k{n}\":0,")).collect();
-        check(&format!("{{{many}\"z\":0}}"), None);
-        check(&format!("{{{many}\"k39\":0}}"), Some("k39"));
-    }
 
     #[test]
     fn name_token_and_trace_change_and_nothing_else_does() {

@@ -45,8 +45,6 @@ pub(crate) enum State {
     Bound { upstream: UpstreamName, state: Raw },
     /// A task of an upstream's member, by the id it gave it, as JSON.
     Task { upstream: UpstreamName, member: MemberKey, id: Raw },
-    /// The call was refused before it ran, and is made anew.
-    Anew,
 }
 
 /// What a state belongs to.
@@ -150,7 +148,6 @@ fn write(state: &State) -> Raw {
             ("member", Raw::of(&place(*member)).as_str()),
             ("task", id.as_str()),
         ]),
-        State::Anew => Raw::empty_object(),
     }
 }
 
@@ -183,13 +180,8 @@ fn read(payload: &Raw) -> Option<State> {
         }
         return Some(State::Bound { upstream, state: Raw::part(payload, find("state")?) });
     }
-    match (find("call"), find("round")) {
-        (Some(call), Some(round)) => Some(State::Suspended {
-            number: call.get().parse().ok()?,
-            round: round.get().parse().ok()?,
-        }),
-        (_, _) => Some(State::Anew),
-    }
+    let (number, round) = (find("call")?.get().parse().ok()?, find("round")?.get().parse().ok()?);
+    Some(State::Suspended { number, round })
 }
 
 #[cfg(test)]
@@ -205,7 +197,7 @@ mod tests {
         Bond::of(&Principal::Anybody, "tools/call", Some(&params(text)))
     }
 
-    fn states() -> [State; 6] {
+    fn states() -> [State; 5] {
         let task = |member| State::Task {
             upstream: UpstreamName::new("mail").unwrap(),
             member,
@@ -217,7 +209,6 @@ mod tests {
                 upstream: UpstreamName::new("mail").unwrap(),
                 state: params(r#""a\u0062 \" é""#),
             },
-            State::Anew,
             task(MemberKey::First),
             task(MemberKey::Pool(2)),
             task(MemberKey::Session(u64::MAX)),
@@ -238,7 +229,7 @@ mod tests {
     fn it_belongs_to_one_call_of_one_principal_and_to_one_router() {
         let seals = Seals::new(&[1; 32]);
         let call = r#"{"name":"t","arguments":{"a":1,"b":2}}"#;
-        let text: String = seals.seal(&State::Anew, &bond(call)).get().unwrap();
+        let text: String = seals.seal(&states()[0], &bond(call)).get().unwrap();
         // What only a retry carries, and the order of members, make no other call.
         let retry = r#"{"_meta":{"x":1},"arguments":{"b":2,"a":1},"name":"t","requestState":"s","inputResponses":{}}"#;
         assert!(seals.open(&text, &bond(retry)).is_some());

@@ -8,7 +8,8 @@
 use crate::{
     asker::Asker,
     asks::Asked,
-    calls, here,
+    calls::{self, Planned},
+    here,
     isolation::Place,
     level::Level,
     listen::Listens,
@@ -16,9 +17,11 @@ use crate::{
     member::Member,
     params::Params,
     router::{Shared, lock},
+    shape::Flaw,
     spans,
     subscribers::Subscriber,
-    target, words,
+    target::{self, Local},
+    words,
 };
 use async_trait::async_trait;
 use futures_channel::oneshot;
@@ -221,7 +224,7 @@ impl DownstreamSession {
     fn asker(&self, request: &Request) -> Result<Option<Arc<Asker>>, ErrorObject> {
         match modern::classify(request.params.as_ref())? {
             Class::Legacy => Ok(self.greeting()),
-            Class::Modern(envelope) => Ok(Some(Arc::new(Asker::of_request(*envelope)?))),
+            Class::Modern(envelope) => Ok(Some(Arc::new(Asker::of_request(*envelope)))),
         }
     }
 
@@ -231,7 +234,11 @@ impl DownstreamSession {
     }
 
     /// Answers here and now, or takes the request to an upstream.
-    async fn serve(&self, asker: Option<Arc<Asker>>, request: Request) -> Option<(Outcome, Extra)> {
+    async fn serve(
+        &self,
+        asker: Option<Arc<Asker>>,
+        mut request: Request,
+    ) -> Option<(Outcome, Extra)> {
         let is_modern = asker.as_ref().is_some_and(|asker| asker.era() == Era::Modern);
         let version = asker.as_ref().map(|asker| asker.version);
         if is_modern && request.method == method::LISTEN {
@@ -243,20 +250,7 @@ impl DownstreamSession {
             }
             return Some((outcome?, Extra::default()));
         }
-        let (span, plan) = {
-            let params = Params::read(request.params.as_ref());
-            let span = spans::server(&request, &params, self.client.network(), version);
-            let twice = params.twice().map(|name| {
-                Err(ErrorObject::invalid_params(format_args!("`{name}` stands twice")))
-            });
-            let local = twice.or_else(|| self.here(asker.as_ref(), &request, &params));
-            let plan = match (local, &asker) {
-                (Some(local), _) => Err(local),
-                (None, Some(asker)) => calls::plan(self, asker, &request, &params, &span, None),
-                (None, None) => Err(Err(here::not_greeted())),
-            };
-            (span, plan)
-        };
+        let (span, plan) = self.plan(asker.as_ref(), &mut request);
         let local = match plan {
             Ok(planned) => return calls::run(self, planned, request, &span).await,
             Err(local) => local,
@@ -264,6 +258,33 @@ impl DownstreamSession {
         let outcome = words::outcome(local);
         spans::ended(&span, &outcome);
         Some((outcome, Extra::default()))
+    }
+
+    /// Answers a request, or says how it gets to an upstream; parameters that hold nulls are put
+    /// right first.
+    fn plan(
+        &self,
+        asker: Option<&Arc<Asker>>,
+        request: &mut Request,
+    ) -> (Span, Result<Planned, Local>) {
+        let version = asker.map(|asker| asker.version);
+        let params = Params::read(request.params.as_ref());
+        let flaw = match params.flaw(&request.method, version) {
+            Some(Flaw::Nulls(clean)) => {
+                request.params = Some(clean);
+                return self.plan(asker, request);
+            }
+            Some(Flaw::Wrong(error)) => Some(Err(error)),
+            None => None,
+        };
+        let span = spans::server(request, &params, self.client.network(), version);
+        let local = flaw.or_else(|| self.here(asker, request, &params));
+        let plan = match (local, asker) {
+            (Some(local), _) => Err(local),
+            (None, Some(asker)) => calls::plan(self, asker, request, &params, &span, None),
+            (None, None) => Err(Err(here::not_greeted())),
+        };
+        (span, plan)
     }
 
     fn became_ready(&self) {

@@ -199,6 +199,14 @@ fn complete<'a>(catalog: &Catalog, params: &Params<'a>) -> Result<Target<'a>, Lo
         }
         _ => return Err(bad("`ref.type` must be ref/prompt or ref/resource")),
     };
+    let argument = params.get("argument").and_then(|value| edit::members(value.get()));
+    let is_string = |name: &str| {
+        let mut all = argument.iter().flatten();
+        all.any(|(key, value)| key == name && value.get().starts_with('"'))
+    };
+    if !is_string("name") || !is_string("value") {
+        return Err(bad("`argument.name` and `argument.value` must be strings"));
+    }
     if target.link.lists().info.as_ref().is_some_and(|info| info.completes()) {
         return Ok(target);
     }

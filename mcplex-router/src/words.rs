@@ -14,11 +14,19 @@ use mcplex_proto::{
     version::{Era, Version},
 };
 use mcplex_translate as translate;
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 use translate::result::Kind as ResultKind;
 
 /// What a result is that no further round follows.
 const COMPLETE: &str = "\"complete\"";
+
+/// An answer as it came, if it is one: what no revision knows as an answer reaches nobody.
+pub(crate) fn sound(outcome: Outcome, from: impl fmt::Display) -> Outcome {
+    let Some(flaw) = error::flaw(&outcome) else { return outcome };
+    tracing::debug!(%from, ?outcome, "an answer was replaced, because it is none");
+    let why = format!("{from} answered with {flaw}");
+    Outcome::Error(Raw::of(&ErrorObject::new(error::INTERNAL_ERROR, why)))
+}
 
 /// An answer of an upstream, for a client that may speak another revision; as it came where it does
 /// not.

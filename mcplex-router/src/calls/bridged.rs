@@ -79,7 +79,7 @@ fn of_task(waiting: &Waiting, role: &Role, result: Raw) -> Raw {
 fn of_session(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Outcome> {
     let Waiting { seat, errand, .. } = waiting;
     let Some(talk) = &errand.talk else { return Err(outcome) };
-    if let Some(urls) = urls(seat, &errand.method, &outcome) {
+    if let Some(urls) = urls(seat, &outcome) {
         return Ok(urls);
     }
     match talk.lacking().filter(|_| spans::is_failure(&outcome)) {
@@ -90,7 +90,7 @@ fn of_session(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Outcome> {
 
 /// An error that asks to open URLs first, as a stateless client is asked that. The call was refused,
 /// so its retry is made anew.
-fn urls(seat: &Seat, method: &str, outcome: &Outcome) -> Option<Outcome> {
+fn urls(seat: &Seat, outcome: &Outcome) -> Option<Outcome> {
     let Outcome::Error(error) = outcome else { return None };
     let error = ErrorObject::read(error);
     let elicitations = match error.code {
@@ -113,8 +113,8 @@ fn urls(seat: &Seat, method: &str, outcome: &Outcome) -> Option<Outcome> {
     if questions.is_empty() {
         return None;
     }
-    let state = Some(seal(seat, method, &State::Anew));
-    Some(Outcome::Result(Required { questions, state }.write(Some(&seat.identity()))))
+    // Nothing ran and nothing waits, so there is nothing to come back to and to be proven.
+    Some(Outcome::Result(Required { questions, state: None }.write(Some(&seat.identity()))))
 }
 
 /// A stateless server answers a stateless client: what it asks passes, and its state goes back to

@@ -233,7 +233,10 @@ impl Waiting {
             Some(Err(error)) => {
                 return Ok(Some((self.refusal(&error, server), Extra::default())));
             }
-            Some(Ok(reply)) => reply,
+            Some(Ok(Reply { outcome, extra, from })) => {
+                let named = format_args!("upstream {}", self.errand.link().name);
+                Reply { outcome: words::sound(outcome, named), extra, from }
+            }
         };
         match &reply.outcome {
             Outcome::Result(_) => self.seat.subscribes = None,

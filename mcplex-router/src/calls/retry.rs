@@ -27,10 +27,9 @@ const ANSWERS: &str = "inputResponses";
 pub(super) enum Brought {
     /// Nothing that any upstream would read.
     Nothing,
-    /// Answers without a state, which only a stateless upstream may take for any.
+    /// Answers without a state, which only a stateless upstream may take for any; to others the call
+    /// is made anew.
     Answers,
-    /// A state that says that the call is made anew.
-    Anew,
     /// A call of ours that goes on.
     Call(Box<Suspended>),
     /// The state of an upstream.
@@ -62,7 +61,6 @@ pub(super) fn read(
             held.map(|held| Brought::Call(Box::new(held)))
         }
         Some(State::Bound { upstream, state }) => Some(Brought::State { upstream, state }),
-        Some(State::Anew) => Some(Brought::Anew),
         Some(State::Task { .. }) | None => None,
     };
     found.ok_or_else(|| Err(bad_state()))
@@ -83,9 +81,7 @@ impl Brought {
             Self::State { upstream: of, .. } if era == Era::Legacy || of != upstream => {
                 Err(bad_state())
             }
-            Self::Nothing | Self::Answers | Self::Anew | Self::Call(_) | Self::State { .. } => {
-                Ok(())
-            }
+            Self::Nothing | Self::Answers | Self::Call(_) | Self::State { .. } => Ok(()),
         }
     }
 
@@ -93,7 +89,7 @@ impl Brought {
     pub(super) fn apply(&self, asker: &Asker, era: Era, params: Option<Raw>) -> Option<Raw> {
         match self {
             Self::Answers if (asker.era(), era) == (Era::Modern, Era::Modern) => params,
-            Self::Answers | Self::Anew => question::first_round(params.as_ref()),
+            Self::Answers => question::first_round(params.as_ref()),
             Self::State { state, .. } => {
                 params.map(|params| edit::with_members(&params, &[(STATE, state.as_str())]))
             }

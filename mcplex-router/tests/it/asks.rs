@@ -84,6 +84,20 @@ fn an_answer_is_written_as_the_upstream_reads_it() {
 }
 
 #[test]
+fn an_answer_of_a_client_that_is_none_becomes_an_error() {
+    let mut world = World::two();
+    let peer = world.client(ALL);
+    let odd = [r#""result":null"#, r#""result":[]"#, r#""error":{"code":"x","message":"no"}"#];
+    for (odd, id) in odd.into_iter().zip(1..) {
+        sample(&mut world, 0, "4");
+        world.tell(&peer, &format!(r#"{{"jsonrpc":"2.0","id":{id},{odd}}}"#));
+        let sent = world.upstreams[0].take_sent().pop().unwrap();
+        let expect = r#"{"jsonrpc":"2.0","id":4,"error":{"code":-32603,"message":"the client answered with a"#;
+        assert!(sent.starts_with(expect), "{sent}");
+    }
+}
+
+#[test]
 fn progress_of_the_client_reaches_the_upstream_under_its_token() {
     let mut world = World::two();
     let peer = world.client(ALL);

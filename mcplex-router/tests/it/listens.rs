@@ -166,9 +166,13 @@ fn a_new_life_is_told_what_listeners_want() {
 fn a_filter_that_cannot_be_read_is_refused() {
     let mut world = world();
     let peer = world.passer_by(None);
-    for members in
-        ["", r#","notifications":[]"#, r#","notifications":{"resourceSubscriptions":[1]}"#]
-    {
+    for members in [
+        "",
+        r#","notifications":[]"#,
+        r#","notifications":{"resourceSubscriptions":[1]}"#,
+        r#","notifications":{"toolsListChanged":"yes"}"#,
+        r#","notifications":{"promptsListChanged":1}"#,
+    ] {
         let going = world.ask(&peer, &request("1", "subscriptions/listen", members));
         assert!(going.text().contains("-32602"), "{}", going.text());
     }

@@ -1,7 +1,7 @@
 //! What a client reads when a request leads nowhere.
 
 use crate::{
-    fake::raw,
+    modern,
     world::{Peer, World},
 };
 use mcplex_proto::upstream::{Health, UpstreamError, UpstreamName};
@@ -42,6 +42,61 @@ fn a_miss_says_what_is_missing() {
     check("completion/complete", "{}", "-32602", "ref.type");
     check("logging/setLevel", r#"{"level":"loud"}"#, "-32602", "level");
     check("tasks/list", "{}", "-32601", "tasks/list");
+}
+
+#[test]
+fn what_is_of_the_wrong_kind_goes_to_no_upstream() {
+    let mut world = World::two();
+    let peer = world.client("{}");
+    for (method, params, part) in [
+        ("tools/call", r#"{"name":"one","arguments":[]}"#, "`arguments` must be an object"),
+        ("tools/call", r#"{"name":"one","arguments":"s"}"#, "`arguments` must be an object"),
+        ("tools/call", r#"{"name":"one","_meta":5}"#, "`_meta` must be an object"),
+        ("tools/call", r#"{"name":"one","_meta":{"progressToken":{"a":1}}}"#, "`progressToken`"),
+        ("prompts/get", r#"{"name":"p","arguments":{"a":5}}"#, "must be a string"),
+    ] {
+        check(&mut world, &peer, method, params, "-32602", part);
+        // Of a stateless client as well, but for what is its envelope.
+        if !params.contains("_meta") {
+            let params = params.trim_start_matches('{').trim_end_matches('}');
+            let params = format!(",{params}{}", "}".repeat(usize::from(params.contains('{'))));
+            let answer = modern::asks(&mut world, &peer, method, &params);
+            assert_eq!(answer["error"]["code"], -32602, "{answer}");
+        }
+    }
+    assert!(world.upstreams[0].calls().is_empty());
+}
+
+#[test]
+fn an_answer_that_is_none_reaches_nobody() {
+    let mut world = World::two();
+    world.upstreams[1].introduces_modern(r#"{"tools":{}}"#);
+    world.ready(1, 2);
+    let session = world.client("{}");
+    let passer = world.passer_by(None);
+    for (upstream, tool) in [(0, "one"), (1, "two")] {
+        for (odd, why) in [
+            (r#""result":null"#, "answered with a result that is no object"),
+            (r#""result":[]"#, "answered with a result that is no object"),
+            (r#""result":"x""#, "answered with a result that is no object"),
+            (r#""error":{"code":-32000.5,"message":"frac"}"#, "answered with an error that has"),
+            (r#""error":{"code":"x","message":1}"#, "answered with an error that has"),
+            (r#""error":null"#, "answered with an error that has"),
+        ] {
+            for going in
+                [world.call(&session, "7", tool), modern::calls(&mut world, &passer, "7", tool)]
+            {
+                world.upstreams[upstream].ends(Ok(&format!(r#"{{"jsonrpc":"2.0","id":1,{odd}}}"#)));
+                world.run();
+                let text = going.text();
+                let name = ["a", "b"][upstream];
+                let expect = format!(
+                    r#"{{"jsonrpc":"2.0","id":7,"error":{{"code":-32603,"message":"upstream {name} {why}"#
+                );
+                assert!(text.starts_with(&expect), "{text}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -159,14 +214,14 @@ fn whatever_is_no_tool_always_answers_with_an_error() {
 
 #[test]
 fn a_token_that_is_null_is_no_token() {
-    // `Raw` equality keeps the parameters byte for byte.
-    let params = r#"{"name":"one","_meta":{"progressToken":null}}"#;
     let mut world = World::two();
     let peer = world.client("{}");
-    let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
-    world.ask(&peer, &request);
+    world.ask(
+        &peer,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"one","arguments":null,"_meta":{"progressToken":null}}}"#,
+    );
     let calls = world.upstreams[0].calls();
-    assert!(calls[0].contains(raw(params).as_str()), "{calls:?}");
+    assert!(calls[0].ends_with(r#""params":{"name":"one","_meta":{}}}"#), "{calls:?}");
 }
 
 #[test]
