@@ -1,64 +1,58 @@
 //! Requests of operators in, answers out: JSON over HTTP/1.1, on any stream.
 //!
-//! | request | answer |
-//! | --- | --- |
-//! | `GET /v1/status` | a [`Snapshot`] |
-//! | `POST /v1/upstreams/NAME/VERB[?wait=0]` | a [`Done`](crate::act::Done) |
-//! | `POST /v1/VERB[?wait=0]` | one outcome per upstream the verb makes sense for |
-//! | `POST /v1/reload` | a [`Reloaded`](crate::operator::Reloaded) |
-//! | `GET /v1/upstreams/NAME/why` | one paragraph, as `text` |
-//! | `GET /v1/upstreams/NAME/logs[?lines=N&follow=1]` | lines, as plain text |
-//! | `GET /v1/crashes[?upstream=NAME]` | a list of [`Summary`](crate::crashes::Summary) |
-//! | `GET /v1/crashes/NAME/N` | the `N`th newest report |
-//!
-//! What goes wrong is a [`Problem`] under `error`, with a fitting status.
+//! What can be asked is the table in `routes.rs`, which docs/reference/admin-api.md and
+//! `/api/v1/openapi.json` are made from; the control socket has it without `/api`. What goes wrong is
+//! a [`Problem`] under `error`, with a fitting status.
 
+use self::http::{
+    accept_all, connection, event_stream, json_answer, problem_answer, streamed, text_answer,
+};
 use crate::{
     act::{ActError, Acts},
     crashes::Crashes,
+    events::Events,
     logs::Logs,
     operator::{Operator, Refused, Verb},
     socket::Listener,
     status::Snapshot,
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
-use hyper::{
-    Method, Request, Response, StatusCode, Uri, body::Frame, header, server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Method, Response, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    task::JoinSet,
-};
+use std::{future::Future, sync::Arc};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-mod routes;
+mod describe;
+pub(crate) mod http;
+pub(crate) mod routes;
 
-/// How many operators may be connected at once; a person has a handful of windows, and one more
-/// only waits.
-const MAX_CONNECTIONS: usize = 32;
-
-/// How long a head may take. Our own commands send theirs at once.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long to wait when the system has no descriptor for a new connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What an answer consists of.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub use self::http::Body;
 
 /// Answers operators.
 #[derive(Debug)]
 pub struct Control {
     operator: Arc<dyn Operator>,
     acts: Acts,
-    crashes: Crashes,
-    logs: Logs,
+    kept: Kept,
+    /// Writes the metrics, where there are any.
+    metrics: Option<Metrics>,
+    /// The way to the dashboard, with its token.
+    dashboard: Option<String>,
 }
+
+/// What is remembered for operators.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Reports of deaths.
+    pub crashes: Crashes,
+    /// What upstreams wrote.
+    pub logs: Logs,
+    /// What happened to them.
+    pub events: Events,
+}
+
+/// Writes all metrics as they are now.
+pub type Metrics = fn() -> String;
 
 /// What went wrong, as an operator is told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -84,7 +78,7 @@ pub const BUSY: &str = "busy";
 pub const BAD_CONFIGURATION: &str = "bad-configuration";
 
 impl Problem {
-    fn new(kind: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: &str, message: impl Into<String>) -> Self {
         Self { kind: kind.to_owned(), message: message.into(), ..Self::default() }
     }
 
@@ -123,66 +117,82 @@ impl Problem {
 impl Control {
     /// A control for these upstreams and what is kept of them.
     #[must_use]
-    pub fn new(operator: Arc<dyn Operator>, crashes: Crashes, logs: Logs) -> Self {
-        Self { operator, acts: Acts::default(), crashes, logs }
+    pub fn new(operator: Arc<dyn Operator>, kept: Kept) -> Self {
+        Self { operator, acts: Acts::default(), kept, metrics: None, dashboard: None }
+    }
+
+    /// The same with metrics.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Option<Metrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// The same with a link to the dashboard, which only the control socket tells.
+    #[must_use]
+    pub fn with_dashboard(self, link: Option<String>) -> Self {
+        Self { dashboard: link, ..self }
     }
 
     /// Serves everybody who connects until `stop` resolves; who is connected then is cut off.
     pub async fn serve(self: Arc<Self>, listener: Listener, stop: impl Future<Output = ()>) {
-        let mut connections = JoinSet::new();
-        let mut stop = pin!(stop);
-        loop {
-            let may_accept = connections.len() < MAX_CONNECTIONS;
-            tokio::select! {
-                () = &mut stop => break,
-                accepted = listener.accept(), if may_accept => match accepted {
-                    Ok(stream) => drop(connections.spawn(Arc::clone(&self).connection(stream))),
-                    Err(error) => {
-                        tracing::warn!(%error, "no operator's connection accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(_) = connections.join_next() => {}
-            }
-        }
-        connections.shutdown().await;
+        accept_all(&listener, |stream| Arc::clone(&self).connection(stream), stop).await;
     }
 
-    /// Serves one connection until it ends.
+    /// Serves one connection of the control socket until it ends.
     pub async fn connection<S>(self: Arc<Self>, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        connection(stream, move |request| {
             let control = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(control.answer(request.method(), request.uri()).await) }
-        });
-        let served = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-        if let Err(error) = served {
-            // Commands are interrupted as people like.
-            tracing::debug!(%error, "an operator's connection ended early");
-        }
+            async move {
+                let dashboard = control.dashboard.as_deref();
+                control.answer(request.method(), request.uri(), dashboard).await
+            }
+        })
+        .await;
     }
 
     /// Answers one request; no request has a body that matters.
-    pub async fn answer(&self, method: &Method, uri: &Uri) -> Response<Body> {
-        match routes::Route::of(method, uri) {
-            Ok(route) => self
-                .follow(route)
-                .await
-                .unwrap_or_else(|(code, problem)| json_answer(code, &json!({ "error": problem }))),
-            Err((code, problem)) => json_answer(code, &json!({ "error": problem })),
-        }
+    pub(crate) async fn answer(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        dashboard: Option<&str>,
+    ) -> Response<Body> {
+        let followed = match routes::Route::of(method, uri) {
+            Ok(route) => self.follow(route, dashboard).await,
+            Err(wrong) => Err(wrong),
+        };
+        followed.unwrap_or_else(|wrong| problem_answer(&wrong))
     }
 
-    async fn follow(&self, route: routes::Route) -> Result<Response<Body>, (StatusCode, Problem)> {
+    async fn follow(
+        &self,
+        route: routes::Route,
+        dashboard: Option<&str>,
+    ) -> Result<Response<Body>, (StatusCode, Problem)> {
         use routes::Route;
         let value = match route {
-            Route::Status => to_value(&self.snapshot()),
+            Route::Health => return Ok(text_answer("ok\n".to_owned())),
+            Route::Readiness => return Ok(self.readiness()),
+            Route::Metrics => return self.metrics(),
+            Route::Events => return self.events(),
+            Route::Description => describe::openapi(),
+            Route::Status => to_value(&self.snapshot(dashboard)),
+            Route::Upstreams => to_value(&self.operator.upstreams()),
+            Route::Upstream { upstream } => {
+                let found = crate::act::find_child(&*self.operator, &upstream);
+                to_value(&found.map_err(|error| Problem::of(&error))?)
+            }
+            Route::Configuration => to_value(&self.operator.configuration()),
+            Route::Timeline { upstream } => {
+                if let Some(name) = &upstream {
+                    self.known(name)?;
+                }
+                let past = self.kept.events.past(upstream.as_deref());
+                to_value(&past.iter().map(|event| &**event).collect::<Vec<_>>())
+            }
             Route::Act { upstream, verb, waits } => {
                 let acted = self.acts.act(&*self.operator, &upstream, verb, waits).await;
                 to_value(&acted.map_err(|error| Problem::of(&error))?)
@@ -198,7 +208,7 @@ impl Control {
             Route::Why { upstream } => {
                 let found = crate::act::find_child(&*self.operator, &upstream);
                 let upstream = found.map_err(|error| Problem::of(&error))?;
-                let last = self.crashes.newest_of(&upstream).await;
+                let last = self.kept.crashes.newest_of(&upstream).await;
                 json!({ "text": crate::why::why(&upstream, last.as_deref()) })
             }
             Route::Logs { upstream, lines, follow } => {
@@ -206,26 +216,59 @@ impl Control {
                 return Ok(self.tail(&upstream.name, lines, follow).await);
             }
             Route::Crashes { upstream } => {
-                let list = self.crashes.list(upstream.as_deref()).await;
+                let list = self.kept.crashes.list(upstream.as_deref()).await;
                 // One that the configuration no longer has may have died before.
                 if let (Some(name), true) = (&upstream, list.is_empty()) {
                     self.known(name)?;
                 }
                 to_value(&list)
             }
-            Route::Crash { upstream, number } => match self.crashes.get(&upstream, number).await {
-                Some(report) => to_value(&*report),
-                None => return Err(self.no_report(&upstream).await),
-            },
+            Route::Crash { upstream, number } => {
+                match self.kept.crashes.get(&upstream, number).await {
+                    Some(report) => to_value(&*report),
+                    None => return Err(self.no_report(&upstream).await),
+                }
+            }
         };
         Ok(json_answer(StatusCode::OK, &value))
     }
 
-    fn snapshot(&self) -> Snapshot {
+    fn snapshot(&self, dashboard: Option<&str>) -> Snapshot {
         let mut instance = self.operator.instance();
-        instance.lost_lines = self.logs.lost();
-        instance.lost_reports = self.crashes.lost();
+        instance.lost_lines = self.kept.logs.lost();
+        instance.lost_reports = self.kept.crashes.lost();
+        instance.dashboard = dashboard.map(str::to_owned);
         Snapshot { instance, upstreams: self.operator.upstreams() }
+    }
+
+    /// Whether the first starts are over. Whoever can ask this finds all listeners bound, since that
+    /// comes before.
+    fn readiness(&self) -> Response<Body> {
+        let all = self.operator.upstreams();
+        let starting = all.iter().filter(|one| one.is_in_first_start()).count();
+        let code = if starting == 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json_answer(code, &json!({ "ready": starting == 0, "starting": starting }))
+    }
+
+    fn metrics(&self) -> Result<Response<Body>, (StatusCode, Problem)> {
+        match self.metrics {
+            Some(metrics) => Ok(text_answer(metrics())),
+            None => {
+                let problem = Problem::new("no-metrics", "this mcplex keeps no metrics");
+                Err((StatusCode::NOT_FOUND, problem))
+            }
+        }
+    }
+
+    fn events(&self) -> Result<Response<Body>, (StatusCode, Problem)> {
+        match self.kept.events.listen() {
+            Some(listener) => Ok(event_stream(listener)),
+            None => {
+                let problem = Problem::new(BUSY, "as many listen to events as may");
+                let hint = Some("close another window".to_owned());
+                Err((StatusCode::SERVICE_UNAVAILABLE, Problem { hint, ..problem }))
+            }
+        }
     }
 
     fn known(&self, name: &str) -> Result<crate::status::UpstreamStatus, (StatusCode, Problem)> {
@@ -233,7 +276,7 @@ impl Control {
     }
 
     async fn no_report(&self, upstream: &str) -> (StatusCode, Problem) {
-        let count = self.crashes.list(Some(upstream)).await.len();
+        let count = self.kept.crashes.list(Some(upstream)).await.len();
         match self.known(upstream) {
             Err(unknown) if count == 0 => unknown,
             Ok(_) | Err(_) => (StatusCode::NOT_FOUND, Problem::no_report(upstream, count)),
@@ -262,41 +305,24 @@ impl Control {
     }
 
     async fn tail(&self, upstream: &str, lines: usize, follow: bool) -> Response<Body> {
-        let tail = self.logs.tail(upstream, lines).await;
+        let tail = self.kept.logs.tail(upstream, lines).await;
         let mut text = String::new();
         for line in &tail.lines {
             text.push_str(line);
             text.push('\n');
         }
-        let body = if follow {
-            let first = futures_util::stream::once(async move { text });
-            let rest = futures_util::stream::unfold(tail.more, |mut more| async move {
-                let line = more.next().await?;
-                Some((format!("{line}\n"), more))
-            });
-            let frames = futures_util::StreamExt::chain(first, rest);
-            let frames = futures_util::StreamExt::map(frames, |text| {
-                Ok::<_, Infallible>(Frame::data(Bytes::from(text)))
-            });
-            StreamBody::new(frames).boxed_unsync()
-        } else {
-            Full::new(Bytes::from(text)).boxed_unsync()
-        };
-        let mut response = Response::new(body);
-        let kind = header::HeaderValue::from_static("text/plain; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        response
+        if !follow {
+            return text_answer(text);
+        }
+        let first = futures_util::stream::once(async move { text });
+        let rest = futures_util::stream::unfold(tail.more, |mut more| async move {
+            let line = more.next().await?;
+            Some((format!("{line}\n"), more))
+        });
+        streamed("text/plain; charset=utf-8", futures_util::StreamExt::chain(first, rest))
     }
 }
 
 fn to_value(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("plain data are JSON")
-}
-
-fn json_answer(code: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(value.to_string())).boxed_unsync());
-    *response.status_mut() = code;
-    let kind = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
 }

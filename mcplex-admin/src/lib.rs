@@ -6,9 +6,10 @@
 //!
 //! Read it in this order: [`status`] (what is told), [`operator`] (who is asked), [`act`] (one verb
 //! at a time, until it has had its effect), [`control`] (requests in, answers out, over any
-//! stream), [`socket`] (the files through which it is reached, and who may), [`client`] (the other
-//! end), [`attach`] (clients of other processes), then what is kept: [`crashes`] and [`logs`], both
-//! within bounds and off the way of supervision; at last [`why`], one paragraph for a person.
+//! stream), [`socket`] (the files through which it is reached, and who may), [`web`] and [`token`]
+//! (the same over a network), [`client`] (the other end), [`attach`] (clients of other processes),
+//! then what is kept: [`crashes`], [`events`] and [`logs`], all within bounds and off the way of
+//! supervision; at last [`why`], one paragraph for a person.
 
 pub mod status;
 
@@ -22,11 +23,17 @@ pub mod socket;
 
 pub mod client;
 
+pub mod web;
+
+pub mod token;
+
 pub mod attach;
 
 pub mod store;
 
 pub mod crashes;
+
+pub mod events;
 
 pub mod logs;
 

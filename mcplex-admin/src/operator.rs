@@ -42,6 +42,18 @@ impl fmt::Display for Verb {
     }
 }
 
+/// One setting with its value and where it came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Setting {
+    /// The setting, such as `gateway.listen` or `servers.files.command`.
+    pub key: String,
+    /// Its value as TOML, without secrets.
+    pub value: String,
+    /// `default`, `file:line`, a variable or a flag.
+    pub origin: String,
+}
+
 /// What a reload of the configuration did; names of upstreams, and of settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -94,6 +106,9 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When it cannot be used; then nothing has changed.
     async fn reload(&self) -> Result<Reloaded, Refused>;
+
+    /// Every setting that is in force, without secrets.
+    fn configuration(&self) -> Vec<Setting>;
 
     /// How long a verb may take at this upstream before nobody should wait any longer.
     fn patience(&self, upstream: &str) -> Duration;

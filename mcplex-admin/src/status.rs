@@ -27,6 +27,12 @@ pub struct Instance {
     pub started_ms: u64,
     /// Where HTTP clients connect, if they can.
     pub endpoint: Option<String>,
+    /// Where operators connect over a network, if they can.
+    pub admin: Option<String>,
+    /// The dashboard with its token; told by the control socket only.
+    pub dashboard: Option<String>,
+    /// Where traces can be looked at.
+    pub traces: Option<String>,
     /// How many clients are attached through the socket.
     pub attached: usize,
     /// Where it keeps logs and crash reports; `None` when only in memory.
@@ -47,6 +53,8 @@ pub struct UpstreamStatus {
     pub member: Option<String>,
     /// Whether the configuration wants it.
     pub is_enabled: bool,
+    /// Whether the configuration lets its first call start it.
+    pub is_lazy: bool,
     /// How it is, in one word.
     #[serde(with = "health")]
     pub health: Health,
@@ -95,6 +103,7 @@ impl Default for UpstreamStatus {
             name: String::new(),
             member: None,
             is_enabled: true,
+            is_lazy: false,
             health: Health::Stopped,
             breaker: Breaker::Closed,
             reason: None,
@@ -123,6 +132,13 @@ impl UpstreamStatus {
     #[must_use]
     pub fn is_up(&self) -> bool {
         matches!(self.health, Health::Ready | Health::Degraded)
+    }
+
+    /// Whether it is to be there from the start and has neither come up nor failed yet.
+    #[must_use]
+    pub fn is_in_first_start(&self) -> bool {
+        let is_first = self.incarnation <= 1 && self.last_error.is_none();
+        self.is_enabled && !self.is_lazy && is_first && self.health == Health::Recovering
     }
 
     /// Whether it has died and waits for its next life.

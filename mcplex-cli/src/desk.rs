@@ -4,23 +4,28 @@
 //! It listens in on what an upstream reports on its way to the router, so that it knows since when
 //! something is so. Nothing here is on the way of a message.
 
+mod past;
+
+pub(crate) use self::past::Seen;
+
+use self::past::Tee;
 use crate::{family::View, reload::Reloader};
 use async_trait::async_trait;
 use mcplex_admin::{
     Operator,
+    control::Kept,
     crashes::Crashes,
-    logs::{Log, Logs},
-    operator::{Refused, Reloaded, Verb},
+    events::Events,
+    logs::Logs,
+    operator::{Refused, Reloaded, Setting, Verb},
     status::{Breaker, Instance, UpstreamStatus},
     store::Store,
 };
-use mcplex_config::{Reach, Server};
+use mcplex_config::{Loaded, Reach, Server};
 use mcplex_proto::{
-    message::Message,
     redact::redact,
-    report::CrashReport,
     transport::LogSink,
-    upstream::{Health, Incarnation, Status, Upstream as _, UpstreamEvents, UpstreamName},
+    upstream::{Health, Status, Upstream as _, UpstreamEvents, UpstreamName},
 };
 use mcplex_router::{Router, UpstreamKey};
 use mcplex_supervisor::Handle;
@@ -44,6 +49,9 @@ struct Shared {
     changes: watch::Sender<u64>,
     crashes: Crashes,
     logs: Logs,
+    events: Events,
+    /// Every setting that is in force.
+    settings: Mutex<Vec<Setting>>,
     attached: watch::Sender<usize>,
     /// Of the configuration that runs.
     fingerprint: Mutex<String>,
@@ -59,6 +67,7 @@ pub(crate) struct Row {
     handle: Handle,
     router: Router,
     is_enabled: bool,
+    is_lazy: bool,
     /// Where it is, if it runs elsewhere.
     url: Option<String>,
     max_deaths: u32,
@@ -68,21 +77,6 @@ pub(crate) struct Row {
     seen: Seen,
     /// Its other children.
     family: View,
-}
-
-/// What was seen of an upstream.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Seen(Arc<Mutex<Past>>);
-
-#[derive(Debug, Default)]
-struct Past {
-    health: Option<Health>,
-    since_ms: u64,
-    incarnation: Incarnation,
-    /// Whether the log has the line that its life began.
-    is_noted: bool,
-    /// Whether the current life is the one that an open breaker lets through.
-    is_trial: bool,
 }
 
 impl Desk {
@@ -103,6 +97,8 @@ impl Desk {
             changes,
             crashes,
             logs,
+            events: Events::default(),
+            settings: Mutex::default(),
             attached,
             fingerprint: Mutex::default(),
             reloader,
@@ -116,12 +112,27 @@ impl Desk {
         self.0.crashes.flush();
     }
 
-    pub(crate) fn crashes(&self) -> Crashes {
-        self.0.crashes.clone()
+    /// What is remembered for operators.
+    pub(crate) fn kept(&self) -> Kept {
+        Kept {
+            crashes: self.0.crashes.clone(),
+            logs: self.0.logs.clone(),
+            events: self.0.events.clone(),
+        }
     }
 
-    pub(crate) fn logs(&self) -> Logs {
-        self.0.logs.clone()
+    /// These settings are in force now, but for those that wait for a restart.
+    pub(crate) fn describe(&self, loaded: &Loaded, waiting: &[String]) {
+        let mut settings = lock(&self.0.settings);
+        let before = std::mem::take(&mut *settings);
+        let now = loaded.settings().iter().filter_map(|setting| {
+            if waiting.contains(&setting.key) {
+                return before.iter().find(|before| before.key == setting.key).cloned();
+            }
+            let value = redact(&setting.value).into_owned();
+            Some(Setting { key: setting.key.clone(), value, origin: setting.origin.clone() })
+        });
+        *settings = now.collect();
     }
 
     /// How many clients are attached.
@@ -145,8 +156,8 @@ impl Desk {
         events: Arc<dyn UpstreamEvents>,
     ) -> Arc<dyn UpstreamEvents> {
         let log = self.0.logs.of(name.as_str());
-        let member = member.map(|member| format!("{member}: ")).unwrap_or_default();
-        Arc::new(Tee { desk: self.clone(), member, seen: seen.clone(), log, events })
+        let (upstream, member) = (name.clone(), member.map(str::to_owned));
+        Arc::new(Tee { desk: self.clone(), upstream, member, seen: seen.clone(), log, events })
     }
 
     /// Where an upstream's stderr goes.
@@ -161,6 +172,7 @@ impl Desk {
 
     /// These are the upstreams from now on, in the order of the configuration.
     pub(crate) fn show(&self, rows: Vec<Row>, fingerprint: String) {
+        self.0.events.keep(rows.iter().map(|row| row.handle.name().as_str()));
         *lock(&self.0.rows) = rows.into();
         *lock(&self.0.fingerprint) = fingerprint;
         self.changed();
@@ -194,6 +206,7 @@ impl Row {
             handle,
             router,
             is_enabled: server.enabled,
+            is_lazy: words.lazy,
             url: match &server.reach {
                 Reach::Process(_) => None,
                 Reach::Http(remote) => Some(redact(remote.shown_url()).into_owned()),
@@ -229,6 +242,7 @@ impl Row {
             name: handle.name().as_str().to_owned(),
             member,
             is_enabled: self.is_enabled,
+            is_lazy: self.is_lazy,
             health: status.health,
             breaker: breaker(&status, past.is_trial, self.probation),
             reason: status.reason.as_deref().map(str::to_owned),
@@ -318,71 +332,12 @@ impl Operator for Desk {
         }
     }
 
+    fn configuration(&self) -> Vec<Setting> {
+        lock(&self.0.settings).clone()
+    }
+
     fn patience(&self, upstream: &str) -> Duration {
         self.row(upstream).map_or(SLACK, |row| row.patience)
-    }
-}
-
-/// Hands on what an upstream reports, and remembers what operators ask about.
-struct Tee {
-    desk: Desk,
-    /// What lines of a log begin with that several children share.
-    member: String,
-    seen: Seen,
-    log: Log,
-    events: Arc<dyn UpstreamEvents>,
-}
-
-impl UpstreamEvents for Tee {
-    fn message(&self, from: Incarnation, message: Message, about: Option<u64>) {
-        self.events.message(from, message, about);
-    }
-
-    fn changed(&self, status: Status) {
-        let now = wall_clock();
-        for line in lock(&self.seen.0).take(&status, unix_ms(now)) {
-            self.log.note(now, &format!("{}{line}", self.member));
-        }
-        self.events.changed(status);
-        self.desk.changed();
-    }
-
-    fn died(&self, report: Arc<CrashReport>) {
-        let ended = format!("{}life {} ended: {}", self.member, report.incarnation, report.what);
-        self.log.note(wall_clock(), &ended);
-        self.desk.0.crashes.take(Arc::clone(&report));
-        self.events.died(report);
-    }
-}
-
-impl Past {
-    /// Takes in a status, and gives the lines that belong into the log.
-    fn take(&mut self, status: &Status, now_ms: u64) -> Vec<String> {
-        let mut lines = Vec::new();
-        if self.incarnation != status.incarnation {
-            self.is_trial = self.health == Some(Health::Tripped) && status.trips > 0;
-            self.is_noted = false;
-        } else if self.health == Some(Health::Ready) && status.health == Health::Recovering {
-            // The death of a trial would have tripped.
-            self.is_trial = false;
-        }
-        if let (Some(pid), false) = (status.pid, self.is_noted)
-            && matches!(status.health, Health::Recovering | Health::Ready)
-        {
-            lines.push(format!("life {} began: process {pid}", status.incarnation));
-            self.is_noted = true;
-        }
-        if self.health != Some(status.health) {
-            match (status.health, &status.reason) {
-                (Health::Tripped, Some(reason)) => lines.push(format!("given up: {reason}")),
-                (Health::Stopped, _) if self.health.is_some() => lines.push("stopped".to_owned()),
-                _ => {}
-            }
-            self.since_ms = now_ms;
-        }
-        self.health = Some(status.health);
-        self.incarnation = status.incarnation;
-        lines
     }
 }
 

@@ -119,6 +119,11 @@ impl Fleet {
         self.roster.clone()
     }
 
+    /// The operators' view of it.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
     /// What is running.
     pub(crate) fn config(&self) -> &Config {
         &self.config

@@ -14,6 +14,7 @@ use crate::{
     exit::{Code, Failure},
     fleet::{Fleet, Roster},
     host,
+    panel::Panel,
     places::Places,
     reach::Reach,
     reload::{Keeper, Reloader},
@@ -21,7 +22,9 @@ use crate::{
     signals::{Asked, Signals},
     wire,
 };
-use mcplex_admin::{crashes::Crashes, logs::Logs, socket::Sockets, status::Instance, store::Store};
+use mcplex_admin::{
+    control::Control, crashes::Crashes, logs::Logs, socket::Sockets, status::Instance, store::Store,
+};
 use mcplex_proto::upstream::{Health, Upstream as _};
 use mcplex_router::Router;
 use mcplex_transport_http::HttpListener;
@@ -84,14 +87,16 @@ pub(crate) async fn run(
         None => None,
     };
     let (reloader, asks) = Reloader::new();
-    let desk = desk(settings, &front, reloader.clone())?;
+    let (desk, panel) = desk(settings, &front, reloader.clone())?;
     let state = Places::of(settings.file.as_deref()).state(settings.config());
     let fleet = Fleet::start(settings.config().clone(), state, seed(), desk.clone());
     let fleet = fleet.map_err(|error| {
         Failure::from_error(Code::Configuration, "a server cannot be started", &error)
     })?;
     let (stop, stopping) = watch::channel(false);
-    let mut listeners = listen(settings, front, doorman, &fleet.router(), &desk, &stopping);
+    let (control, mut operators) = receive(panel, &desk, &stopping);
+    let mut listeners =
+        listen(settings, front, doorman, &fleet.router(), &desk, &control, &stopping);
     let roster = fleet.roster();
     let (end, ending) = oneshot::channel();
     let mut keeping = JoinSet::new();
@@ -134,6 +139,7 @@ pub(crate) async fn run(
         while listeners.join_next().await.is_some() {}
         drop(end);
         while keeping.join_next().await.is_some() {}
+        while operators.join_next().await.is_some() {}
     };
     tokio::select! {
         () = all => {
@@ -147,12 +153,30 @@ pub(crate) async fn run(
     }
 }
 
+/// Answers operators; those of the network in a task beside the listeners, because nobody stays for
+/// them.
+fn receive(
+    panel: Option<Panel>,
+    desk: &Desk,
+    stopping: &watch::Receiver<bool>,
+) -> (Arc<Control>, JoinSet<()>) {
+    let control = Control::new(Arc::new(desk.clone()), desk.kept())
+        .with_dashboard(panel.as_ref().map(Panel::link));
+    let control = Arc::new(control);
+    let mut operators = JoinSet::new();
+    if let Some(panel) = panel {
+        operators.spawn(panel.serve(Arc::clone(&control), stopped(stopping.clone())));
+    }
+    (control, operators)
+}
+
 fn listen(
     settings: &Settings,
     front: Front,
     doorman: Option<TokenDoorman>,
     router: &Router,
     desk: &Desk,
+    control: &Arc<Control>,
     stopping: &watch::Receiver<bool>,
 ) -> JoinSet<Result<(), Failure>> {
     let mut listeners = JoinSet::new();
@@ -188,7 +212,7 @@ fn listen(
         });
     }
     if let Some(sockets) = front.sockets {
-        let reach = Reach::new(settings.config(), desk.clone(), gateway);
+        let reach = Reach::new(settings.config(), desk.clone(), Arc::clone(control), gateway);
         let stopping = stopping.clone();
         listeners.spawn(async move {
             reach.serve(*sockets, move || stopped(stopping.clone())).await;
@@ -199,7 +223,11 @@ fn listen(
 }
 
 /// The operators' view of what is about to start.
-fn desk(settings: &Settings, front: &Front, reloader: Reloader) -> Result<Desk, Failure> {
+fn desk(
+    settings: &Settings,
+    front: &Front,
+    reloader: Reloader,
+) -> Result<(Desk, Option<Panel>), Failure> {
     let config = settings.config();
     let state = settings.places().state(config);
     let store = state.and_then(|path| match Store::open(&path) {
@@ -214,6 +242,16 @@ fn desk(settings: &Settings, front: &Front, reloader: Reloader) -> Result<Desk, 
     let failed = |error| Failure::from_error(Code::Failed, "a thread cannot be started", &error);
     let logs = Logs::open(below("logs"), wire::log_limits(config)).map_err(failed)?;
     let crashes = Crashes::open(below("crashes"), wire::crash_limits(config)).map_err(failed)?;
+    let panel = match (&front.http, &front.sockets) {
+        (Some(_), _) => Panel::open(config, store.as_ref())?,
+        // A client has started this process, and should not lose it for want of a port.
+        (None, Some(_)) => Panel::open(config, store.as_ref()).unwrap_or_else(|failure| {
+            tracing::warn!(error = failure.sentence(), "operators cannot come over a network");
+            None
+        }),
+        // Another process of this configuration has the address.
+        (None, None) => None,
+    };
     let endpoint = front.http.as_ref();
     let instance = Instance {
         pid: std::process::id(),
@@ -221,10 +259,12 @@ fn desk(settings: &Settings, front: &Front, reloader: Reloader) -> Result<Desk, 
         configuration: settings.file.as_ref().map(|file| absolute(file)),
         endpoint: endpoint
             .map(|http| format!("http://{}{}", http.local_addr(), config.gateway.path)),
+        admin: panel.as_ref().map(Panel::url),
+        traces: config.admin.traces.clone(),
         state: store.as_ref().map(|store| store.path().display().to_string()),
         ..Instance::default()
     };
-    Ok(Desk::new(instance, crashes, logs, store, reloader))
+    Ok((Desk::new(instance, crashes, logs, store, reloader), panel))
 }
 
 fn absolute(file: &Path) -> String {

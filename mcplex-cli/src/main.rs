@@ -13,6 +13,7 @@ mod file_watch;
 mod fleet;
 mod gateway;
 mod host;
+mod panel;
 mod places;
 mod port;
 mod reach;

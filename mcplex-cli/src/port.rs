@@ -2,32 +2,38 @@
 
 use crate::exit::{Code, Failure};
 use mcplex_transport_http::HttpListener;
-use std::{fs, io::ErrorKind, net::SocketAddr};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+};
 
 pub(crate) fn bind(address: SocketAddr) -> Result<HttpListener, Failure> {
-    HttpListener::bind(address).map_err(|error| {
-        let failure =
-            Failure::from_error(Code::Address, format!("cannot listen on {address}"), &error);
-        let kind = error.kind();
-        failure.with_hint(if kind == ErrorKind::AddrInUse {
-            in_use(address)
-        } else if kind == ErrorKind::PermissionDenied {
-            "ports below 1024 belong to the administrator; choose another with --listen".to_owned()
-        } else if kind == ErrorKind::AddrNotAvailable {
-            "no interface of this machine has that address; 127.0.0.1 always works".to_owned()
-        } else {
-            "choose another address with --listen".to_owned()
-        })
+    const OTHER: &str = "choose another address with --listen, such as --listen 127.0.0.1:0";
+    HttpListener::bind(address).map_err(|error| refused(address, OTHER, &error))
+}
+
+/// Why an address could not be bound, and what to do: also `other`.
+pub(crate) fn refused(address: SocketAddr, other: &str, error: &io::Error) -> Failure {
+    let failure = Failure::from_error(Code::Address, format!("cannot listen on {address}"), error);
+    let kind = error.kind();
+    failure.with_hint(if kind == ErrorKind::AddrInUse {
+        in_use(address, other)
+    } else if kind == ErrorKind::PermissionDenied {
+        format!("ports below 1024 belong to the administrator; {other}")
+    } else if kind == ErrorKind::AddrNotAvailable {
+        "no interface of this machine has that address; 127.0.0.1 always works".to_owned()
+    } else {
+        other.to_owned()
     })
 }
 
-fn in_use(address: SocketAddr) -> String {
+fn in_use(address: SocketAddr, other: &str) -> String {
     let port = address.port();
-    let other = "or choose another port with --listen, such as --listen 127.0.0.1:0";
     match holder(port) {
-        Some((pid, name)) => format!("process {pid} ({name}) has port {port}: stop it, {other}"),
+        Some((pid, name)) => format!("process {pid} ({name}) has port {port}: stop it, or {other}"),
         None => format!(
-            "another program has port {port}: ask `ss -ltnp 'sport = :{port}'` which one, and stop it, {other}"
+            "another program has port {port}: ask `ss -ltnp 'sport = :{port}'` which one, and stop it, or {other}"
         ),
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::{desk::Desk, settings::Settings, wire};
 use mcplex_admin::{
-    Operator,
     attach::{self, Attached},
     control::Control,
     socket::{self, Claim, Listener, Sockets, Stream},
@@ -114,10 +113,14 @@ struct Clients {
 }
 
 impl Reach {
-    pub(crate) fn new(config: &Config, desk: Desk, gateway: Arc<dyn Gateway>) -> Self {
-        let operator: Arc<dyn Operator> = Arc::new(desk.clone());
+    pub(crate) fn new(
+        config: &Config,
+        desk: Desk,
+        control: Arc<Control>,
+        gateway: Arc<dyn Gateway>,
+    ) -> Self {
         Self {
-            control: Arc::new(Control::new(operator, desk.crashes(), desk.logs())),
+            control,
             clients: Clients {
                 gateway,
                 options: wire::stdio_options(config),

@@ -69,6 +69,7 @@ enum Why {
 
 impl Keeper {
     pub(crate) fn new(fleet: Fleet, settings: Settings, asks: mpsc::Receiver<Ask>) -> Self {
+        fleet.desk().describe(&settings.loaded, &[]);
         let mut keeper = Self { fleet, settings, asks, watch: None };
         keeper.set_watch();
         keeper
@@ -125,9 +126,11 @@ impl Keeper {
         let again = read.map_err(|error| {
             Failure::from_error(Code::Failed, "the configuration was not read by a bug", &error)
         })??;
-        let difference = self.fleet.apply(again.loaded.config).await.map_err(|error| {
+        let config = again.loaded.config.clone();
+        let difference = self.fleet.apply(config).await.map_err(|error| {
             Failure::from_error(Code::Configuration, "a server cannot be started", &error)
         })?;
+        self.fleet.desk().describe(&again.loaded, &difference.needs_restart);
         if !difference.is_empty() {
             for warning in &again.loaded.warnings {
                 tracing::warn!("{warning}");

@@ -1,6 +1,6 @@
 //! What is wrong only between two settings.
 
-use crate::{Config, ConfigError, Gateway, Reach, Supervise, load::Layers};
+use crate::{Admin, Config, ConfigError, Gateway, Reach, Supervise, load::Layers};
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -15,6 +15,36 @@ impl Layers {
         let what = format!("`{key}`: `path` and `sse_path` are both {:?}", gateway.path);
         let hint = "choose two paths, or set sse_path to \"\"".to_owned();
         Err(ConfigError::new(what, self.place(&["gateway", step], &key), hint))
+    }
+
+    /// Refuses an address for operators that anybody could use, or that clients have.
+    pub(crate) fn check_admin(
+        &self,
+        admin: &Admin,
+        gateway: &Gateway,
+    ) -> Result<(), Box<ConfigError>> {
+        let Some(listen) = admin.listen else { return Ok(()) };
+        let refuse = |why: String, hint: &str| {
+            let key = "admin.listen";
+            let place = self.place(&["admin", "listen"], key);
+            Err(ConfigError::new(format!("`{key}`: {why}"), place, hint.to_owned()))
+        };
+        if !listen.ip().is_loopback() && admin.token.is_none() {
+            return refuse(
+                format!("other machines can reach {listen}, and there is no `admin.token`"),
+                "set `admin.token`, such as \"${ADMIN_TOKEN}\", or listen at 127.0.0.1",
+            );
+        }
+        let clients = gateway.listen;
+        let is_same_ip = [listen.ip(), clients.ip()].iter().any(|ip| ip.is_unspecified())
+            || listen.ip() == clients.ip();
+        if is_same_ip && listen.port() == clients.port() && listen.port() != 0 {
+            return refuse(
+                format!("{listen} is where clients connect (`gateway.listen`)"),
+                "choose another port",
+            );
+        }
+        Ok(())
     }
 
     /// Refuses waits whose longest is shorter than their first.
@@ -60,6 +90,12 @@ pub(crate) fn warnings(config: &Config, has_file: bool, warnings: &mut Vec<Strin
             "auth.resource is not set: tokens must name an address that only this machine has"
                 .to_owned(),
         );
+    }
+    if let Some(listen) = config.admin.listen.filter(|listen| !listen.ip().is_loopback()) {
+        warnings.push(format!(
+            "admin.listen is {listen}: the token of operators goes over the network in plain text \
+             unless a proxy with TLS stands before it"
+        ));
     }
     let own = config.servers.iter().map(|server| (&server.supervise, server.name.as_str()));
     for (supervise, name) in own.filter(|(own, _)| own.cooldown_first < own.window) {

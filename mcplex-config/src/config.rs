@@ -11,6 +11,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// Who may use the endpoint.
     pub auth: Auth,
+    /// Where operators reach it over a network.
+    pub admin: Admin,
     /// How the upstreams are shown as one.
     pub router: Router,
     /// Logs and spans.
@@ -128,6 +130,35 @@ pub struct Auth {
     pub keys_pause: Duration,
     /// Whether documents of others may name addresses of private networks.
     pub private_addresses: bool,
+}
+
+/// The section `[admin]`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Where the API and the dashboard of operators listen, if they do.
+    #[serde(deserialize_with = "unit::optional_address")]
+    pub listen: Option<SocketAddr>,
+    /// What operators have to show; one is made where there is none.
+    #[serde(deserialize_with = "unit::token")]
+    pub token: Option<String>,
+    /// Host headers that are accepted besides those of loopback and of `listen`.
+    #[serde(deserialize_with = "unit::hosts")]
+    pub allowed_hosts: Vec<String>,
+    /// Where traces can be looked at, for links.
+    #[serde(deserialize_with = "unit::endpoint")]
+    pub traces: Option<String>,
+}
+
+impl fmt::Debug for Admin {
+    /// Leaves out the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("listen", &self.listen)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("traces", &self.traces)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The section `[router]`.

@@ -1,6 +1,6 @@
 //! What a changed file changes, by what it takes to apply it.
 
-use crate::{Auth, Config, Gateway, History, Host, Router, Server, Telemetry};
+use crate::{Admin, Auth, Config, Gateway, History, Host, Router, Server, Telemetry};
 use std::fmt;
 
 /// What differs between what runs and what a file says.
@@ -60,6 +60,8 @@ impl Difference {
         fields!(restart, "auth", Auth, &old.auth, &new.auth =>
             issuers resource scopes audiences algorithms skew keys_age keys_pause
             private_addresses);
+        fields!(restart, "admin", Admin, &old.admin, &new.admin =>
+            listen token allowed_hosts traces);
         fields!(restart, "telemetry", Telemetry, &old.telemetry, &new.telemetry =>
             endpoint service_name log log_format);
         fields!(restart, "history", History, &old.history, &new.history =>

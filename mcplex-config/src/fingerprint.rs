@@ -57,6 +57,7 @@ impl Config {
         let Self {
             gateway,
             auth: _,
+            admin: _,
             router,
             telemetry: _,
             history: _,

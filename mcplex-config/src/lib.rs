@@ -54,8 +54,8 @@ mod error;
 mod reference;
 
 pub use config::{
-    Auth, Config, DownReply, Gateway, History, Host, HttpTransport, LogFormat, Naming, Process,
-    Reach, Remote, RemoteAuth, Router, SecretPlace, Server, Telemetry, TokenGrant,
+    Admin, Auth, Config, DownReply, Gateway, History, Host, HttpTransport, LogFormat, Naming,
+    Process, Reach, Remote, RemoteAuth, Router, SecretPlace, Server, Telemetry, TokenGrant,
 };
 pub use difference::Difference;
 pub use document::{Document, Format};

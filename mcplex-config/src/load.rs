@@ -33,9 +33,12 @@ impl Config {
         layers.check_supervise(&supervise, &["supervise"], "supervise")?;
         let gateway = layers.section("gateway")?;
         layers.check_gateway(&gateway)?;
+        let admin = layers.section("admin")?;
+        layers.check_admin(&admin, &gateway)?;
         let config = Self {
             gateway,
             auth: layers.section("auth")?,
+            admin,
             router: layers.section("router")?,
             telemetry: layers.section("telemetry")?,
             history: layers.section("history")?,

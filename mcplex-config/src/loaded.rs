@@ -89,6 +89,7 @@ pub(crate) fn settings(layers: &Layers) -> Vec<Setting> {
 fn setting(layers: &Layers, path: &[&str], key: String, value: &Value) -> Setting {
     let value = match path {
         ["servers", _, "env" | "headers", ..]
+        | ["admin", "token"]
         | ["servers", _, "auth", "client_secret" | "private_key" | "refresh_token"] => {
             HIDDEN.to_owned()
         }

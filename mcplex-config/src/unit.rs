@@ -37,6 +37,33 @@ pub(crate) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, 
     })
 }
 
+/// An IP address with a port, or nothing.
+pub(crate) fn optional_address<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    parse(from, "an IP address with a port such as \"127.0.0.1:3101\", or \"\"", |text| {
+        match (text, text.strip_prefix("localhost:")) {
+            ("", _) => Some(None),
+            (_, Some(port)) => format!("127.0.0.1:{port}").parse().ok().map(Some),
+            (_, None) => text.parse().ok().map(Some),
+        }
+    })
+}
+
+/// A token that nobody guesses, or nothing. What is wrong with it is said without it.
+pub(crate) fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    let is_good = text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    match (text.is_empty(), is_good) {
+        (true, _) => Ok(None),
+        (false, true) => Ok(Some(text)),
+        (false, false) => Err(D::Error::invalid_value(
+            Unexpected::Other("a shorter or odd one"),
+            &"a token of at least 16 letters, digits or signs without spaces",
+        )),
+    }
+}
+
 /// A number of bytes that a head of HTTP fits in.
 pub(crate) fn head_size<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     parse(from, "a size of at least \"8KiB\"", |text| {

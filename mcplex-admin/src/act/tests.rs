@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    operator::{Refused, Reloaded},
+    operator::{Refused, Reloaded, Setting},
     status::Instance,
 };
 use async_trait::async_trait;
@@ -47,6 +47,10 @@ impl Operator for World {
 
     async fn reload(&self) -> Result<Reloaded, Refused> {
         Ok(Reloaded::default())
+    }
+
+    fn configuration(&self) -> Vec<Setting> {
+        Vec::new()
     }
 
     fn patience(&self, _: &str) -> Duration {

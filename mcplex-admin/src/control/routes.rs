@@ -1,18 +1,34 @@
-//! What a request asks for.
+//! The table of what can be asked: it serves requests, and the description is made from it.
 
 use super::Problem;
-use crate::{operator::Verb, status::UpstreamStatus};
+use crate::{
+    act::Done,
+    crashes::Summary,
+    events::Event,
+    operator::{Reloaded, Setting, Verb},
+    status::{Snapshot, UpstreamStatus},
+};
 use hyper::{Method, StatusCode, Uri};
-use mcplex_proto::upstream::Health;
+use mcplex_proto::{report::CrashReport, upstream::Health};
 use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
 
 /// Lines of a log unless told otherwise; a screen and a half.
 const LINES: usize = 50;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(crate) enum Route {
+    Health,
+    Readiness,
+    Metrics,
+    Description,
     Status,
+    Upstreams,
+    Upstream { upstream: String },
+    Configuration,
+    Timeline { upstream: Option<String> },
+    Events,
     Act { upstream: String, verb: Verb, waits: bool },
     ActOnAll { verb: Verb, waits: bool },
     Reload,
@@ -22,61 +38,286 @@ pub(super) enum Route {
     Crash { upstream: String, number: usize },
 }
 
-impl Route {
-    pub(super) fn of(method: &Method, uri: &Uri) -> Result<Self, (StatusCode, Problem)> {
-        let query = |wanted: &str| {
-            let pairs = uri.query().unwrap_or_default().split('&');
-            pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == wanted)
-        };
-        let flag = |key, default: bool| query(key).map_or(default, |(_, value)| value == "1");
-        let number = |text: &str| {
-            text.parse::<usize>().map_err(|_| {
-                let message = format!("{text:?} is no number");
-                (StatusCode::BAD_REQUEST, Problem::new("bad-request", message))
-            })
-        };
-        let verb = |word: &str| Verb::ALL.into_iter().find(|verb| verb.as_str() == word);
-        let path: Vec<&str> = uri.path().split('/').skip(1).collect();
-        let is_get = method == Method::GET;
-        let (route, needs_get) = match path[..] {
-            ["v1", "status"] => (Self::Status, true),
-            ["v1", "reload"] => (Self::Reload, false),
-            ["v1", "crashes"] => {
-                let upstream = query("upstream").map(|(_, name)| plain(name));
-                (Self::Crashes { upstream }, true)
-            }
-            ["v1", "crashes", name, last] => {
-                (Self::Crash { upstream: plain(name), number: number(last)? }, true)
-            }
-            ["v1", "upstreams", name, "why"] => (Self::Why { upstream: plain(name) }, true),
-            ["v1", "upstreams", name, "logs"] => {
-                let lines = query("lines").map_or(Ok(LINES), |(_, text)| number(text))?;
-                let (upstream, follow) = (plain(name), flag("follow", false));
-                (Self::Logs { upstream, lines, follow }, true)
-            }
-            ["v1", "upstreams", name, word] if verb(word).is_some() => {
-                let verb = verb(word).expect("it was just looked up");
-                let (upstream, waits) = (plain(name), flag("wait", true));
-                (Self::Act { upstream, verb, waits }, false)
-            }
-            ["v1", word] if verb(word).is_some() => {
-                let verb = verb(word).expect("it was just looked up");
-                (Self::ActOnAll { verb, waits: flag("wait", true) }, false)
-            }
-            _ => {
-                let message = format!("there is nothing at {}", uri.path());
-                return Err((StatusCode::NOT_FOUND, Problem::new("not-found", message)));
-            }
-        };
-        let is_allowed = if needs_get { is_get } else { method == Method::POST };
-        if !is_allowed {
-            let wanted = if needs_get { "GET" } else { "POST" };
-            let message = format!("{} is asked for with {wanted}", uri.path());
-            let problem = Problem::new("wrong-method", message);
-            return Err((StatusCode::METHOD_NOT_ALLOWED, problem));
-        }
-        Ok(route)
+/// One line of the table.
+pub(super) struct Entry {
+    /// Whether it changes something, and so is asked for with POST and not with GET.
+    pub(super) is_post: bool,
+    /// Its path; what stands in braces is a name of a parameter.
+    pub(super) path: &'static str,
+    /// What it is for.
+    pub(super) summary: &'static str,
+    /// Its parameters after the question mark, each with what it means.
+    pub(super) query: &'static [(&'static str, &'static str)],
+    /// Whether monitors may ask it without a token.
+    pub(super) is_open: bool,
+    /// What it answers.
+    pub(super) answer: Kind,
+    make: fn(&Given<'_>) -> Result<Route, Wrong>,
+}
+
+/// What an answer consists of.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// JSON that looks like this.
+    Json(fn() -> Value),
+    /// Plain text.
+    Text,
+    /// Server-sent events.
+    Events,
+}
+
+type Wrong = (StatusCode, Problem);
+
+/// What a request has brought for the parameters of its line.
+pub(super) struct Given<'a> {
+    /// What stands in the path for what is in braces, in that order.
+    parts: Vec<String>,
+    query: &'a str,
+}
+
+impl Given<'_> {
+    fn part(&self, at: usize) -> String {
+        self.parts.get(at).cloned().unwrap_or_default()
     }
+
+    fn number(&self, text: &str) -> Result<usize, Wrong> {
+        text.parse().map_err(|_| {
+            let message = format!("{text:?} is no number");
+            (StatusCode::BAD_REQUEST, Problem::new("bad-request", message))
+        })
+    }
+
+    fn verb(&self, at: usize) -> Result<Verb, Wrong> {
+        let word = self.part(at);
+        let found = Verb::ALL.into_iter().find(|verb| verb.as_str() == word);
+        found.ok_or_else(|| nothing_at(&word))
+    }
+
+    fn word(&self, wanted: &str) -> Option<String> {
+        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.into_iter().find(|(key, _)| *key == wanted).map(|(_, value)| plain(value))
+    }
+
+    fn flag(&self, key: &str, default: bool) -> bool {
+        self.word(key).map_or(default, |value| value == "1")
+    }
+}
+
+const UPSTREAM: (&str, &str) = ("upstream", "Only of this upstream.");
+const WAIT: (&str, &str) = ("wait", "0 answers at once; otherwise when it has had its effect.");
+
+const GET: Entry = Entry {
+    is_post: false,
+    path: "",
+    summary: "",
+    query: &[],
+    is_open: false,
+    answer: Kind::Text,
+    make: |_| Ok(Route::Health),
+};
+
+const POST: Entry = Entry { is_post: true, ..GET };
+
+/// All that can be asked. Of two lines that fit a path the first one is meant.
+pub(super) static TABLE: &[Entry] = &[
+    Entry {
+        path: "/healthz",
+        summary: "Answers while the process turns.",
+        is_open: true,
+        make: |_| Ok(Route::Health),
+        ..GET
+    },
+    Entry {
+        path: "/readyz",
+        summary: "200 once every upstream that starts with mcplex has come up or failed; 503 before.",
+        is_open: true,
+        answer: Kind::Json(|| json!({ "ready": true, "starting": 0 })),
+        make: |_| Ok(Route::Readiness),
+        ..GET
+    },
+    Entry {
+        path: "/metrics",
+        summary: "Metrics as Prometheus reads them.",
+        make: |_| Ok(Route::Metrics),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/openapi.json",
+        summary: "This description.",
+        answer: Kind::Json(|| json!({ "openapi": "3.1.0" })),
+        make: |_| Ok(Route::Description),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/status",
+        summary: "The process and all its upstreams.",
+        answer: Kind::Json(|| {
+            let upstreams = vec![UpstreamStatus::default()];
+            super::to_value(&Snapshot { upstreams, ..Snapshot::default() })
+        }),
+        make: |_| Ok(Route::Status),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/upstreams",
+        summary: "All upstreams, in the order of the configuration.",
+        answer: Kind::Json(|| json!([UpstreamStatus::default()])),
+        make: |_| Ok(Route::Upstreams),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/upstreams/{upstream}",
+        summary: "One upstream, by its name or by that of one of its members, such as `mail/2`.",
+        answer: Kind::Json(|| json!(UpstreamStatus::default())),
+        make: |given| Ok(Route::Upstream { upstream: given.part(0) }),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/upstreams/{upstream}/why",
+        summary: "One paragraph: how it is, since when, why, what comes next, what to do.",
+        answer: Kind::Json(|| json!({ "text": "" })),
+        make: |given| Ok(Route::Why { upstream: given.part(0) }),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/upstreams/{upstream}/logs",
+        summary: "The last lines of its log.",
+        query: &[
+            ("lines", "How many; 50 unless it is said."),
+            ("follow", "1 goes on with each line that comes."),
+        ],
+        make: |given| {
+            let lines = given.word("lines").map_or(Ok(LINES), |text| given.number(&text))?;
+            let follow = given.flag("follow", false);
+            Ok(Route::Logs { upstream: given.part(0), lines, follow })
+        },
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/upstreams/{upstream}/{verb}",
+        summary: "Starts, stops, restarts or resets it; the verb is one of these.",
+        query: &[WAIT],
+        answer: Kind::Json(|| {
+            let [upstream, verb, what] = ["", "", ""].map(str::to_owned);
+            json!(Done { upstream, verb, what, status: UpstreamStatus::default() })
+        }),
+        make: |given| {
+            let (upstream, verb) = (given.part(0), given.verb(1)?);
+            Ok(Route::Act { upstream, verb, waits: given.flag("wait", true) })
+        },
+        ..POST
+    },
+    Entry {
+        path: "/api/v1/crashes",
+        summary: "The crash reports that are kept, newest first.",
+        query: &[UPSTREAM],
+        answer: Kind::Json(|| json!([Summary::default()])),
+        make: |given| Ok(Route::Crashes { upstream: given.word("upstream") }),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/crashes/{upstream}/{number}",
+        summary: "A crash report; 1 is the newest of that upstream.",
+        answer: Kind::Json(|| json!(CrashReport::default())),
+        make: |given| {
+            let number = given.number(&given.part(1))?;
+            Ok(Route::Crash { upstream: given.part(0), number })
+        },
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/timeline",
+        summary: "The last events of each upstream, oldest first.",
+        query: &[UPSTREAM],
+        answer: Kind::Json(|| json!([Event::default()])),
+        make: |given| Ok(Route::Timeline { upstream: given.word("upstream") }),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/events",
+        summary: "Each event as it happens: `changed` and `died` with an event of the timeline, \
+                  `missed` with the count of those that came too fast for whoever reads.",
+        answer: Kind::Events,
+        make: |_| Ok(Route::Events),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/configuration",
+        summary: "Every setting with its value and where it came from; secrets are hidden.",
+        answer: Kind::Json(|| json!([Setting::default()])),
+        make: |_| Ok(Route::Configuration),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/reload",
+        summary: "Reads the configuration again, and applies what differs.",
+        answer: Kind::Json(|| json!(Reloaded::default())),
+        make: |_| Ok(Route::Reload),
+        ..POST
+    },
+    Entry {
+        path: "/api/v1/{verb}",
+        summary: "Starts, stops, restarts or resets all upstreams for which that makes sense.",
+        query: &[WAIT],
+        answer: Kind::Json(|| json!({ "outcomes": [] })),
+        make: |given| Ok(Route::ActOnAll { verb: given.verb(0)?, waits: given.flag("wait", true) }),
+        ..POST
+    },
+];
+
+impl Route {
+    /// What a request asks for. The control socket has it without `/api`.
+    pub(crate) fn of(method: &Method, uri: &Uri) -> Result<Self, Wrong> {
+        let mut wanted = None;
+        for entry in TABLE {
+            let Some(parts) = entry.fits(uri.path()) else { continue };
+            let given = Given { parts, query: uri.query().unwrap_or_default() };
+            let route = (entry.make)(&given);
+            if route.as_ref().is_err_and(|(code, _)| *code == StatusCode::NOT_FOUND) {
+                continue;
+            }
+            if *method == entry.method() {
+                return route;
+            }
+            wanted = wanted.or_else(|| Some(entry.method()));
+        }
+        let Some(wanted) = wanted else { return Err(nothing_at(uri.path())) };
+        let message = format!("{} is asked for with {wanted}", uri.path());
+        Err((StatusCode::METHOD_NOT_ALLOWED, Problem::new("wrong-method", message)))
+    }
+
+    /// Whether everybody may ask this.
+    pub(crate) fn is_open(uri: &Uri) -> bool {
+        TABLE.iter().any(|entry| entry.is_open && entry.fits(uri.path()).is_some())
+    }
+}
+
+impl Entry {
+    pub(super) fn method(&self) -> Method {
+        if self.is_post { Method::POST } else { Method::GET }
+    }
+
+    /// What stands in a path for the parameters of this one.
+    fn fits(&self, path: &str) -> Option<Vec<String>> {
+        let path = path.strip_prefix("/api").unwrap_or(path);
+        let own = self.path.strip_prefix("/api").unwrap_or(self.path);
+        let mut parts = Vec::new();
+        let mut rest = path.split('/');
+        for step in own.split('/') {
+            let given = rest.next()?;
+            if step.starts_with('{') {
+                parts.push(plain(given));
+            } else if step != given {
+                return None;
+            }
+        }
+        rest.next().is_none().then_some(parts)
+    }
+}
+
+fn nothing_at(path: &str) -> Wrong {
+    let message = format!("there is nothing at {path}");
+    (StatusCode::NOT_FOUND, Problem::new("not-found", message))
 }
 
 /// A name as it was before it became a part of a path.
@@ -110,10 +351,12 @@ mod tests {
         let post = |path| route(&Method::POST, path);
         let name = || "a-b".to_owned();
         assert_eq!(get("/v1/status"), Ok(Route::Status));
+        assert_eq!(get("/api/v1/status"), Ok(Route::Status));
         assert_eq!(
             get("/v1/upstreams/a-b/logs?lines=7&follow=1"),
             Ok(Route::Logs { upstream: name(), lines: 7, follow: true })
         );
+        assert_eq!(get("/v1/upstreams/a-b"), Ok(Route::Upstream { upstream: name() }));
         assert_eq!(get("/v1/crashes?upstream=a-b"), Ok(Route::Crashes { upstream: Some(name()) }));
         assert_eq!(get("/v1/crashes/a-b/2"), Ok(Route::Crash { upstream: name(), number: 2 }));
         assert_eq!(
@@ -124,13 +367,27 @@ mod tests {
         assert_eq!(get(&path), Ok(Route::Why { upstream: "a/s1".to_owned() }));
         assert_eq!(post("/v1/reload"), Ok(Route::Reload));
         assert_eq!(post("/v1/reset"), Ok(Route::ActOnAll { verb: Verb::Reset, waits: true }));
+        // One may be called like this.
+        let upstream = "why".to_owned();
+        assert_eq!(get("/v1/upstreams/why/why"), Ok(Route::Why { upstream }));
     }
 
     #[test]
     fn what_changes_something_is_posted() {
         assert_eq!(route(&Method::GET, "/v1/upstreams/a/stop"), Err(405));
         assert_eq!(route(&Method::POST, "/v1/status"), Err(405));
-        assert_eq!(route(&Method::GET, "/v1/nothing"), Err(404));
+        for nothing in ["/v1/nothing", "/v1/upstreams/a/dance", "/", "/v1/status/", "/api/api/v1"] {
+            assert_eq!(route(&Method::GET, nothing), Err(404), "{nothing}");
+            assert_eq!(route(&Method::POST, nothing), Err(404), "{nothing}");
+        }
         assert_eq!(route(&Method::GET, "/v1/crashes/a/x"), Err(400));
+    }
+
+    #[test]
+    fn only_monitors_need_no_token() {
+        let open = TABLE.iter().filter(|entry| entry.is_open).map(|entry| entry.path);
+        assert_eq!(open.collect::<Vec<_>>(), ["/healthz", "/readyz"]);
+        assert!(Route::is_open(&"/healthz?x=1".parse().unwrap()));
+        assert!(!Route::is_open(&"/metrics".parse().unwrap()));
     }
 }

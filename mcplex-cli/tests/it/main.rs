@@ -87,6 +87,9 @@ mod silent;
 mod logs;
 
 #[cfg(test)]
+mod panel;
+
+#[cfg(test)]
 mod attach;
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ fn secrets_are_not_repeated() {
         "[[servers]]\nname = 'a'\ncommand = 'x'\nargs = '424242'\n",
         "[[servers]]\nname = 'a'\ncommand = 'x'\nenv = { 'A=' = '424242' }\n",
         "[[servers]]\nname = 'a'\ncommand = 'x'\nenv = { A = '${NO}424242' }\n",
+        "[admin]\ntoken = '424242'\n",
     ] {
         let error = Config::load(toml(text)).unwrap_err();
         assert!(!format!("{error:?}").contains("424242"), "{error:?}");
