@@ -9,6 +9,7 @@ use self::http::{
 };
 use crate::{
     act::{ActError, Acts},
+    calls::Calls,
     crashes::Crashes,
     events::Events,
     logs::Logs,
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use std::{future::Future, sync::Arc};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod dashboard;
 mod describe;
 pub(crate) mod http;
 pub(crate) mod routes;
@@ -49,6 +51,8 @@ pub struct Kept {
     pub logs: Logs,
     /// What happened to them.
     pub events: Events,
+    /// What was called.
+    pub calls: Calls,
 }
 
 /// Writes all metrics as they are now.
@@ -174,6 +178,9 @@ impl Control {
     ) -> Result<Response<Body>, (StatusCode, Problem)> {
         use routes::Route;
         let value = match route {
+            Route::Page => return dashboard::page(),
+            Route::Calls { upstream } => to_value(&self.kept.calls.last(upstream.as_deref())),
+            Route::Tools => to_value(&self.kept.calls.figures()),
             Route::Health => return Ok(text_answer("ok\n".to_owned())),
             Route::Readiness => return Ok(self.readiness()),
             Route::Metrics => return self.metrics(),

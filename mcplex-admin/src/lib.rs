@@ -1,15 +1,15 @@
 //! How people ask a running mcplex, and what it remembers for them: the control socket, what
 //! commands use to reach it, the crash reports and the upstreams' logs.
 //!
-//! It never decides how an upstream lives and touches no message of a client: it asks an
+//! It never decides how an upstream lives and changes no message of a client: it asks an
 //! [`Operator`], which is implemented above, and hands on bytes.
 //!
 //! Read it in this order: [`status`] (what is told), [`operator`] (who is asked), [`act`] (one verb
 //! at a time, until it has had its effect), [`control`] (requests in, answers out, over any
 //! stream), [`socket`] (the files through which it is reached, and who may), [`web`] and [`token`]
 //! (the same over a network), [`client`] (the other end), [`attach`] (clients of other processes),
-//! then what is kept: [`crashes`], [`events`] and [`logs`], all within bounds and off the way of
-//! supervision; at last [`why`], one paragraph for a person.
+//! then what is kept: [`crashes`], [`events`], [`calls`] and [`logs`], all within bounds and off the
+//! way of supervision; at last [`why`], one paragraph for a person.
 
 pub mod status;
 
@@ -30,6 +30,8 @@ pub mod token;
 pub mod attach;
 
 pub mod store;
+
+pub mod calls;
 
 pub mod crashes;
 

@@ -13,6 +13,7 @@ use crate::{family::View, reload::Reloader};
 use async_trait::async_trait;
 use mcplex_admin::{
     Operator,
+    calls::Calls,
     control::Kept,
     crashes::Crashes,
     events::Events,
@@ -50,6 +51,7 @@ struct Shared {
     crashes: Crashes,
     logs: Logs,
     events: Events,
+    calls: Calls,
     /// Every setting that is in force.
     settings: Mutex<Vec<Setting>>,
     attached: watch::Sender<usize>,
@@ -98,6 +100,7 @@ impl Desk {
             crashes,
             logs,
             events: Events::default(),
+            calls: Calls::default(),
             settings: Mutex::default(),
             attached,
             fingerprint: Mutex::default(),
@@ -118,6 +121,7 @@ impl Desk {
             crashes: self.0.crashes.clone(),
             logs: self.0.logs.clone(),
             events: self.0.events.clone(),
+            calls: self.0.calls.clone(),
         }
     }
 

@@ -23,9 +23,13 @@ use crate::{
     wire,
 };
 use mcplex_admin::{
-    control::Control, crashes::Crashes, logs::Logs, socket::Sockets, status::Instance, store::Store,
+    calls::Counting, control::Control, crashes::Crashes, logs::Logs, socket::Sockets,
+    status::Instance, store::Store,
 };
-use mcplex_proto::upstream::{Health, Upstream as _};
+use mcplex_proto::{
+    downstream::Gateway,
+    upstream::{Health, Upstream as _},
+};
 use mcplex_router::Router;
 use mcplex_transport_http::HttpListener;
 use mcplex_transport_stdio::{Input, Left, Output, process_input, process_output, serve_stdio};
@@ -180,7 +184,7 @@ fn listen(
     stopping: &watch::Receiver<bool>,
 ) -> JoinSet<Result<(), Failure>> {
     let mut listeners = JoinSet::new();
-    let gateway = Arc::new(router.clone());
+    let gateway = face(settings, router, desk);
     if let Some(http) = front.http {
         let options = wire::http_options(settings.config());
         let http = match doorman {
@@ -220,6 +224,17 @@ fn listen(
         });
     }
     listeners
+}
+
+/// What clients meet: the router, with its calls told where somebody may look at them.
+fn face(settings: &Settings, router: &Router, desk: &Desk) -> Arc<dyn Gateway> {
+    let gateway = Arc::new(router.clone());
+    if settings.config().admin.listen.is_none() {
+        return gateway;
+    }
+    let router = router.clone();
+    let owner = move |tool: &str| Some(router.owner_of(tool)?.as_str().to_owned());
+    Arc::new(Counting::new(gateway, desk.kept().calls, Arc::new(owner)))
 }
 
 /// The operators' view of what is about to start.

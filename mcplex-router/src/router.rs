@@ -195,6 +195,14 @@ impl Router {
         self.shared.rebuild();
     }
 
+    /// Whose tool clients call by this name, if one upstream has it.
+    #[must_use]
+    pub fn owner_of(&self, tool: &str) -> Option<UpstreamName> {
+        let catalog = self.shared.catalog();
+        let route = catalog.tool(tool).ok()?;
+        Some(catalog.link(route.upstream).name.clone())
+    }
+
     /// How many tools an upstream offers, as far as its lists were read.
     #[must_use]
     pub fn tools_of(&self, key: UpstreamKey) -> usize {

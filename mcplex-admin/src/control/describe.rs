@@ -50,6 +50,7 @@ fn operation(entry: &Entry) -> Value {
     let content = match entry.answer {
         Kind::Json(sample) => json!({ "application/json": { "schema": schema(&sample()) } }),
         Kind::Text => json!({ "text/plain": { "schema": { "type": "string" } } }),
+        Kind::Page => json!({ "text/html": { "schema": { "type": "string" } } }),
         Kind::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
     };
     let error = json!({
@@ -112,6 +113,7 @@ mod tests {
                 Kind::Json(_) => "JSON",
                 Kind::Text => "text",
                 Kind::Events => "events",
+                Kind::Page => "page",
             };
             let open = if entry.is_open { " (no token)" } else { "" };
             writeln!(page, "| `{method} {path}`{open} | {answer} | {summary} |")

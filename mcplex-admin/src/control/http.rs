@@ -132,6 +132,11 @@ pub(crate) fn text_answer(text: String) -> Response<Body> {
     answer(StatusCode::OK, "text/plain; charset=utf-8", body)
 }
 
+pub(crate) fn page_answer(text: String) -> Response<Body> {
+    let body = Full::new(Bytes::from(text)).boxed_unsync();
+    answer(StatusCode::OK, "text/html; charset=utf-8", body)
+}
+
 /// Texts as they come.
 pub(crate) fn streamed(
     kind: &'static str,

@@ -3,6 +3,7 @@
 use super::Problem;
 use crate::{
     act::Done,
+    calls::{Ended, Figures},
     crashes::Summary,
     events::Event,
     operator::{Reloaded, Setting, Verb},
@@ -19,6 +20,9 @@ const LINES: usize = 50;
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
+    Page,
+    Calls { upstream: Option<String> },
+    Tools,
     Health,
     Readiness,
     Metrics,
@@ -64,6 +68,8 @@ pub(super) enum Kind {
     Text,
     /// Server-sent events.
     Events,
+    /// A page for a browser.
+    Page,
 }
 
 type Wrong = (StatusCode, Problem);
@@ -120,6 +126,14 @@ const POST: Entry = Entry { is_post: true, ..GET };
 
 /// All that can be asked. Of two lines that fit a path the first one is meant.
 pub(super) static TABLE: &[Entry] = &[
+    Entry {
+        path: "/",
+        summary: "The dashboard; it asks all else, for which it needs the token.",
+        is_open: true,
+        answer: Kind::Page,
+        make: |_| Ok(Route::Page),
+        ..GET
+    },
     Entry {
         path: "/healthz",
         summary: "Answers while the process turns.",
@@ -239,6 +253,21 @@ pub(super) static TABLE: &[Entry] = &[
                   `missed` with the count of those that came too fast for whoever reads.",
         answer: Kind::Events,
         make: |_| Ok(Route::Events),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/calls",
+        summary: "The last calls of tools, newest first; they are told where `admin.listen` is set.",
+        query: &[UPSTREAM],
+        answer: Kind::Json(|| json!([Ended::default()])),
+        make: |given| Ok(Route::Calls { upstream: given.word("upstream") }),
+        ..GET
+    },
+    Entry {
+        path: "/api/v1/tools",
+        summary: "Figures of each tool that was called, by name.",
+        answer: Kind::Json(|| json!([Figures::default()])),
+        make: |_| Ok(Route::Tools),
         ..GET
     },
     Entry {
@@ -376,7 +405,8 @@ mod tests {
     fn what_changes_something_is_posted() {
         assert_eq!(route(&Method::GET, "/v1/upstreams/a/stop"), Err(405));
         assert_eq!(route(&Method::POST, "/v1/status"), Err(405));
-        for nothing in ["/v1/nothing", "/v1/upstreams/a/dance", "/", "/v1/status/", "/api/api/v1"] {
+        for nothing in ["/v1/nothing", "/v1/upstreams/a/dance", "/v1", "/v1/status/", "/api/api/v1"]
+        {
             assert_eq!(route(&Method::GET, nothing), Err(404), "{nothing}");
             assert_eq!(route(&Method::POST, nothing), Err(404), "{nothing}");
         }
@@ -384,9 +414,9 @@ mod tests {
     }
 
     #[test]
-    fn only_monitors_need_no_token() {
+    fn only_monitors_and_the_bare_page_need_no_token() {
         let open = TABLE.iter().filter(|entry| entry.is_open).map(|entry| entry.path);
-        assert_eq!(open.collect::<Vec<_>>(), ["/healthz", "/readyz"]);
+        assert_eq!(open.collect::<Vec<_>>(), ["/", "/healthz", "/readyz"]);
         assert!(Route::is_open(&"/healthz?x=1".parse().unwrap()));
         assert!(!Route::is_open(&"/metrics".parse().unwrap()));
     }

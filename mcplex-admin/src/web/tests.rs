@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    calls::Calls,
     control::Kept,
     crashes::{self, Crashes},
     events::{Event, Events},
@@ -77,7 +78,7 @@ impl Served {
             incarnation: 1,
             ..UpstreamStatus::default()
         };
-        let kept = Kept { crashes, logs, events: events.clone() };
+        let kept = Kept { crashes, logs, events: events.clone(), calls: Calls::default() };
         let control = Control::new(Arc::new(Still(status, watch::channel(0).0)), kept)
             .with_metrics(Some(|| "mcplex_up 1\n".to_owned()))
             .with_dashboard(Some("a link with the token".to_owned()));
@@ -154,6 +155,9 @@ async fn a_token_is_needed_but_for_monitors() {
     let good = "Authorization: Bearer 0123456789abcdef";
     check("GET /healthz", &[host], 200).await;
     check("GET /readyz", &[host], 200).await;
+    let page = check("GET /", &[host], 200).await;
+    let policy = "content-security-policy: default-src 'none'; script-src 'nonce-";
+    assert!(page.contains(policy) && !page.contains(TOKEN), "{page}");
     let refused = check("GET /api/v1/status", &[host], 401).await;
     assert!(refused.contains("www-authenticate: Bearer"), "{refused}");
     check("GET /metrics", &[host], 401).await;

@@ -191,3 +191,35 @@ fn an_address_that_is_taken_is_said() {
     assert!(ran.stderr.contains(&format!("cannot listen on {address}")), "{}", ran.stderr);
     assert!(ran.stderr.contains("admin.listen"), "{}", ran.stderr);
 }
+
+#[test]
+fn calls_are_told_with_how_they_ended() {
+    let limits = "max_deaths = 0\ncooldown_first = \"60s\"";
+    let setup = Setup::new(ADMIN).server_with("mail", &[], limits);
+    let (gateway, panel) = serve(&setup);
+    let mut client = gateway.client_of(&["pid"]);
+    let pid = client.call("pid", &json!({}));
+    client.call("pid", &json!({}));
+    census::signal(crate::client::text(&pid).parse().unwrap(), rustix::process::Signal::KILL);
+    gateway.wait_event("mail", "upstream tripped");
+    client.call("pid", &json!({}));
+    let calls = panel.json("GET /api/v1/calls?upstream=mail");
+    let outcomes: Vec<_> = calls.as_array().unwrap().iter().map(|it| &it["outcome"]).collect();
+    assert_eq!(outcomes, ["rejected", "ok", "ok"]);
+    assert_eq!(calls[0]["error_type"], "mcplex.upstream_tripped");
+    assert!(calls[1]["duration_us"].as_u64().unwrap() > 0);
+    let tools = panel.json("GET /api/v1/tools");
+    let figures = &tools[0];
+    assert_eq!((&figures["tool"], &figures["upstream"]), (&json!("pid"), &json!("mail")));
+    assert_eq!((&figures["calls"], &figures["errors"]), (&json!(3), &json!(1)));
+    assert!(figures["p50_us"].as_u64() <= figures["p99_us"].as_u64(), "{figures}");
+}
+
+#[test]
+fn the_dashboard_is_a_page_without_anything_from_elsewhere() {
+    let setup = Setup::new(ADMIN).server("files", &[]);
+    let (_gateway, panel) = serve(&setup);
+    let (code, page) = panel.ask_with("GET /", None);
+    assert_eq!(code, 200);
+    assert!(page.contains("<main>") && page.contains("aria-live") && !page.contains(&panel.token));
+}
