@@ -21,6 +21,7 @@ mod attribution;
 mod calls;
 mod catalog;
 mod crew;
+mod fit;
 mod here;
 mod hop;
 mod isolation;

@@ -1,6 +1,6 @@
 //! What one upstream offers: its four lists, read page by page.
 
-use crate::hop::Introduction;
+use crate::{fit, hop::Introduction};
 use mcplex_proto::{
     edit,
     error::{ErrorObject, METHOD_NOT_FOUND},
@@ -191,7 +191,7 @@ pub(crate) async fn fetch(
                 return Err(ListError::Refused { method, error });
             }
         };
-        let (next, hints) = take_page(&page, kind, &mut listed.items)?;
+        let (next, hints) = take_page(&page, kind, info.version.era(), &mut listed.items)?;
         listed.hints = listed.hints.and(hints);
         cursor = next;
         match &cursor {
@@ -223,6 +223,7 @@ fn page_params(info: &ServerInfo, own: &Introduction, cursor: Option<&str>) -> O
 pub(crate) fn take_page(
     page: &Raw,
     kind: Kind,
+    era: Era,
     items: &mut Vec<Item>,
 ) -> Result<(Option<String>, Hints), ListError> {
     let malformed = || ListError::Malformed { method: kind.method(), member: kind.member() };
@@ -231,9 +232,14 @@ pub(crate) fn take_page(
     let list = find(kind.member()).and_then(|list| edit::elements(list.get()));
     for element in list.ok_or_else(malformed)? {
         let key = edit::member(element.get(), kind.key()).and_then(raw::string);
-        match key {
-            Some(key) => items.push(Item { key: key.into_owned(), raw: Raw::part(page, element) }),
-            None => tracing::warn!(list = kind.member(), "an item without a name was left out"),
+        let Some(key) = key else {
+            tracing::warn!(list = kind.member(), "an item without a name was left out");
+            continue;
+        };
+        match fit::item(kind, era, page, element) {
+            Ok(raw) => items.push(Item { key: key.into_owned(), raw }),
+            Err(why) => tracing::warn!(list = kind.member(), %key, why,
+                "an item that clients could not read was left out"),
         }
     }
     let next = find("nextCursor").and_then(raw::string).map(Cow::into_owned);

@@ -75,11 +75,13 @@ pub(crate) fn read(document: String) -> Result<Lists, BadDocument> {
         implementation: Raw::part(&document, of_server("serverInfo")?),
         instructions: of_server("instructions").map(raw::string)?.map(|text| text.into_owned()),
     };
+    let era = info.version.era();
     // How long a list may be kept was said of a moment that is long over, so it is not remembered.
     let mut lists = Lists { info: Some(Arc::new(info)), ..Lists::default() };
     for kind in Kind::ALL {
         let items = &mut lists.items[kind as usize];
-        lists::take_page(&document, kind, items).map_err(|_| BadDocument::List(kind.member()))?;
+        lists::take_page(&document, kind, era, items)
+            .map_err(|_| BadDocument::List(kind.member()))?;
     }
     Ok(lists)
 }
@@ -96,7 +98,7 @@ mod tests {
             implementation: Raw::parse(r#"{"name":"x","version":"1"}"#).unwrap(),
             instructions: Some("Use \"it\" well".to_owned()),
         };
-        let tool = r#"{"n":1.50,"name":"x","z":{"é":"ü"}}"#;
+        let tool = r#"{"n":1.50,"name":"x","inputSchema":{"type":"object"},"z":{"é":"ü"}}"#;
         let tool = Item { key: "x".to_owned(), raw: Raw::parse(tool).unwrap() };
         let resource =
             Item { key: "x://1".to_owned(), raw: Raw::parse(r#"{"uri":"x://1"}"#).unwrap() };

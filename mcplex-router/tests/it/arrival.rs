@@ -16,7 +16,7 @@ fn half(options: Options) -> World {
 
 fn comes(world: &mut World, index: usize, tool: &str) {
     world.upstreams[index].introduces(r#"{"tools":{}}"#, None);
-    let page = format!(r#"{{"tools":[{{"name":"{tool}"}}]}}"#);
+    let page = format!(r#"{{"tools":[{{"inputSchema":{{"type":"object"}},"name":"{tool}"}}]}}"#);
     world.upstreams[index].lists("tools/list", &[&page]);
     world.ready(index, 1);
 }
@@ -39,7 +39,7 @@ fn a_known_name_and_a_list_wait_for_nobody() {
     let peer = world.client("{}");
     assert_eq!(
         world.ask(&peer, LIST).text(),
-        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"one"}]}}"#
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"inputSchema":{"type":"object"},"name":"one"}]}}"#
     );
     let going = world.call(&peer, "2", "one");
     world.upstreams[0].answers("{}");
@@ -74,6 +74,6 @@ fn a_first_list_waits_where_it_is_asked_to() {
     let going = world.ask(&peer, LIST);
     assert!(!going.is_done());
     comes(&mut world, 1, "two");
-    assert!(going.text().contains(r#"[{"name":"one"},{"name":"two"}]"#));
+    assert!(going.text().contains(r#"[{"inputSchema":{"type":"object"},"name":"one"},{"inputSchema":{"type":"object"},"name":"two"}]"#));
     assert!(world.ask(&peer, LIST).is_done());
 }

@@ -9,7 +9,7 @@ const ROOTS: &str = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_chang
 
 /// The upstream says that its tools changed, and they are these.
 fn change(world: &mut World, index: usize, tool: &str) {
-    let page = format!(r#"{{"tools":[{{"name":"{tool}"}}]}}"#);
+    let page = format!(r#"{{"tools":[{{"inputSchema":{{"type":"object"}},"name":"{tool}"}}]}}"#);
     world.upstreams[index].lists("tools/list", &[&page]);
     world.says(index, CHANGED);
 }
@@ -100,7 +100,7 @@ fn a_list_that_cannot_be_read_stays_as_it_was() {
     world.says(0, CHANGED);
     assert!(peer.client.take().is_empty());
     let answer = world.ask(&peer, r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).text();
-    assert!(answer.contains(r#"{"name":"one"}"#), "{answer}");
+    assert!(answer.contains(r#"{"inputSchema":{"type":"object"},"name":"one"}"#), "{answer}");
 }
 
 #[test]
@@ -111,15 +111,15 @@ fn a_change_while_the_list_is_being_read_is_not_lost() {
     world.says(0, CHANGED);
     world.says(0, CHANGED);
     assert_eq!(world.upstreams[0].calls().len(), 1);
-    world.upstreams[0].answers(r#"{"tools":[{"name":"old"}]}"#);
+    world.upstreams[0].answers(r#"{"tools":[{"inputSchema":{"type":"object"},"name":"old"}]}"#);
     world.run();
     assert_eq!(world.upstreams[0].calls().len(), 1, "it is read once more, not twice");
-    world.upstreams[0].answers(r#"{"tools":[{"name":"new"}]}"#);
+    world.upstreams[0].answers(r#"{"tools":[{"inputSchema":{"type":"object"},"name":"new"}]}"#);
     world.run();
     assert!(world.upstreams[0].calls().is_empty());
     assert_eq!(peer.client.take(), [CHANGED]);
     let answer = world.ask(&peer, r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).text();
-    assert!(answer.contains(r#"{"name":"new"}"#), "{answer}");
+    assert!(answer.contains(r#"{"inputSchema":{"type":"object"},"name":"new"}"#), "{answer}");
 }
 
 #[test]

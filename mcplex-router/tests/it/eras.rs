@@ -191,7 +191,10 @@ fn a_list_is_in_the_words_of_its_reader() {
     world.ready(0, 1);
     let (modern, session) = (list(&mut world), world.client("{}"));
     assert_eq!((&modern["ttlMs"], &modern["cacheScope"]), (&0.into(), &"private".into()));
-    assert_eq!(modern["tools"][0], serde_json::json!({"name": "old", "x": 1.50}));
+    assert_eq!(
+        modern["tools"][0],
+        serde_json::json!({"name": "old", "x": 1.50, "inputSchema": {"type": "object"}})
+    );
     assert_eq!(modern["tools"][1]["inputSchema"]["properties"]["a"], true);
     let legacy = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let legacy: serde_json::Value =
@@ -403,7 +406,7 @@ fn whatever_passes_between_two_of_one_era_stays_byte_for_byte() {
             world.upstreams[0].speaks(Version::LATEST_MODERN);
         }
         world.upstreams[0].lists("tools/list", &[&format!(
-            r#"{{"resultType":"complete","tools":[{{"name":"echo",{ODD}}}],"ttlMs":1,"cacheScope":"public"}}"#
+            r#"{{"resultType":"complete","tools":[{{"name":"echo","inputSchema":{{"type":"object"}},{ODD}}}],"ttlMs":1,"cacheScope":"public"}}"#
         )]);
         world.ready(0, 1);
         let peer = world.client("{}");
@@ -420,7 +423,7 @@ fn whatever_passes_between_two_of_one_era_stays_byte_for_byte() {
         assert!(
             ask(&mut world, "tools/list", "")
                 .text()
-                .contains(&format!(r#"{{"name":"echo",{ODD}}}"#))
+                .contains(&format!(r#"{{"name":"echo","inputSchema":{{"type":"object"}},{ODD}}}"#))
         );
         let arguments = format!(r#","name":"echo","arguments":{{{ODD}}},{ODD}"#);
         let going = ask(&mut world, "tools/call", &arguments);

@@ -19,18 +19,37 @@ fn answer(result: &str) -> String {
 #[test]
 fn items_keep_every_byte_that_is_not_their_name() {
     let mut world = World::new(&["a", "b"]);
-    let page = r#"{"tools":[ {"z":1.50,"name":"t", "inputSchema":{"b":1,"a":1e2},"x-new":[null]}, {"name":"same"}],"ttl":1}"#;
+    let page = r#"{"tools":[ {"z":1.50,"name":"t", "inputSchema":{"b":1,"type":"object","a":1e2},"x-new":[null]}, {"inputSchema":{"type":"object"},"name":"same"}],"ttl":1}"#;
     world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
     world.upstreams[0].lists("tools/list", &[page]);
     world.upstreams[1].introduces(r#"{"tools":{}}"#, None);
-    world.upstreams[1].lists("tools/list", &[r#"{"tools":[{"n":1.0,"name":"same" }]}"#]);
+    world.upstreams[1].lists(
+        "tools/list",
+        &[r#"{"tools":[{"n":1.0,"inputSchema":{"type":"object"},"name":"same" }]}"#],
+    );
     world.ready(0, 1);
     world.ready(1, 1);
     let peer = world.client("{}");
     assert_eq!(
         list(&mut world, &peer, "tools/list"),
         answer(
-            r#"{"tools":[{"z":1.50,"name":"t", "inputSchema":{"b":1,"a":1e2},"x-new":[null]},{"name":"a__same"},{"n":1.0,"name":"b__same" }]}"#
+            r#"{"tools":[{"z":1.50,"name":"t", "inputSchema":{"b":1,"type":"object","a":1e2},"x-new":[null]},{"inputSchema":{"type":"object"},"name":"a__same"},{"n":1.0,"inputSchema":{"type":"object"},"name":"b__same" }]}"#
+        )
+    );
+}
+
+#[test]
+fn an_item_that_clients_cannot_read_takes_no_other_with_it() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
+    let page = r#"{"tools":[{"name":"bare"},{"name":"odd","inputSchema":5},{"inputSchema":{"type":"object"},"name":"good"},{"name":"told","description":5}]}"#;
+    world.upstreams[0].lists("tools/list", &[page]);
+    world.ready(0, 1);
+    let peer = world.client("{}");
+    assert_eq!(
+        list(&mut world, &peer, "tools/list"),
+        answer(
+            r#"{"tools":[{"inputSchema":{"type":"object"},"name":"bare"},{"inputSchema":{"type":"object"},"name":"good"}]}"#
         )
     );
 }
@@ -63,12 +82,12 @@ fn all_pages_are_followed_also_past_an_empty_cursor() {
 fn a_list_that_never_ends_is_taken_as_far_as_it_was_read() {
     let mut world = World::new(&["a"]);
     world.upstreams[0].introduces(r#"{"tools":{},"prompts":{}}"#, None);
-    let endless = r#"{"tools":[{"name":"t"}],"nextCursor":"0"}"#;
+    let endless = r#"{"tools":[{"inputSchema":{"type":"object"},"name":"t"}],"nextCursor":"0"}"#;
     world.upstreams[0].lists("tools/list", &[endless]);
     world.upstreams[0].lists("prompts/list", &[r#"{"prompts":[{"name":"p"}]}"#]);
     world.ready(0, 1);
     let peer = world.client("{}");
-    let tools = r#"{"tools":[{"name":"t"}]}"#;
+    let tools = r#"{"tools":[{"inputSchema":{"type":"object"},"name":"t"}]}"#;
     assert_eq!(list(&mut world, &peer, "tools/list"), answer(tools));
     assert_eq!(list(&mut world, &peer, "prompts/list"), answer(r#"{"prompts":[{"name":"p"}]}"#));
 }
@@ -111,23 +130,29 @@ fn a_slow_upstream_delays_no_list_of_another() {
     let mut world = World::new(&["a", "b"]);
     for (index, name) in ["slow", "quick"].into_iter().enumerate() {
         world.upstreams[index].introduces(r#"{"tools":{}}"#, None);
-        let page = format!(r#"{{"tools":[{{"name":"{name}"}}]}}"#);
+        let page =
+            format!(r#"{{"tools":[{{"inputSchema":{{"type":"object"}},"name":"{name}"}}]}}"#);
         world.upstreams[index].lists("tools/list", &[&page]);
     }
     world.upstreams[0].mute(true);
     world.ready(0, 1);
     world.ready(1, 1);
     let peer = world.client("{}");
-    assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[{"name":"quick"}]}"#));
+    assert_eq!(
+        list(&mut world, &peer, "tools/list"),
+        answer(r#"{"tools":[{"inputSchema":{"type":"object"},"name":"quick"}]}"#)
+    );
     assert_eq!(
         world.upstreams[0].calls(),
         [format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"tools/list"}}"#)]
     );
-    world.upstreams[0].answers(r#"{"tools":[{"name":"slow"}]}"#);
+    world.upstreams[0].answers(r#"{"tools":[{"inputSchema":{"type":"object"},"name":"slow"}]}"#);
     world.run();
     assert_eq!(
         list(&mut world, &peer, "tools/list"),
-        answer(r#"{"tools":[{"name":"slow"},{"name":"quick"}]}"#)
+        answer(
+            r#"{"tools":[{"inputSchema":{"type":"object"},"name":"slow"},{"inputSchema":{"type":"object"},"name":"quick"}]}"#
+        )
     );
 }
 
@@ -146,24 +171,32 @@ fn lists_stay_while_an_upstream_is_down() {
 fn an_upstream_may_be_ready_before_it_is_attached() {
     let mut world = World::detached(Options::default(), &["a"]);
     world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
-    world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"t"}]}"#]);
+    world.upstreams[0]
+        .lists("tools/list", &[r#"{"tools":[{"inputSchema":{"type":"object"},"name":"t"}]}"#]);
     world.ready(0, 1);
     let peer = world.client("{}");
     assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[]}"#));
     world.router.attach(world.keys[0], world.upstreams[0].clone());
     world.run();
-    assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[{"name":"t"}]}"#));
+    assert_eq!(
+        list(&mut world, &peer, "tools/list"),
+        answer(r#"{"tools":[{"inputSchema":{"type":"object"},"name":"t"}]}"#)
+    );
 }
 
 #[test]
 fn a_hung_list_hides_no_other_and_is_read_again() {
     let mut world = World::new(&["a"]);
     world.upstreams[0].introduces(r#"{"tools":{},"prompts":{}}"#, None);
-    world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"t"}]}"#]);
+    world.upstreams[0]
+        .lists("tools/list", &[r#"{"tools":[{"inputSchema":{"type":"object"},"name":"t"}]}"#]);
     // Without a script the test has to answer it.
     world.ready(0, 1);
     let peer = world.client("{}");
-    assert_eq!(list(&mut world, &peer, "tools/list"), answer(r#"{"tools":[{"name":"t"}]}"#));
+    assert_eq!(
+        list(&mut world, &peer, "tools/list"),
+        answer(r#"{"tools":[{"inputSchema":{"type":"object"},"name":"t"}]}"#)
+    );
     let name = UpstreamName::new("a").unwrap();
     let timeout = Duration::from_secs(30);
     world.upstreams[0].ends(Err(UpstreamError::Timeout { upstream: name, timeout }));

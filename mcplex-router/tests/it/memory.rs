@@ -49,7 +49,7 @@ fn written() -> Arc<Paper> {
     let paper = Arc::new(Paper::default());
     let (mut world, is_known) = world(&paper);
     assert!(!is_known && paper.writes() == 0);
-    speaks(&world, r#"[{"name":"t","x":1.0}]"#);
+    speaks(&world, r#"[{"inputSchema":{"type":"object"},"name":"t","x":1.0}]"#);
     world.ready(0, 1);
     assert_eq!(paper.writes(), 1);
     paper
@@ -63,7 +63,7 @@ fn a_list_is_answered_at_once_while_its_upstream_rests() {
     world.down(0, Health::Idle);
     let peer = world.client("{}");
     let list = world.ask(&peer, LIST).text();
-    assert!(list.contains(r#"{"name":"t","x":1.0}"#), "{list}");
+    assert!(list.contains(r#"{"inputSchema":{"type":"object"},"name":"t","x":1.0}"#), "{list}");
     assert!(world.upstreams[0].take_reads().is_empty(), "nothing was asked for it");
     // The call is what starts it, without a wait for who might arrive.
     let going = world.call(&peer, "2", "t");
@@ -85,18 +85,20 @@ fn the_first_life_corrects_what_is_remembered_and_clients_hear_of_it() {
         world.run();
     }
     peer.client.take();
-    speaks(&world, r#"[{"name":"t","x":1.0}]"#);
+    speaks(&world, r#"[{"inputSchema":{"type":"object"},"name":"t","x":1.0}]"#);
     world.ready(0, 1);
     assert!(peer.client.take().is_empty(), "it is as it was");
     assert_eq!(paper.writes(), 1);
-    speaks(&world, r#"[{"name":"u"}]"#);
+    speaks(&world, r#"[{"inputSchema":{"type":"object"},"name":"u"}]"#);
     world.ready(0, 2);
     assert_eq!(peer.client.take(), [CHANGED]);
     assert_eq!(paper.writes(), 2);
     // A life that rests leaves its lists.
     world.down(0, Health::Idle);
     world.says(0, CHANGED);
-    assert!(world.ask(&peer, LIST).text().contains(r#"{"name":"u"}"#));
+    assert!(
+        world.ask(&peer, LIST).text().contains(r#"{"inputSchema":{"type":"object"},"name":"u"}"#)
+    );
 }
 
 #[test]
@@ -116,11 +118,13 @@ fn a_document_that_cannot_be_read_is_as_good_as_none() {
     paper.remember("{".to_owned());
     let (mut world, is_known) = world(&paper);
     assert!(!is_known);
-    speaks(&world, r#"[{"name":"t"}]"#);
+    speaks(&world, r#"[{"inputSchema":{"type":"object"},"name":"t"}]"#);
     world.ready(0, 1);
     assert_eq!(paper.writes(), 2);
     let peer = world.client("{}");
-    assert!(world.ask(&peer, LIST).text().contains(r#"{"name":"t"}"#));
+    assert!(
+        world.ask(&peer, LIST).text().contains(r#"{"inputSchema":{"type":"object"},"name":"t"}"#)
+    );
 }
 
 #[test]
@@ -129,7 +133,7 @@ fn another_memory_gets_what_is_read_from_then_on() {
     let (mut world, _) = world(&one);
     assert!(!world.router.remember(world.keys[0], two.clone()));
     assert_eq!(two.recall(), None, "what another configuration listed is not written down for it");
-    speaks(&world, r#"[{"name":"t","x":1.0}]"#);
+    speaks(&world, r#"[{"inputSchema":{"type":"object"},"name":"t","x":1.0}]"#);
     world.ready(0, 1);
     assert_eq!(two.recall(), one.recall());
     world.says(0, CHANGED);
