@@ -138,6 +138,7 @@ fn telemetry_options(settings: &Settings) -> mcplex_telemetry::Options {
             mcplex_config::LogFormat::Json => mcplex_telemetry::LogFormat::Json,
         },
         endpoint: wanted.endpoint.clone(),
+        prometheus: wanted.prometheus,
         service_name: wanted.service_name.clone(),
         env: Sources::from_process().env,
         ..mcplex_telemetry::Options::default()

@@ -218,7 +218,9 @@ pub struct Telemetry {
     /// Where spans are sent, if the file says so; the standard variables are read elsewhere.
     #[serde(deserialize_with = "unit::endpoint")]
     pub endpoint: Option<String>,
-    /// The name under which spans appear.
+    /// Whether numbers are kept for who reads them as text of Prometheus.
+    pub prometheus: bool,
+    /// The name under which spans and metrics appear.
     #[serde(deserialize_with = "unit::text")]
     pub service_name: String,
     /// What is logged: a level or directives.

@@ -55,6 +55,8 @@ pub const TARGET_LIFECYCLE: &str = "mcplex::lifecycle";
 /// The target of request spans.
 pub const TARGET_REQUEST: &str = "mcplex::request";
 
+/// The span from the start of mcplex until every first connect was settled.
+pub const STARTUP: &str = "mcplex.startup";
 /// The span of one connect: child started and handshake done, or not.
 pub const CONNECT: &str = "mcplex.connect";
 /// The span of starting the child process, inside a connect.
@@ -89,6 +91,8 @@ pub const KIND_CLIENT: &str = "client";
 /// The status of a failed span; set if and only if [`ERROR_TYPE`] is.
 pub const STATUS_ERROR: &str = "error";
 
+/// `mcplex.lifecycle` of the startup span.
+pub const LIFECYCLE_STARTUP: &str = "startup";
 /// `mcplex.lifecycle` of a connect span.
 pub const LIFECYCLE_CONNECT: &str = "connect";
 /// `mcplex.lifecycle` of a death span.
@@ -101,6 +105,25 @@ pub const LIFECYCLE_TRIP: &str = "trip";
 pub const LIFECYCLE_RESET: &str = "reset";
 /// `mcplex.lifecycle` of a stop span.
 pub const LIFECYCLE_STOP: &str = "stop";
+
+/// In a log line: which lifecycle step it tells of, one of [`EVENTS`].
+pub const EVENT: &str = "event";
+
+words! {
+    /// Names of the log lines that tell of a lifecycle step; beside them stand `trace_id` and
+    /// `span_id` of its span, where spans are exported.
+    EVENTS;
+    /// An upstream is connected (info).
+    EVENT_CONNECT: value = "mcplex.upstream.connect";
+    /// An incarnation ended that nobody asked to end (warn).
+    EVENT_DEATH: value = "mcplex.upstream.death";
+    /// It will be started again (info).
+    EVENT_RESPAWN: value = "mcplex.upstream.respawn";
+    /// Its breaker opened (error).
+    EVENT_TRIP: value = "mcplex.upstream.trip";
+    /// Its breaker closed (info).
+    EVENT_RESET: value = "mcplex.upstream.reset";
+}
 
 words! {
     /// Attributes of the semantic conventions that mcplex uses.
@@ -136,6 +159,8 @@ words! {
     ATTRIBUTES;
     /// Which lifecycle step the span is; present on lifecycle spans only.
     LIFECYCLE: string = "mcplex.lifecycle";
+    /// How many upstreams are started with mcplex.
+    UPSTREAM_COUNT: int = "mcplex.upstream.count";
     /// The configured name of the upstream.
     UPSTREAM_NAME: string = "mcplex.upstream.name";
     /// Which of the upstream's children, where it has several; absent for the first one.
@@ -144,6 +169,8 @@ words! {
     UPSTREAM_INCARNATION: int = "mcplex.upstream.incarnation";
     /// How the upstream is reached: `stdio` or `http`.
     UPSTREAM_TRANSPORT: string = "mcplex.upstream.transport";
+    /// How the upstream is: `ready`, `degraded`, `idle`, `recovering`, `tripped` or `stopped`.
+    UPSTREAM_STATE: string = "mcplex.upstream.state";
     /// How long the incarnation lived, in seconds.
     UPSTREAM_UPTIME_S: double = "mcplex.upstream.uptime_s";
     /// How the request ended: `ok`, `error`, `cancelled` or `rejected`.
@@ -317,7 +344,7 @@ pub const SPANS: &[SpanDoc] = &[
         name: "{mcp.method.name} {target}",
         kind: Kind::Client,
         meaning: "A request to an upstream, under the name the upstream knows.",
-        parent: "the server span",
+        parent: "the server span; of `server/discover` and `initialize` the connect",
         links: "the death that killed it",
         attributes: &[
             MCP_METHOD_NAME,
@@ -333,10 +360,18 @@ pub const SPANS: &[SpanDoc] = &[
         ],
     },
     SpanDoc {
+        name: "mcplex.startup",
+        kind: Kind::Internal,
+        meaning: "The start of mcplex, until every upstream is connected or its first connect failed.",
+        parent: "none",
+        links: "none",
+        attributes: &[LIFECYCLE, UPSTREAM_COUNT],
+    },
+    SpanDoc {
         name: "mcplex.connect {upstream}",
         kind: Kind::Internal,
         meaning: "One connect: the child is started and the handshake done, or it failed.",
-        parent: "the respawn or the reset that led to it, else none",
+        parent: "the startup, the respawn or the reset that led to it, else none",
         links: "the connect of the incarnation before",
         attributes: &[
             LIFECYCLE,

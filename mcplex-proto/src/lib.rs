@@ -56,6 +56,8 @@ pub mod attr;
 
 pub mod trace;
 
+pub mod metric;
+
 pub mod transport;
 
 pub mod report;

@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, IdGenerator as _, RandomIdGenerator, SdkTracerProvider,
 };
 
-use crate::plan::Export;
+use crate::plan::{Export, Service};
 use crate::queues::{CountingExporter, Counts, Queues};
 use crate::sampler::LifecycleSampler;
 
@@ -32,7 +32,7 @@ pub(crate) struct Exporting {
 
 impl Exporting {
     /// Builds exporters, queues, sampler and resource; starts their threads.
-    pub(crate) fn start(export: &Export) -> Result<Self, ExporterBuildError> {
+    pub(crate) fn start(export: &Export, resource: &Resource) -> Result<Self, ExporterBuildError> {
         let counts = Arc::new(Counts::default());
         let queues = Queues {
             lifecycle: queue(export, &counts, LIFECYCLE_QUEUE, export.delay.min(LIFECYCLE_DELAY))?,
@@ -42,7 +42,7 @@ impl Exporting {
         let provider = SdkTracerProvider::builder()
             .with_sampler(LifecycleSampler::new(export.sampler.clone()))
             .with_span_processor(queues)
-            .with_resource(resource(export))
+            .with_resource(resource.clone())
             .build();
         Ok(Self { provider, counts })
     }
@@ -67,17 +67,17 @@ fn queue(
     Ok(BatchSpanProcessor::builder(exporter).with_batch_config(config).build())
 }
 
-/// Says who the spans come from; the environment has the last word.
-fn resource(export: &Export) -> Resource {
+/// Says who spans and metrics come from; the environment has the last word.
+pub(crate) fn resource(service: &Service) -> Resource {
     let resource = Resource::builder_empty()
         .with_attributes([
-            KeyValue::new("service.name", export.default_service.clone()),
+            KeyValue::new("service.name", service.default.clone()),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
             KeyValue::new("service.instance.id", instance_id()),
         ])
         .with_detector(Box::new(TelemetryResourceDetector))
         .with_detector(Box::new(EnvResourceDetector::new()));
-    match &export.service {
+    match &service.name {
         Some(name) => resource.with_service_name(name.clone()),
         None => resource,
     }

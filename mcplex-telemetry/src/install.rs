@@ -5,43 +5,65 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use mcplex_proto::{attr, trace};
+use mcplex_proto::{attr, metric, trace};
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 use crate::bridge::Bridge;
 use crate::error::{InstallError, ShutdownError};
-use crate::export::Exporting;
+use crate::export::{self, Exporting};
 use crate::logs::{self, BoxedLayer};
+use crate::meters::Meters;
 use crate::options::Options;
-use crate::plan::{Export, Plan, Warning, plan};
+use crate::plan::{Export, Measure, Plan, Warning, plan};
+use crate::prometheus::Page;
 
 /// How long a drop without [`Telemetry::shutdown`] may take: it is an early end, with an error
 /// to show, and nobody said how long it may be held up.
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Sets up logs and spans for the whole process.
+/// What the exporter may say of an endpoint that looked right.
+const REFUSED: Warning = Warning {
+    variable: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    problem: "or a variable beside it is refused by the exporter; nothing is sent",
+};
+
+/// Sets up logs, spans and metrics for the whole process.
 ///
 /// # Errors
 ///
 /// The options ask for something impossible, or it was called before.
 pub fn install(options: Options) -> Result<Telemetry, InstallError> {
-    let Plan { filter, json, ansi, export, mut warnings } = plan(&options, stderr().is_terminal())?;
+    let Plan { filter, json, ansi, service, export, measure, mut warnings } =
+        plan(&options, stderr().is_terminal())?;
     let mut layers = vec![logs::layer(filter, json, ansi, stderr)];
-    let telemetry = match export {
-        Some(export) => start(export, &mut warnings)?,
-        None => Telemetry { running: None },
+    let resource = export::resource(&service);
+    let running = match export {
+        Some(export) => start(export, &resource, &mut warnings)?,
+        None => None,
     };
-    if let Some(running) = &telemetry.running {
+    if let Some(running) = &running {
         layers.push(span_layer(&running.exporting));
     }
+    let meters = match measure {
+        Some(measure) => start_meters(&measure, &resource, &mut warnings)?,
+        None => None,
+    };
+    let telemetry = Telemetry { running, meters: meters.as_ref().map(|all| all.provider.clone()) };
     let subscriber = tracing_subscriber::registry().with(layers);
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|_| InstallError::AlreadyInstalled)?;
     for Warning { variable, problem } in warnings {
         tracing::warn!(variable, problem, "a variable cannot be followed");
+    }
+    if let Some(meters) = meters {
+        let counts = telemetry.running.as_ref().map(|running| running.exporting.counts.clone());
+        metric::install(Box::new(meters.recorder(counts)));
+        meters.page.into_iter().for_each(Page::install);
     }
     if let Some(endpoint) = telemetry.endpoint() {
         trace::install(Box::new(Bridge));
@@ -61,16 +83,40 @@ pub fn validate(options: &Options) -> Result<(), InstallError> {
 }
 
 /// Starts the export; a wish of the environment that fails is a warning.
-fn start(export: Export, warnings: &mut Vec<Warning>) -> Result<Telemetry, InstallError> {
+fn start(
+    export: Export,
+    resource: &Resource,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Running>, InstallError> {
     let endpoint = export.endpoint.clone();
-    match Exporting::start(&export) {
-        Ok(exporting) => Ok(Telemetry { running: Some(Running { exporting, endpoint }) }),
+    match Exporting::start(&export, resource) {
+        Ok(exporting) => Ok(Some(Running { exporting, endpoint })),
         Err(_) if export.from_env => {
-            let problem = "or a variable beside it is refused by the exporter; no spans";
-            warnings.push(Warning { variable: "OTEL_EXPORTER_OTLP_ENDPOINT", problem });
-            Ok(Telemetry { running: None })
+            warnings.push(REFUSED);
+            Ok(None)
         }
         Err(source) => Err(InstallError::Exporter { endpoint, source }),
+    }
+}
+
+/// The same for metrics; what cannot be sent can still be read.
+fn start_meters(
+    measure: &Measure,
+    resource: &Resource,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Meters>, InstallError> {
+    match (Meters::start(measure, resource), &measure.push) {
+        (Ok(meters), _) => Ok(Some(meters)),
+        (Err(source), Some(push)) if !push.from_env => {
+            Err(InstallError::Exporter { endpoint: push.endpoint.clone(), source })
+        }
+        (Err(_), _) => {
+            if !warnings.contains(&REFUSED) {
+                warnings.push(REFUSED);
+            }
+            let unsent = Measure { push: None, pull: measure.pull };
+            Ok(Meters::start(&unsent, resource).ok().filter(|_| unsent.pull))
+        }
     }
 }
 
@@ -97,9 +143,10 @@ fn span_layer(exporting: &Exporting) -> BoxedLayer {
 
 /// Logs and spans of this process, until the end.
 #[derive(Debug)]
-#[must_use = "dropping it ends the export of spans"]
+#[must_use = "dropping it ends the export of spans and metrics"]
 pub struct Telemetry {
     running: Option<Running>,
+    meters: Option<SdkMeterProvider>,
 }
 
 /// The export of spans.
@@ -123,35 +170,43 @@ impl Telemetry {
     ///
     /// Spans were lost, now or earlier.
     pub fn shutdown(mut self, timeout: Duration) -> Result<(), ShutdownError> {
-        self.running.take().map_or(Ok(()), |running| running.end(timeout))
+        self.end(timeout)
     }
 }
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take()
-            && let Err(error) = running.end(DROP_TIMEOUT)
-        {
+        if let Err(error) = self.end(DROP_TIMEOUT) {
             tracing::warn!(%error, "not every span was exported");
         }
     }
 }
 
-impl Running {
+impl Telemetry {
     /// Flushes on a thread of its own, which is left behind if the collector hangs.
-    fn end(self, timeout: Duration) -> Result<(), ShutdownError> {
-        let Exporting { provider, counts } = self.exporting;
+    fn end(&mut self, timeout: Duration) -> Result<(), ShutdownError> {
+        let (running, meters) = (self.running.take(), self.meters.take());
+        if running.is_none() && meters.is_none() {
+            return Ok(());
+        }
+        let provider = running.as_ref().map(|running| running.exporting.provider.clone());
         let (done, wait) = mpsc::sync_channel(1);
         let flush = move || {
-            // Both fail only because spans are lost, which the counts say more exactly.
-            drop(provider.force_flush());
-            drop(provider.shutdown_with_timeout(timeout));
+            // All fail only because spans are lost, which the counts say more exactly, or because
+            // the last numbers are, which the exporter says itself.
+            if let Some(provider) = provider {
+                drop(provider.force_flush());
+                drop(provider.shutdown_with_timeout(timeout));
+            }
+            if let Some(meters) = meters {
+                drop(meters.shutdown_with_timeout(timeout));
+            }
             // Nobody waits any more if it took too long.
             let _ = done.send(());
         };
         let started = thread::Builder::new().name("telemetry-flush".into()).spawn(flush);
         let ended = started.is_ok() && wait.recv_timeout(timeout).is_ok();
-        match counts.missing() {
+        match running.map_or(0, |running| running.exporting.counts.missing()) {
             0 => Ok(()),
             spans if ended => Err(ShutdownError::Lost { spans }),
             spans => Err(ShutdownError::TimedOut { timeout, spans }),

@@ -1,6 +1,6 @@
 //! What a caller says.
 
-/// How logs look and where spans go.
+/// How logs look and where spans and metrics go.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Which events are logged, such as `info,mcplex_router=debug`.
@@ -11,6 +11,8 @@ pub struct Options {
     pub color: Color,
     /// The base endpoint of the collector, from the configuration; the environment wins.
     pub endpoint: Option<String>,
+    /// Whether [`prometheus`](crate::prometheus()) has something to say; the environment wins.
+    pub prometheus: bool,
     /// The name spans are found under; the environment wins.
     pub service_name: String,
     /// The environment of the process.
@@ -24,6 +26,7 @@ impl Default for Options {
             log_format: LogFormat::Auto,
             color: Color::Auto,
             endpoint: None,
+            prometheus: false,
             service_name: "mcplex".into(),
             env: Vec::new(),
         }

@@ -1,16 +1,17 @@
 //! From options to decisions, without touching anything.
 
+mod endpoint;
+
 use std::time::Duration;
 
+use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::Sampler;
 use tracing_subscriber::EnvFilter;
 
-use crate::error::{EndpointError, InstallError};
+use crate::error::InstallError;
 use crate::options::{Color, LogFormat, Options};
 use crate::sampler;
 
-/// What OTLP appends to a base endpoint.
-const TRACES_PATH: &str = "/v1/traces";
 /// How many request spans may wait.
 ///
 /// The default of OpenTelemetry, 2048, loses most of a flood even to a healthy collector nearby.
@@ -19,6 +20,9 @@ const REQUEST_QUEUE: usize = 8192;
 const REQUEST_QUEUE_MAX: usize = 1 << 20;
 /// How long a request span waits for company; the default of OpenTelemetry.
 const DELAY: Duration = Duration::from_secs(5);
+
+/// How often metrics are sent; the default of OpenTelemetry.
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Everything that is decided before anything is done.
 #[derive(Debug)]
@@ -29,8 +33,12 @@ pub(crate) struct Plan {
     pub(crate) json: bool,
     /// Whether text is colored.
     pub(crate) ansi: bool,
+    /// Who spans and metrics come from.
+    pub(crate) service: Service,
     /// Where spans go; none if they are off.
     pub(crate) export: Option<Export>,
+    /// What becomes of metrics; none if they are off.
+    pub(crate) measure: Option<Measure>,
     /// What of the environment could not be followed.
     pub(crate) warnings: Vec<Warning>,
 }
@@ -44,14 +52,41 @@ pub(crate) struct Export {
     pub(crate) from_env: bool,
     /// Decides about request spans; lifecycle spans are always taken.
     pub(crate) sampler: Sampler,
-    /// The name if nothing else names the service.
-    pub(crate) default_service: String,
-    /// `OTEL_SERVICE_NAME`.
-    pub(crate) service: Option<String>,
     /// How long a span waits for company.
     pub(crate) delay: Duration,
     /// How many request spans may wait.
     pub(crate) queue: usize,
+}
+
+/// The name of the service.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// The name if nothing else names it.
+    pub(crate) default: String,
+    /// `OTEL_SERVICE_NAME`.
+    pub(crate) name: Option<String>,
+}
+
+/// What becomes of metrics.
+#[derive(Debug)]
+pub(crate) struct Measure {
+    /// Where they are sent.
+    pub(crate) push: Option<Push>,
+    /// Whether they can be read as text.
+    pub(crate) pull: bool,
+}
+
+/// How metrics leave.
+#[derive(Debug)]
+pub(crate) struct Push {
+    /// The whole URL.
+    pub(crate) endpoint: String,
+    /// Whether the URL is a wish of the environment, which may fail, or of the configuration.
+    pub(crate) from_env: bool,
+    /// How often they are sent.
+    pub(crate) interval: Duration,
+    /// Whether a sum is one since the start or since the last export.
+    pub(crate) temporality: Temporality,
 }
 
 /// A variable that cannot be followed.
@@ -79,29 +114,40 @@ pub(crate) fn plan(options: &Options, on_terminal: bool) -> Result<Plan, Install
         Color::Always => true,
         Color::Never => false,
     };
+    let service = Service {
+        default: options.service_name.clone(),
+        name: options.variable("OTEL_SERVICE_NAME").map(str::to_owned),
+    };
     let mut warnings = Vec::new();
-    let export = export(options, &mut warnings)?;
-    Ok(Plan { filter, json, ansi, export, warnings })
+    let disabled = options.variable("OTEL_SDK_DISABLED");
+    let (export, measure) = if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        (None, None)
+    } else {
+        (export(options, &mut warnings)?, measure(options, &mut warnings)?)
+    };
+    // Both may have stumbled over the same variable.
+    let mut told = Vec::new();
+    warnings.retain(|warning| {
+        let is_new = !told.contains(warning);
+        told.push(*warning);
+        is_new
+    });
+    Ok(Plan { filter, json, ansi, service, export, measure, warnings })
 }
 
 /// Decides whether spans leave, and how.
 fn export(options: &Options, warnings: &mut Vec<Warning>) -> Result<Option<Export>, InstallError> {
-    let disabled = options.variable("OTEL_SDK_DISABLED");
-    if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    let Some((endpoint, from_env)) = endpoint::find(options, &endpoint::TRACES, warnings)? else {
         return Ok(None);
-    }
-    let Some((endpoint, from_env)) = endpoint(options, warnings)? else { return Ok(None) };
-    let usable =
-        exporter_is_known(options, warnings) && (!from_env || protocol_is_known(options, warnings));
-    if !usable {
+    };
+    let wanted = endpoint::exporters(options, &endpoint::TRACES, warnings);
+    if !wanted.otlp || (from_env && !endpoint::is_spoken(options, &endpoint::TRACES, warnings)) {
         return Ok(None);
     }
     Ok(Some(Export {
         endpoint,
         from_env,
         sampler: sampler::for_requests(options, warnings),
-        default_service: options.service_name.clone(),
-        service: options.variable("OTEL_SERVICE_NAME").map(str::to_owned),
         delay: number(options, "OTEL_BSP_SCHEDULE_DELAY", warnings)
             .map_or(DELAY, Duration::from_millis),
         queue: number(options, "OTEL_BSP_MAX_QUEUE_SIZE", warnings)
@@ -110,87 +156,40 @@ fn export(options: &Options, warnings: &mut Vec<Warning>) -> Result<Option<Expor
     }))
 }
 
-/// Finds the URL for spans, and whether the environment gave it.
-fn endpoint(
+/// Decides whether metrics are kept, and for whom.
+fn measure(
     options: &Options,
     warnings: &mut Vec<Warning>,
-) -> Result<Option<(String, bool)>, InstallError> {
-    for (variable, path) in
-        [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""), ("OTEL_EXPORTER_OTLP_ENDPOINT", TRACES_PATH)]
-    {
-        let Some(value) = options.variable(variable) else { continue };
-        return Ok(match url(value, path) {
-            Ok(url) => Some((url, true)),
-            Err(error) => {
-                let problem = match error {
-                    EndpointError::Https => "asks for https, which is not supported; no spans",
-                    EndpointError::NotHttp => "is not of the form http://host:port; no spans",
-                    EndpointError::Credentials => "holds credentials, use ..._HEADERS; no spans",
-                };
-                warnings.push(Warning { variable, problem });
-                None
-            }
-        });
-    }
-    let Some(base) = &options.endpoint else { return Ok(None) };
-    let url = url(base.trim(), TRACES_PATH).map_err(InstallError::Endpoint)?;
-    Ok(Some((url, false)))
+) -> Result<Option<Measure>, InstallError> {
+    let wanted = endpoint::exporters(options, &endpoint::METRICS, warnings);
+    let pull = wanted.prometheus.unwrap_or(options.prometheus);
+    let found = endpoint::find(options, &endpoint::METRICS, warnings)?.filter(|_| wanted.otlp);
+    let push = match found {
+        Some((_, true)) if !endpoint::is_spoken(options, &endpoint::METRICS, warnings) => None,
+        Some((endpoint, from_env)) => Some(Push {
+            endpoint,
+            from_env,
+            interval: number(options, "OTEL_METRIC_EXPORT_INTERVAL", warnings)
+                .map_or(INTERVAL, |interval| Duration::from_millis(interval.max(1))),
+            temporality: temporality(options, warnings),
+        }),
+        None => None,
+    };
+    Ok((push.is_some() || pull).then_some(Measure { push, pull }))
 }
 
-/// Checks a URL and appends the path.
-fn url(endpoint: &str, path: &str) -> Result<String, EndpointError> {
-    let (scheme, rest) = endpoint.split_once("://").ok_or(EndpointError::NotHttp)?;
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(EndpointError::Https);
-    }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        return Err(EndpointError::Credentials);
-    }
-    let is_http = scheme.eq_ignore_ascii_case("http") && !rest.contains(char::is_whitespace);
-    if !is_http || !is_host_and_port(authority) {
-        return Err(EndpointError::NotHttp);
-    }
-    if path.is_empty() {
-        return Ok(endpoint.to_owned());
-    }
-    Ok(format!("{}{path}", endpoint.trim_end_matches('/')))
-}
-
-/// Whether this names a host, and a port only if there is such a port.
-fn is_host_and_port(authority: &str) -> bool {
-    // The last colon of a bare IPv6 address is inside its brackets.
-    match authority.rsplit_once(':').filter(|_| !authority.ends_with(']')) {
-        Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok(),
-        None => !authority.is_empty(),
-    }
-}
-
-/// Whether spans are to leave over OTLP.
-fn exporter_is_known(options: &Options, warnings: &mut Vec<Warning>) -> bool {
-    let variable = "OTEL_TRACES_EXPORTER";
-    match options.variable(variable) {
-        None | Some("otlp") => true,
-        Some("none") => false,
+/// Reads whether sums begin anew with each export.
+fn temporality(options: &Options, warnings: &mut Vec<Warning>) -> Temporality {
+    let variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    let value = options.variable(variable).map(str::to_ascii_lowercase);
+    match value.as_deref() {
+        None | Some("cumulative") => Temporality::Cumulative,
+        Some("delta") => Temporality::Delta,
+        Some("lowmemory") => Temporality::LowMemory,
         Some(_) => {
-            let problem = "names an exporter other than otlp and none; no spans are exported";
+            let problem = "is neither cumulative, delta nor lowmemory; cumulative is used";
             warnings.push(Warning { variable, problem });
-            false
-        }
-    }
-}
-
-/// Whether the environment's endpoint speaks what is spoken here.
-fn protocol_is_known(options: &Options, warnings: &mut Vec<Warning>) -> bool {
-    let variables = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-    let set = variables.into_iter().find_map(|name| Some((name, options.variable(name)?)));
-    match set {
-        None | Some((_, "http/protobuf")) => true,
-        Some((variable, _)) => {
-            let problem = "asks for a protocol other than http/protobuf, the only one supported \
-                           (port 4318 of most collectors); no spans are exported";
-            warnings.push(Warning { variable, problem });
-            false
+            Temporality::Cumulative
         }
     }
 }

@@ -57,6 +57,7 @@ impl SpanProcessor for Queues {
 pub(crate) struct Counts {
     ended: AtomicU64,
     exported: AtomicU64,
+    refused: AtomicU64,
     failures: AtomicU64,
 }
 
@@ -65,6 +66,11 @@ impl Counts {
     pub(crate) fn missing(&self) -> u64 {
         let exported = self.exported.load(Ordering::Relaxed);
         self.ended.load(Ordering::Relaxed).saturating_sub(exported)
+    }
+
+    /// How many spans the collector took, and how many were sent in vain.
+    pub(crate) fn sent(&self) -> (u64, u64) {
+        (self.exported.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
     }
 
     /// Counts a failed export; says whether it is worth a line.
@@ -94,6 +100,7 @@ impl SpanExporter for CountingExporter {
                 self.counts.exported.fetch_add(spans, Ordering::Relaxed);
             }
             Err(error) => {
+                self.counts.refused.fetch_add(spans, Ordering::Relaxed);
                 let (failures, is_worth_a_line) = self.counts.failed();
                 if is_worth_a_line {
                     let endpoint = &self.endpoint;

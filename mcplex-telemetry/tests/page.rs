@@ -7,13 +7,15 @@ use std::path::Path;
 use std::{env, fmt, fs};
 
 use mcplex_proto::attr::{self, Kind, SpanDoc, Word};
+use mcplex_proto::metric::{Instrument, METRICS, MetricDoc};
 
 const INTRODUCTION: &str = "\
-<!-- Written by the test `page` of mcplex-telemetry from mcplex-proto/src/attr.rs. -->
+<!-- Written by the test `page` of mcplex-telemetry from mcplex-proto/src/attr.rs and
+metric.rs. -->
 
 # Telemetry
 
-Every span that mcplex exports, and every name it carries. Spans leave over OTLP (HTTP with
+Every span and every metric that mcplex exports, and every name they carry. Spans leave over OTLP (HTTP with
 protobuf) once `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or the endpoint
 in `[telemetry]` is set, and not otherwise. `OTEL_TRACES_SAMPLER` decides about requests; lifecycle
 spans, those with `mcplex.lifecycle`, are always exported.
@@ -21,6 +23,32 @@ spans, those with `mcplex.lifecycle`, are always exported.
 No span lives as long as an upstream does. A death, its respawn and the connect after it are one
 trace; links lead from a failed call to the death that took it, and from there to the connect
 before.
+";
+
+const METRICS_INTRODUCTION: &str = "
+## Metrics
+
+The same numbers leave in two ways. Over OTLP they are sent every 60 s to `/v1/metrics` of the
+endpoint that spans have, or to `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`;
+`OTEL_METRIC_EXPORT_INTERVAL` and `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` (`cumulative`,
+`delta` or `lowmemory`) say how. As text of Prometheus they can be read where
+`telemetry.prometheus` is on, with dots as underscores, the unit as a suffix and `_total` on
+counters. `OTEL_METRICS_EXPORTER` (`otlp`, `prometheus`, both with a comma, or `none`) has the last
+word. If neither is wanted nothing is counted and no clock is read.
+
+Every label is from a closed set: upstreams of the configuration, methods of the specification,
+tools and prompts that an upstream has listed (where the catalog gave the name a way; anything else
+is `_OTHER`), revisions, words of the tables below. Ids, URIs, sessions and incarnations are never
+labels. Beyond 2000 series of one metric, which takes hundreds of tools with many ways to fail, what
+is new is counted in one series with `otel.metric.overflow`.
+";
+
+const EVENTS_INTRODUCTION: &str = "
+## Lines of the log
+
+Each lifecycle step is one line, of this name in the field `event`. Where spans are exported the
+fields `trace_id` and `span_id` say where the step is told at length.
+
 ";
 
 #[test]
@@ -44,11 +72,17 @@ fn page() -> Result<String, fmt::Error> {
     for span in attr::SPANS {
         section(&mut page, span)?;
     }
+    page.push_str(METRICS_INTRODUCTION);
+    for metric in METRICS {
+        number(&mut page, metric)?;
+    }
     page.push_str("\n## Attributes\n\n");
     page.push_str("Of the OpenTelemetry semantic conventions:\n\n");
     typed(&mut page, attr::CONVENTIONS)?;
     page.push_str("\nOf mcplex:\n\n");
     typed(&mut page, attr::ATTRIBUTES)?;
+    page.push_str(EVENTS_INTRODUCTION);
+    values(&mut page, attr::EVENTS)?;
     page.push_str("\n## Values of `error.type`\n\n");
     page.push_str("A JSON-RPC error is its code as text; everything else is one of these.\n\n");
     values(&mut page, attr::ERROR_TYPES)?;
@@ -71,6 +105,26 @@ fn section(page: &mut String, span: &SpanDoc) -> fmt::Result {
          - Attributes: {}.\n",
         attributes.join(", ")
     )
+}
+
+fn number(page: &mut String, metric: &MetricDoc) -> fmt::Result {
+    let instrument = match metric.instrument {
+        Instrument::Counter => "counter",
+        Instrument::UpDownCounter => "up-down counter",
+        Instrument::Histogram => "histogram",
+    };
+    let MetricDoc { name, unit, meaning, .. } = metric;
+    write!(page, "\n### `{name}` ({instrument}, unit `{unit}`)\n\n{}\n", meaning.trim())?;
+    if !metric.attributes.is_empty() {
+        let names: Vec<_> = metric.attributes.iter().map(|name| format!("`{name}`")).collect();
+        write!(page, "\n- Attributes: {}.\n", names.join(", "))?;
+    }
+    if !metric.bounds.is_empty() {
+        let bounds: Vec<_> = metric.bounds.iter().map(f64::to_string).collect();
+        let before = if metric.attributes.is_empty() { "\n" } else { "" };
+        write!(page, "{before}- Bounds: {}.\n", bounds.join(", "))?;
+    }
+    Ok(())
 }
 
 fn typed(page: &mut String, words: &[Word]) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! An OTLP collector inside a test: spans that really left a process arrive here.
+//! An OTLP collector inside a test: spans and metrics that really left a process arrive here.
 //!
 //! The receiver speaks OTLP over HTTP with protobuf bodies, on a free port of the loopback. It
 //! never samples, never batches, and keeps what it got in the order it came.
@@ -16,6 +16,7 @@
 
 mod decode;
 mod http;
+mod points;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,8 +25,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+pub use points::Point;
+
 /// The most spans a receiver keeps; more is a runaway test, and is refused with 503.
 const MAX_SPANS: usize = 200_000;
+/// The most points of metrics a receiver keeps.
+const MAX_POINTS: usize = 200_000;
 /// The most connections at a time; an exporter needs one or two.
 const MAX_CONNECTIONS: usize = 64;
 
@@ -121,6 +126,35 @@ impl Receiver {
         self.shared.lock().spans.clone()
     }
 
+    /// Every point of a metric that arrived so far, oldest first.
+    pub fn points(&self) -> Vec<Point> {
+        self.shared.lock().points.clone()
+    }
+
+    /// Waits until the points that arrived satisfy the predicate, and returns all of them.
+    ///
+    /// # Panics
+    ///
+    /// The time is over; the message lists the names that did arrive.
+    #[track_caller]
+    pub fn wait_for_points(
+        &self,
+        timeout: Duration,
+        enough: impl Fn(&[Point]) -> bool,
+    ) -> Vec<Point> {
+        let (state, result) = self
+            .shared
+            .arrived
+            .wait_timeout_while(self.shared.lock(), timeout, |state| !enough(&state.points))
+            .unwrap_or_else(PoisonError::into_inner);
+        if result.timed_out() {
+            let names: Vec<_> = state.points.iter().map(|point| point.name.clone()).collect();
+            drop(state);
+            missing(timeout, &names);
+        }
+        state.points.clone()
+    }
+
     /// Waits until what arrived satisfies the predicate, and returns all of it.
     ///
     /// # Panics
@@ -169,6 +203,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     spans: Vec<Span>,
+    points: Vec<Point>,
     connections: BTreeMap<u64, TcpStream>,
     closed: bool,
 }
@@ -186,6 +221,18 @@ impl Shared {
             return false;
         }
         state.spans.extend(spans);
+        drop(state);
+        self.arrived.notify_all();
+        true
+    }
+
+    /// Keeps the points; false if there are too many.
+    fn keep_points(&self, points: Vec<Point>) -> bool {
+        let mut state = self.lock();
+        if state.points.len() + points.len() > MAX_POINTS {
+            return false;
+        }
+        state.points.extend(points);
         drop(state);
         self.arrived.notify_all();
         true
@@ -209,7 +256,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let serving = Arc::clone(shared);
         let thread = thread::Builder::new().name("otlp-serve".into()).spawn(move || {
             // A broken connection is the exporter's business: it retries or reports.
-            drop(http::serve(&connection, |body| answer(body, &serving)));
+            drop(http::serve(&connection, |signal, body| answer(signal, body, &serving)));
             serving.lock().connections.remove(&number);
         });
         if thread.is_err() {
@@ -219,16 +266,23 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 /// Decodes one request and says how it went.
-fn answer(body: &[u8], shared: &Shared) -> http::Status {
-    let Ok(spans) = decode::spans(body) else { return http::Status::BadRequest };
-    if shared.keep(spans) { http::Status::Ok } else { http::Status::Unavailable }
+fn answer(signal: http::Signal, body: &[u8], shared: &Shared) -> http::Status {
+    let is_kept = match signal {
+        http::Signal::Traces => decode::spans(body).map(|spans| shared.keep(spans)),
+        http::Signal::Metrics => points::read(body).map(|points| shared.keep_points(points)),
+    };
+    match is_kept {
+        Ok(true) => http::Status::Ok,
+        Ok(false) => http::Status::Unavailable,
+        Err(_) => http::Status::BadRequest,
+    }
 }
 
 /// Fails the test.
 #[track_caller]
 #[expect(clippy::panic, reason = "a test kit: the panic is how a test fails")]
 fn missing(timeout: Duration, names: &[String]) -> ! {
-    panic!("the spans did not arrive within {timeout:?}; {} did: {names:?}", names.len());
+    panic!("what was waited for did not arrive within {timeout:?}; {} did: {names:?}", names.len());
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The decisions, as tables.
 
 use super::*;
+use crate::error::EndpointError;
 
 const BASE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
@@ -132,4 +133,53 @@ fn looks_follow_the_terminal_unless_told() {
     assert_eq!(look(LogFormat::Text, Color::Auto, &plain, true), (false, false));
     assert_eq!(look(LogFormat::Text, Color::Always, &plain, false), (false, true));
     assert_eq!(look(LogFormat::Text, Color::Never, &[], true), (false, false));
+}
+
+/// What becomes of metrics: the endpoint, and whether they can be read.
+fn check_metrics(env: &[(&str, &str)], prometheus: bool, expect: Option<(Option<&str>, bool)>) {
+    let options = Options { prometheus, ..options(env) };
+    let measure = plan(&options, false).unwrap().measure;
+    let found = measure.map(|measure| (measure.push.map(|push| push.endpoint), measure.pull));
+    let expect = expect.map(|(endpoint, pull)| (endpoint.map(str::to_owned), pull));
+    assert_eq!(found, expect, "{env:?} {prometheus}");
+}
+
+#[test]
+fn metrics_are_sent_and_read_as_the_environment_says() {
+    const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
+    const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+    let sent = Some("http://collector:4318/v1/metrics");
+    check_metrics(&[], false, None);
+    check_metrics(&[], true, Some((None, true)));
+    check_metrics(&[ON], false, Some((sent, false)));
+    check_metrics(&[ON], true, Some((sent, true)));
+    check_metrics(&[ON, (METRICS, "http://m:1/x")], false, Some((Some("http://m:1/x"), false)));
+    check_metrics(&[(TRACES, "http://t:1/x")], false, None);
+    check_metrics(&[ON, (EXPORTER, "none")], true, None);
+    check_metrics(&[ON, (EXPORTER, "otlp")], true, Some((sent, true)));
+    check_metrics(&[ON, (EXPORTER, "prometheus")], false, Some((None, true)));
+    check_metrics(&[ON, (EXPORTER, "otlp, prometheus")], false, Some((sent, true)));
+    check_metrics(&[ON, (EXPORTER, "prometheus,otlp")], false, Some((sent, true)));
+    check_metrics(&[ON, ("OTEL_SDK_DISABLED", "true")], true, None);
+    let foreign = [ON, ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc")];
+    check_metrics(&foreign, true, Some((None, true)));
+    check_warning(&foreign, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", true);
+    check_warning(&[ON, (EXPORTER, "console")], EXPORTER, true);
+}
+
+#[test]
+fn how_often_metrics_leave_and_how_is_chosen_by_the_environment() {
+    let push = |env: &[(&str, &str)]| {
+        let plan = plan(&options(&[&[ON], env].concat()), false).unwrap();
+        let push = plan.measure.unwrap().push.unwrap();
+        (push.interval, push.temporality, plan.warnings.len())
+    };
+    let (interval, how) =
+        ("OTEL_METRIC_EXPORT_INTERVAL", "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE");
+    assert_eq!(push(&[]), (INTERVAL, Temporality::Cumulative, 0));
+    let quick = Duration::from_millis(20);
+    assert_eq!(push(&[(interval, "20"), (how, "Delta")]), (quick, Temporality::Delta, 0));
+    let low = [(interval, "0"), (how, "lowmemory")];
+    assert_eq!(push(&low), (Duration::from_millis(1), Temporality::LowMemory, 0));
+    assert_eq!(push(&[(interval, "1m"), (how, "sum")]), (INTERVAL, Temporality::Cumulative, 2));
 }

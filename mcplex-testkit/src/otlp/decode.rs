@@ -69,7 +69,7 @@ fn event(event: v1::span::Event) -> Event {
     Event { name: event.name, attributes: attributes(event.attributes) }
 }
 
-fn attributes(list: Vec<KeyValue>) -> BTreeMap<String, String> {
+pub(super) fn attributes(list: Vec<KeyValue>) -> BTreeMap<String, String> {
     list.into_iter().map(|pair| (pair.key, text(pair.value))).collect()
 }
 

@@ -11,20 +11,31 @@ const MAX_HEADERS: usize = 100;
 /// The largest body, in bytes; what the exporter itself allows.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 /// The path OTLP gives to spans.
-const PATH: &str = "/v1/traces";
+const TRACES: &str = "/v1/traces";
+/// The path OTLP gives to metrics.
+const METRICS: &str = "/v1/metrics";
+
+/// What an export is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// Spans.
+    Traces,
+    /// Metrics.
+    Metrics,
+}
 
 /// How a request went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
-    /// The spans are kept.
+    /// The export is kept.
     Ok,
     /// The body is not what the protocol says.
     BadRequest,
-    /// Nothing but spans is taken here.
+    /// Nothing but spans and metrics is taken here.
     NotFound,
     /// The encoding of the body is not understood.
     UnsupportedMediaType,
-    /// There are too many spans already.
+    /// There is too much already.
     Unavailable,
 }
 
@@ -43,7 +54,7 @@ impl Status {
 /// Answers the requests of one connection until it ends.
 pub(super) fn serve(
     connection: &TcpStream,
-    mut answer: impl FnMut(&[u8]) -> Status,
+    mut answer: impl FnMut(Signal, &[u8]) -> Status,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(connection);
     while let Some(head) = Head::read(&mut reader)? {
@@ -51,8 +62,11 @@ pub(super) fn serve(
             (&mut &*connection).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let body = head.read_body(&mut reader)?;
-        let status = head.refusal().unwrap_or_else(|| answer(&body));
-        // An empty body is an `ExportTraceServiceResponse` with nothing to complain about.
+        let status = match head.signal() {
+            Ok(signal) => answer(signal, &body),
+            Err(refusal) => refusal,
+        };
+        // An empty body is a response of either service with nothing to complain about.
         let response = format!(
             "HTTP/1.1 {}\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n",
             status.line()
@@ -68,7 +82,7 @@ pub(super) fn serve(
 /// What matters of the head of a request.
 #[derive(Debug, Default)]
 struct Head {
-    is_for_spans: bool,
+    signal: Option<Signal>,
     is_encoded: bool,
     expects_continue: bool,
     closes: bool,
@@ -84,8 +98,12 @@ impl Head {
             return Ok(None);
         }
         let mut words = first.split_whitespace();
-        let is_for_spans = words.next() == Some("POST") && words.next() == Some(PATH);
-        let mut head = Self { is_for_spans, ..Self::default() };
+        let signal = match (words.next(), words.next()) {
+            (Some("POST"), Some(TRACES)) => Some(Signal::Traces),
+            (Some("POST"), Some(METRICS)) => Some(Signal::Metrics),
+            _ => None,
+        };
+        let mut head = Self { signal, ..Self::default() };
         for _ in 0..MAX_HEADERS {
             let line = read_line(reader)?;
             if line.trim_end().is_empty() {
@@ -109,11 +127,11 @@ impl Head {
         Ok(())
     }
 
-    fn refusal(&self) -> Option<Status> {
-        match (self.is_for_spans, self.is_encoded) {
-            (false, _) => Some(Status::NotFound),
-            (true, true) => Some(Status::UnsupportedMediaType),
-            (true, false) => None,
+    fn signal(&self) -> Result<Signal, Status> {
+        match (self.signal, self.is_encoded) {
+            (None, _) => Err(Status::NotFound),
+            (Some(_), true) => Err(Status::UnsupportedMediaType),
+            (Some(signal), false) => Ok(signal),
         }
     }
 

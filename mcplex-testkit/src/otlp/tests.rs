@@ -3,7 +3,11 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point,
+};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as WireSpan};
 use prost::Message as _;
 
@@ -93,10 +97,10 @@ fn chunks_are_joined() {
 }
 
 #[test]
-fn what_is_not_a_span_is_refused() {
+fn what_is_neither_a_span_nor_a_metric_is_refused() {
     let receiver = Receiver::start().unwrap();
     let mut connection = connect(&receiver);
-    let status = send(&mut connection, &post("/v1/metrics", 0), b"");
+    let status = send(&mut connection, &post("/v1/profiles", 0), b"");
     assert_eq!(status, "HTTP/1.1 404 Not Found");
     let status = send(&mut connection, &post("/v1/traces", 3), b"\xff\xff\xff");
     assert_eq!(status, "HTTP/1.1 400 Bad Request");
@@ -124,4 +128,23 @@ fn a_drop_ends_the_connections() {
     send(&mut connection, &post("/v1/traces", body.len()), &body);
     drop(receiver);
     assert_eq!(connection.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn points_of_metrics_are_kept_apart_from_spans() {
+    let value = Some(number_data_point::Value::AsInt(-3));
+    let point = NumberDataPoint { value, ..NumberDataPoint::default() };
+    let sum = Sum { data_points: vec![point], aggregation_temporality: 2, is_monotonic: false };
+    let name = "mcplex.request.active".to_owned();
+    let metric = Metric { name, data: Some(Data::Sum(sum)), ..Metric::default() };
+    let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
+    let resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
+    let body = ExportMetricsServiceRequest { resource_metrics: vec![resource] }.encode_to_vec();
+    let receiver = Receiver::start().unwrap();
+    let head = post("/v1/metrics", body.len());
+    assert_eq!(send(&mut connect(&receiver), &head, &body), "HTTP/1.1 200 OK");
+    let points = receiver.wait_for_points(SOON, |points| points.len() == 1);
+    assert_eq!((&*points[0].name, points[0].kind), ("mcplex.request.active", "sum"));
+    assert_eq!((points[0].value, points[0].is_delta), (-3.0, false));
+    assert!(receiver.spans().is_empty());
 }
