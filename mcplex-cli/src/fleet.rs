@@ -9,7 +9,10 @@ use crate::{
     verdict, wire,
 };
 use mcplex_config::{Config, Difference, Gateway, Server};
-use mcplex_proto::upstream::{BadName, UpstreamName};
+use mcplex_proto::{
+    attr,
+    upstream::{BadName, UpstreamName},
+};
 use mcplex_router::{Router, UpstreamKey};
 use mcplex_supervisor::{EraMemory, Handle, Host, ProcessMemory, Starts, supervise};
 use std::{
@@ -22,6 +25,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
+use tracing::Span;
 
 /// How much longer than its steps the end of an upstream may take, for a busy host.
 const SLACK: Duration = Duration::from_secs(2);
@@ -102,9 +106,12 @@ impl Fleet {
             state,
         };
         // Disabled ones too: calls by their names get a reason.
-        for (server, name) in fleet.config.servers.clone().iter().zip(names) {
+        let servers = fleet.config.servers.clone();
+        fleet.host.set_startup(Some(startup(&servers)));
+        for (server, name) in servers.iter().zip(names) {
             fleet.add(server, name);
         }
+        fleet.host.set_startup(None);
         fleet.show();
         Ok(fleet)
     }
@@ -350,4 +357,17 @@ impl Roster {
     fn lock(&self) -> MutexGuard<'_, Arc<[Handle]>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The span of the start; it ends when the first connects of all upstreams are settled.
+fn startup(servers: &[Server]) -> Span {
+    let is_started = |server: &&Server| server.enabled && !server.supervise.lazy;
+    tracing::info_span!(
+        target: attr::TARGET_LIFECYCLE,
+        parent: None,
+        attr::STARTUP,
+        { attr::OTEL_NAME } = attr::STARTUP,
+        { attr::LIFECYCLE } = attr::LIFECYCLE_STARTUP,
+        { attr::UPSTREAM_COUNT } = servers.iter().filter(is_started).count(),
+    )
 }

@@ -164,7 +164,10 @@ fn receive(
     desk: &Desk,
     stopping: &watch::Receiver<bool>,
 ) -> (Arc<Control>, JoinSet<()>) {
+    // Where numbers are kept there is at least a line that says whose they are.
+    let numbers = Some(mcplex_telemetry::prometheus as fn() -> String);
     let control = Control::new(Arc::new(desk.clone()), desk.kept())
+        .with_metrics(numbers.filter(|read| !read().is_empty()))
         .with_dashboard(panel.as_ref().map(Panel::link));
     let control = Arc::new(control);
     let mut operators = JoinSet::new();

@@ -320,7 +320,9 @@ pub const SPANS: &[SpanDoc] = &[
     SpanDoc {
         name: "{mcp.method.name} {target}",
         kind: Kind::Server,
-        meaning: "A request from a downstream; the target is the tool or prompt, if there is one.",
+        meaning: "A request from a downstream; the target is the tool or prompt, if there is one. The \
+                  errors -32700, -32600, -32601, -32602 and -32002 are the client's fault and do \
+                  not fail it; that of `subscriptions/listen` ends with its acknowledgement.",
         parent: "the span that `traceparent` in `_meta` names, else none",
         links: "the trip that refused it, or the death that killed it",
         attributes: &[

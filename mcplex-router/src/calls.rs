@@ -21,6 +21,7 @@ use crate::{
     asker::Asker,
     hop::{Hop, Introduction},
     link::Link,
+    measure::Watched,
     member::Member,
     options::DownReply,
     params::{Params, Rewrite},
@@ -75,7 +76,7 @@ pub(crate) fn plan(
     asker: &Arc<Asker>,
     request: &Request,
     params: &Params<'_>,
-    span: &Span,
+    span: &Watched,
     era: Option<Era>,
 ) -> Result<Planned, Local> {
     written(session, asker, request, params, span, era)
@@ -87,7 +88,7 @@ fn written(
     asker: &Arc<Asker>,
     request: &Request,
     params: &Params<'_>,
-    span: &Span,
+    span: &Watched,
     era: Option<Era>,
 ) -> Result<Planned, Local> {
     let brought = match retry::read(session, asker, request, params)? {
@@ -117,8 +118,8 @@ fn written(
         return Err(local);
     }
     seat.subscribes = target.aim.subscribes().map(|uri| (link.clone(), uri));
-    let client = client_span(span, request, params, &target, id);
-    let context = trace::context_of(&client);
+    let client = client_span(span, request, params, &target, (id, version));
+    let context = trace::context_of(&client.span);
     let rewrite = Rewrite {
         name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
         token: seat.token.is_some().then_some(id),
@@ -254,18 +255,18 @@ fn log_for(
 }
 
 fn client_span(
-    server: &Span,
+    server: &Watched,
     request: &Request,
     params: &Params<'_>,
     target: &Target<'_>,
-    id: u64,
-) -> Span {
-    if server.is_disabled() {
-        return Span::none();
+    (id, version): (u64, Option<Version>),
+) -> Watched {
+    if server.span.is_disabled() && !server.is_measured() {
+        return server.sent(Span::none(), &target.link.name, (None, None), version);
     }
+    let asked = params.get("name").and_then(raw::string);
     let renamed = target.name.as_ref().and_then(|(_, name)| serde_json::from_str(name).ok());
-    let name: Option<String> =
-        renamed.or_else(|| params.get("name").and_then(raw::string).map(Cow::into_owned));
+    let name: Option<String> = renamed.or_else(|| asked.clone().map(Cow::into_owned));
     let uri = uri_of(params);
     let is_tool = target.aim == Aim::Tool;
     let subject = Subject {
@@ -273,7 +274,9 @@ fn client_span(
         prompt: name.as_deref().filter(|_| !is_tool),
         uri: uri.as_deref(),
     };
-    spans::client(server, &request.method, subject, id, &target.link.name)
+    let upstream = &target.link.name;
+    let span = spans::client(server, &request.method, subject, id, upstream);
+    server.sent(span, upstream, (asked.as_deref(), name.as_deref()), version)
 }
 
 /// What a client reads when its upstream gave no answer.
@@ -292,7 +295,7 @@ pub(crate) async fn run(
     session: &DownstreamSession,
     planned: Planned,
     request: Request,
-    server: &Span,
+    server: &Watched,
 ) -> Answer {
     // What the upstream gets holds its own share; ours would keep a large body alive. It is needed
     // only while nobody can say for which era the call has to be written.
@@ -327,7 +330,7 @@ impl Planned {
     ///
     /// Every request is a future that holds all that may come of it, and is copied when it is made;
     /// what few calls need is boxed, so that the many stay small.
-    async fn go(self, server: &Span) -> Turned {
+    async fn go(self, server: &Watched) -> Turned {
         let Self { waiting, way } = self;
         let letter = match way {
             Way::Sent(letter) => letter,

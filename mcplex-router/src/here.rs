@@ -8,7 +8,7 @@ use mcplex_proto::{
     error::ErrorObject,
     handshake::title,
     message::Request,
-    method,
+    method, metric,
     raw::Raw,
     version::{Era, Version},
 };
@@ -89,6 +89,7 @@ impl DownstreamSession {
         if state.greeting.is_some() {
             return Err(ErrorObject::invalid_request(&"the session is initialized already"));
         }
+        state.greeted_at = metric::now();
         state.greeting = Some(Arc::new(Asker::of_session(version, capabilities)));
         drop(state);
         Ok(self.shared.catalog().offer.greet(version))

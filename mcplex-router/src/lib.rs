@@ -29,6 +29,7 @@ mod level;
 mod link;
 mod listen;
 mod lists;
+mod measure;
 mod member;
 mod memory;
 mod naming;

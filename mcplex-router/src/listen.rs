@@ -7,11 +7,13 @@
 
 use crate::{
     link::Link,
+    measure::Watched,
     member::Member,
     params::Params,
     refresh,
     router::{Shared, lock},
     session::{DownstreamSession, uri_of},
+    spans,
     subscribers::Subscriber,
 };
 use futures_channel::oneshot;
@@ -124,8 +126,15 @@ impl Drop for Guard<'_> {
 
 impl DownstreamSession {
     /// Serves a `subscriptions/listen` to its end; `None` when the client wants no answer.
-    pub(crate) async fn listen(&self, request: &Request) -> Option<Outcome> {
-        let refused = |error: &ErrorObject| Some(Outcome::Error(Raw::of(error)));
+    ///
+    /// Its span ends with the acknowledgement: one that is open for as long as somebody listens
+    /// would be seen by nobody.
+    pub(crate) async fn listen(&self, request: &Request, span: Watched) -> Option<Outcome> {
+        let refused = |error: &ErrorObject| {
+            let outcome = Outcome::Error(Raw::of(error));
+            spans::ended(&span, &outcome);
+            Some(outcome)
+        };
         let filter = {
             let params = Params::read(request.params.as_ref());
             Filter::read(&params)
@@ -144,6 +153,8 @@ impl DownstreamSession {
             return refused(&ErrorObject::new(mcplex_proto::error::INTERNAL_ERROR, why));
         }
         self.hear(&mut guard, filter.lists, owners);
+        spans::ended(&span, &Outcome::Result(Raw::empty_object()));
+        drop(span);
         let is_answered = ended.await.is_ok();
         drop(guard);
         is_answered.then(|| Outcome::Result(self.last_words(&request.id)))

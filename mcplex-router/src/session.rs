@@ -14,6 +14,7 @@ use crate::{
     level::Level,
     listen::Listens,
     lists::Kind,
+    measure::Watched,
     member::Member,
     params::Params,
     router::{Shared, lock},
@@ -26,11 +27,13 @@ use crate::{
 use async_trait::async_trait;
 use futures_channel::oneshot;
 use mcplex_proto::{
+    attr,
     downstream::{Arrival, Client, Session, Stay},
     error::ErrorObject,
     id::Id,
     message::{Extra, Message, Notification, Outcome, Request, Response},
     method,
+    metric::{self, Metric},
     modern::{self, Class},
     raw::{self, Raw},
     version::{Era, Version},
@@ -39,8 +42,8 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
-use tracing::Span;
 
 /// Tells sessions of one router apart; later ones compare greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +65,8 @@ pub(crate) struct DownstreamSession {
 pub(crate) struct State {
     /// What `initialize` said.
     pub(crate) greeting: Option<Arc<Asker>>,
+    /// When that was, where numbers are kept.
+    pub(crate) greeted_at: Option<Duration>,
     /// It said `initialized`; some say it before they were greeted, and that counts later.
     is_ready: bool,
     pub(crate) is_closed: bool,
@@ -228,7 +233,7 @@ impl DownstreamSession {
         }
     }
 
-    fn span(&self, version: Option<Version>, request: &Request) -> Span {
+    fn span(&self, version: Option<Version>, request: &Request) -> Watched {
         let params = Params::read(request.params.as_ref());
         spans::server(request, &params, self.client.network(), version)
     }
@@ -243,11 +248,7 @@ impl DownstreamSession {
         let version = asker.as_ref().map(|asker| asker.version);
         if is_modern && request.method == method::LISTEN {
             let span = self.span(version, &request);
-            let outcome = Box::pin(self.listen(&request)).await;
-            match &outcome {
-                Some(outcome) => spans::ended(&span, outcome),
-                None => spans::left(&span),
-            }
+            let outcome = Box::pin(self.listen(&request, span)).await;
             return Some((outcome?, Extra::default()));
         }
         let (span, plan) = self.plan(asker.as_ref(), &mut request);
@@ -266,7 +267,7 @@ impl DownstreamSession {
         &self,
         asker: Option<&Arc<Asker>>,
         request: &mut Request,
-    ) -> (Span, Result<Planned, Local>) {
+    ) -> (Watched, Result<Planned, Local>) {
         let version = asker.map(|asker| asker.version);
         let params = Params::read(request.params.as_ref());
         let flaw = match params.flaw(&request.method, version) {
@@ -374,6 +375,11 @@ impl Session for DownstreamSession {
     fn close(&self) {
         let (calls, asked, had_level) = {
             let mut state = lock(&self.state);
+            if let (Some(since), Some(greeting)) = (state.greeted_at.take(), &state.greeting) {
+                let version = (attr::MCP_PROTOCOL_VERSION, Some(greeting.version.as_str()));
+                let network = (attr::NETWORK_TRANSPORT, Some(self.client.network()));
+                metric::since(Metric::ServerSession, since, &[version, network]);
+            }
             state.is_closed = true;
             state.is_ready = false;
             state.listens.clear();

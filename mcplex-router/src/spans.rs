@@ -1,7 +1,7 @@
 //! The two spans of a request: what a client asked, and what an upstream was asked for it.
 //!
 //! Neither span is ever entered; each ends when it is dropped. Without an exporter no field is
-//! computed.
+//! computed. What is measured of a request travels with its span, in [`Watched`].
 
 use mcplex_proto::{
     attr, edit,
@@ -15,7 +15,7 @@ use mcplex_proto::{
 };
 use tracing::{Span, field::Empty};
 
-use crate::params::Params;
+use crate::{measure::Watched, params::Params};
 
 /// What a request is about, for the names of its spans.
 #[derive(Clone, Copy, Default)]
@@ -40,6 +40,15 @@ impl Subject<'_> {
 
 /// The span of a client's request; its parent is the one the client named in `_meta`.
 pub(crate) fn server(
+    request: &Request,
+    params: &Params<'_>,
+    network: &'static str,
+    version: Option<Version>,
+) -> Watched {
+    Watched::asked(server_span(request, params, network, version), request, network, version)
+}
+
+fn server_span(
     request: &Request,
     params: &Params<'_>,
     network: &'static str,
@@ -78,6 +87,7 @@ pub(crate) fn server(
         { attr::CAUSE_TRACE_ID } = Empty,
         { attr::CAUSE_SPAN_ID } = Empty,
         { attr::OTEL_STATUS_CODE } = Empty,
+        { attr::OTEL_STATUS_DESCRIPTION } = Empty,
     );
     if let Some(caller) = caller(params) {
         trace::set_parent(&span, &caller);
@@ -93,16 +103,19 @@ fn caller(params: &Params<'_>) -> Option<TraceContext> {
 
 /// The span of a request to an upstream, under the names the upstream knows.
 pub(crate) fn client(
-    server: &Span,
+    server: &Watched,
     method: &str,
     subject: Subject<'_>,
     id: u64,
     upstream: &UpstreamName,
 ) -> Span {
-    server.record(attr::UPSTREAM_NAME, upstream.as_str());
+    if server.span.is_disabled() {
+        return Span::none();
+    }
+    server.span.record(attr::UPSTREAM_NAME, upstream.as_str());
     tracing::info_span!(
         target: attr::TARGET_REQUEST,
-        parent: server,
+        parent: &server.span,
         attr::CLIENT,
         { attr::OTEL_NAME } = subject.title(method),
         { attr::OTEL_KIND } = attr::KIND_CLIENT,
@@ -117,44 +130,73 @@ pub(crate) fn client(
         { attr::RPC_RESPONSE_STATUS_CODE } = Empty,
         { attr::ERROR_TYPE } = Empty,
         { attr::OTEL_STATUS_CODE } = Empty,
+        { attr::OTEL_STATUS_DESCRIPTION } = Empty,
     )
 }
 
-/// Writes down how a request ended that was answered.
-pub(crate) fn ended(span: &Span, outcome: &Outcome) {
-    if span.is_disabled() {
+/// Codes with which a server says that the client is at fault: no failure of whoever answers so.
+///
+/// By the conventions they fail the span of the client alone. They are: not JSON, no request, no such
+/// method, bad parameters, no such resource.
+const OF_THE_CLIENT: [i64; 5] = [-32_700, -32_600, -32_601, -32_602, -32_002];
+
+/// Writes down how a client's request ended that was answered.
+pub(crate) fn ended(server: &Watched, outcome: &Outcome) {
+    write_end(server, outcome, |code| !OF_THE_CLIENT.contains(&code));
+}
+
+/// The same for a request at an upstream, where every error is a failure.
+pub(crate) fn ended_there(client: &Watched, outcome: &Outcome) {
+    write_end(client, outcome, |_| true);
+}
+
+fn write_end(watched: &Watched, outcome: &Outcome, is_failure: impl Fn(i64) -> bool) {
+    let span = &watched.span;
+    if span.is_disabled() && !watched.is_measured() {
         return;
     }
-    let failed = |error: &str, outcome: &str| {
-        span.record(attr::REQUEST_OUTCOME, outcome);
+    let failed = |error: &str| {
         span.record(attr::ERROR_TYPE, error);
         span.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
     };
     match outcome {
-        Outcome::Result(raw) if is_tool_error(raw) => failed(attr::ERROR_TOOL, "error"),
+        Outcome::Result(raw) if is_tool_error(raw) => {
+            span.record(attr::REQUEST_OUTCOME, "error");
+            failed(attr::ERROR_TOOL);
+            watched.failed(attr::ERROR_TOOL);
+        }
         Outcome::Result(_) => {
             span.record(attr::REQUEST_OUTCOME, "ok");
+            watched.succeeded();
         }
         Outcome::Error(raw) => {
-            let code = ErrorObject::read(raw).code.to_string();
-            span.record(attr::RPC_RESPONSE_STATUS_CODE, &*code);
-            failed(&code, "error");
+            let ErrorObject { code, message, .. } = ErrorObject::read(raw);
+            let text = code.to_string();
+            span.record(attr::REQUEST_OUTCOME, "error");
+            span.record(attr::RPC_RESPONSE_STATUS_CODE, &*text);
+            let is_failure = is_failure(code);
+            if is_failure {
+                failed(&text);
+                span.record(attr::OTEL_STATUS_DESCRIPTION, &*message);
+            }
+            watched.answered(code, is_failure);
         }
     }
 }
 
 /// Writes down on both spans what the upstream answered.
-pub(crate) fn answered(server: &Span, client: &Span, reply: &Reply) {
-    if !client.is_disabled() {
-        client.record(attr::UPSTREAM_INCARNATION, reply.from.0);
-        ended(client, &reply.outcome);
-        ended(server, &reply.outcome);
-    }
+pub(crate) fn answered(server: &Watched, client: &Watched, reply: &Reply) {
+    client.span.record(attr::UPSTREAM_INCARNATION, reply.from.0);
+    ended_there(client, &reply.outcome);
+    ended(server, &reply.outcome);
 }
 
 /// Writes down on both spans that there was no answer, and why; not what the client reads
 /// instead, which may be a tool's result.
-pub(crate) fn failed(server: &Span, client: &Span, error: &UpstreamError, refusal: &Outcome) {
+pub(crate) fn failed(server: &Watched, client: &Watched, error: &UpstreamError, refusal: &Outcome) {
+    server.failed(error.kind());
+    client.failed(error.kind());
+    let (server, client) = (&server.span, &client.span);
     if server.is_disabled() {
         return;
     }
@@ -178,15 +220,17 @@ pub(crate) fn failed(server: &Span, client: &Span, error: &UpstreamError, refusa
 }
 
 /// Writes down on both spans that the client gave up.
-pub(crate) fn cancelled(server: &Span, client: &Span) {
-    server.record(attr::REQUEST_OUTCOME, "cancelled");
-    client.record(attr::ERROR_TYPE, attr::ERROR_CANCELLED);
-    client.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
+pub(crate) fn cancelled(server: &Watched, client: &Watched) {
+    left(server);
+    client.failed(attr::ERROR_CANCELLED);
+    client.span.record(attr::ERROR_TYPE, attr::ERROR_CANCELLED);
+    client.span.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
 }
 
 /// Writes down that the client gave up what no upstream was asked for.
-pub(crate) fn left(server: &Span) {
-    server.record(attr::REQUEST_OUTCOME, "cancelled");
+pub(crate) fn left(server: &Watched) {
+    server.failed(attr::ERROR_CANCELLED);
+    server.span.record(attr::REQUEST_OUTCOME, "cancelled");
 }
 
 /// Whether a call came to nothing.

@@ -96,8 +96,11 @@ pub fn supervise(
     let (commands_in, commands) = mpsc::channel(COMMANDS);
     let (control_in, control) = mpsc::channel(16);
     let handle = Handle { shared: shared.clone(), commands: commands_in, control: control_in };
+    let startup = spec.host.startup().filter(|_| spec.starts == Starts::Now);
     let task = async move {
-        Driver::new(spec, shared, events, commands, control).run().await;
+        let mut driver = Driver::new(spec, shared, events, commands, control);
+        driver.trace.begins_with(startup);
+        driver.run().await;
     };
     (handle, task)
 }

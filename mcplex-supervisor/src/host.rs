@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use tracing::Span;
 
 pub(crate) mod facts;
 
@@ -76,6 +77,8 @@ struct Waiting {
     gate: Gate,
     next_seat: u64,
     wakers: BTreeMap<u64, Waker>,
+    /// The span of the start of the process, while it takes up upstreams.
+    startup: Option<Span>,
 }
 
 impl fmt::Debug for Host {
@@ -97,8 +100,22 @@ impl Host {
     #[expect(clippy::disallowed_methods, reason = "the host is a driver's clock for starts")]
     pub fn new(options: HostOptions, facts: Arc<dyn HostFacts>, seed: u64) -> Self {
         let gate = Gate::new(options, seed);
-        let state = Mutex::new(Waiting { gate, next_seat: 0, wakers: BTreeMap::new() });
+        let state =
+            Mutex::new(Waiting { gate, next_seat: 0, wakers: BTreeMap::new(), startup: None });
         Self(Arc::new(Inner { began: Instant::now(), facts, state }))
+    }
+
+    /// Says that the upstreams made from now on are made at the start of the process; `None` ends
+    /// that.
+    ///
+    /// The span closes when the first connect of the last of them is settled: each holds it so long.
+    pub fn set_startup(&self, span: Option<Span>) {
+        self.lock().startup = span;
+    }
+
+    /// The span of the start, for an upstream that begins with it.
+    pub(crate) fn startup(&self) -> Option<Span> {
+        self.lock().startup.clone()
     }
 
     /// Takes up one more upstream.

@@ -42,7 +42,7 @@ mod host;
 
 mod era;
 
-// What does: the task, what it holds, what others hold of it, and its spans.
+// What does: the task, what it holds, what others hold of it, its spans and its numbers.
 mod driver;
 
 mod open;
@@ -64,6 +64,8 @@ mod blackbox;
 mod handle;
 
 mod trace;
+
+mod measure;
 
 pub use breaker::TripCause;
 pub use driver::{Spec, Starts, supervise};

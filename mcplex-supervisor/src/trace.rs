@@ -1,6 +1,8 @@
 //! Every span of a life: connect, spawn, death, respawn, trip, reset, stop; with a log line each.
+//!
+//! What is counted and measured of it is in `measure`.
 
-use crate::{cause::Cause, options::Options, time::Time};
+use crate::{cause::Cause, measure::Measure, options::Options, time::Time};
 use mcplex_proto::{
     attr,
     handshake::{How, ServerInfo, title},
@@ -34,6 +36,11 @@ pub(crate) struct Trace {
     deaths: VecDeque<(Time, TraceContext)>,
     pub(crate) last_death: Option<TraceContext>,
     pub(crate) last_trip: Option<TraceContext>,
+    pub(crate) measure: Measure,
+    /// The start of the process, until the first connect is settled.
+    startup: Option<Span>,
+    /// The question of the handshake that waits for its answer.
+    question: Option<Span>,
 }
 
 /// What the span of a death says.
@@ -83,6 +90,21 @@ macro_rules! lifecycle {
     };
 }
 
+/// A log line of a lifecycle step, under its own name and with the trace where it is told at length.
+macro_rules! event {
+    ($self:ident, $level:ident, $name:expr, $context:expr, $($rest:tt)*) => {
+        tracing::$level!(
+            name: $name,
+            upstream = %$self.upstream,
+            { attr::EVENT } = $name,
+            member = $self.member.as_deref(),
+            trace_id = $context.map(TraceContext::trace_id_hex),
+            span_id = $context.map(TraceContext::span_id_hex),
+            $($rest)*
+        )
+    };
+}
+
 fn fail(span: &Span, error: &str, description: &str) {
     span.record(attr::ERROR_TYPE, error);
     span.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
@@ -96,6 +118,9 @@ impl Trace {
         network: &'static str,
     ) -> Self {
         Self {
+            measure: Measure::new(upstream.clone(), network),
+            startup: None,
+            question: None,
             upstream,
             member,
             transport: if network == "pipe" { "stdio" } else { "http" },
@@ -110,6 +135,49 @@ impl Trace {
         }
     }
 
+    /// Its first connect belongs to the start of the process.
+    pub(crate) fn begins_with(&mut self, startup: Option<Span>) {
+        self.startup = startup;
+    }
+
+    /// A question of the handshake is sent.
+    pub(crate) fn asks(&mut self, incarnation: Incarnation, method: &'static str) {
+        let span = tracing::info_span!(
+            target: attr::TARGET_REQUEST,
+            parent: None,
+            attr::CLIENT,
+            { attr::OTEL_NAME } = method,
+            { attr::OTEL_KIND } = attr::KIND_CLIENT,
+            { attr::MCP_METHOD_NAME } = method,
+            { attr::UPSTREAM_NAME } = self.upstream.as_str(),
+            { attr::UPSTREAM_INCARNATION } = incarnation.0,
+            { attr::RPC_RESPONSE_STATUS_CODE } = Empty,
+            { attr::ERROR_TYPE } = Empty,
+            { attr::OTEL_STATUS_CODE } = Empty,
+            { attr::OTEL_STATUS_DESCRIPTION } = Empty,
+        );
+        if let Some(connect) = &self.last_connect {
+            trace::set_parent(&span, connect);
+        }
+        self.question = Some(span);
+    }
+
+    /// It was answered, with an error of this code if it was.
+    pub(crate) fn is_answered(&mut self, code: Option<i64>) {
+        if let (Some(span), Some(code)) = (self.question.take(), code) {
+            let code = code.to_string();
+            span.record(attr::RPC_RESPONSE_STATUS_CODE, &*code);
+            fail(&span, &code, "the server answered with an error");
+        }
+    }
+
+    /// It was not answered in time.
+    pub(crate) fn is_unanswered(&mut self) {
+        if let Some(span) = self.question.take() {
+            fail(&span, attr::ERROR_TIMEOUT, "there was no answer in time");
+        }
+    }
+
     /// Why the next connect will come.
     pub(crate) fn connects_for(&mut self, why: &'static str) {
         self.why = Some(why);
@@ -117,6 +185,7 @@ impl Trace {
 
     /// A connect begins.
     pub(crate) fn connecting(&mut self, incarnation: Incarnation, trial: bool) {
+        self.measure.connecting();
         let (lead, why) = (self.lead.as_ref(), self.why.take());
         let reason = match (lead, why) {
             (Some((_, kind)), _) => *kind,
@@ -139,7 +208,8 @@ impl Trace {
             { attr::ERA_VERDICT } = Empty,
             { attr::PROCESS_PID } = Empty,
         );
-        if let Some(context) = lead.and_then(|(span, _)| trace::context_of(span)) {
+        let lead = lead.map(|(span, _)| span).or(self.startup.as_ref());
+        if let Some(context) = lead.and_then(trace::context_of) {
             trace::set_parent(&span, &context);
         }
         if let Some(previous) = &self.last_connect {
@@ -163,7 +233,10 @@ impl Trace {
     }
 
     /// The process runs.
-    pub(crate) fn spawned(&self, pid: Option<u32>, took: Duration) {
+    pub(crate) fn spawned(&mut self, pid: Option<u32>, took: Duration) {
+        if pid.is_some() {
+            self.measure.has_child();
+        }
         let Some(span) = &self.connect else { return };
         span.record(attr::CONNECT_SPAWN_MS, ms(took));
         if let Some(pid) = pid {
@@ -179,6 +252,7 @@ impl Trace {
         how: How,
         (took, handshake): (Duration, Duration),
     ) {
+        self.measure.connected(info.version);
         let era = info.version.era();
         if let Some(span) = self.connect.take() {
             span.record(attr::MCP_PROTOCOL_VERSION, info.version.as_str());
@@ -186,8 +260,9 @@ impl Trace {
             span.record(attr::ERA_VERDICT, how.as_str());
             span.record(attr::CONNECT_HANDSHAKE_MS, ms(handshake));
         }
-        self.lead = None;
-        tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = incarnation.0,
+        self.question = None;
+        (self.lead, self.startup) = (None, None);
+        event!(self, info, attr::EVENT_CONNECT, self.last_connect.as_ref(), incarnation = incarnation.0,
             server = title(info.implementation.as_str()), protocol = %info.version,
             %era, verdict = %how, took_ms = ms(took), "upstream connected");
     }
@@ -195,6 +270,7 @@ impl Trace {
     /// An incarnation ended that nobody asked to end.
     pub(crate) fn died(&mut self, facts: &DeathFacts<'_>, options: &Options, now: Time) {
         let cause = facts.cause;
+        self.measure.died(cause.reason());
         self.fail_connect(facts);
         let span = lifecycle!(
             self,
@@ -231,9 +307,17 @@ impl Trace {
                 self.deaths.pop_front();
             }
         }
-        tracing::warn!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = facts.incarnation.0,
-            reason = facts.sentence, deaths_in_window = facts.deaths, calls_lost = facts.calls,
-            "upstream died");
+        event!(
+            self,
+            warn,
+            attr::EVENT_DEATH,
+            self.last_death.as_ref(),
+            incarnation = facts.incarnation.0,
+            reason = facts.sentence,
+            deaths_in_window = facts.deaths,
+            calls_lost = facts.calls,
+            "upstream died"
+        );
     }
 
     /// An incarnation ended in a way that is no death: the host's fault, or an end it may choose.
@@ -249,7 +333,8 @@ impl Trace {
         if let Some(span) = self.connect.take() {
             span.record(attr::ERA_VERDICT, How::Ended.as_str());
         }
-        self.lead = None;
+        // What follows is still the start of the process.
+        (self.lead, self.question) = (None, None);
         self.why = Some("era");
         tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = facts.incarnation.0,
             reason = facts.sentence,
@@ -257,14 +342,19 @@ impl Trace {
     }
 
     fn fail_connect(&mut self, facts: &DeathFacts<'_>) {
-        let lead = self.lead.take();
-        for span in self.connect.take().iter().chain(lead.iter().map(|(span, _)| span)) {
+        self.measure.ended(Some(facts.cause.error_type()));
+        let (lead, question) = (self.lead.take(), self.question.take());
+        self.startup = None;
+        for span in
+            self.connect.take().iter().chain(lead.iter().map(|(span, _)| span)).chain(&question)
+        {
             fail(span, facts.cause.error_type(), facts.sentence);
         }
     }
 
     /// A respawn follows after a wait.
     pub(crate) fn waiting(&mut self, incarnation: Incarnation, delay: Duration, attempt: u32) {
+        self.measure.respawns();
         let next = Incarnation(incarnation.0 + 1);
         let ms = ms(delay);
         let span = lifecycle!(
@@ -281,13 +371,22 @@ impl Trace {
         if let Some(connect) = &self.last_connect {
             trace::link(&span, connect, attr::LINK_PREVIOUS_CONNECT);
         }
+        let context = trace::context_of(&span);
         self.lead = Some((span, "respawn"));
-        tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), backoff_ms = ms, attempt,
-            "upstream will be started again");
+        event!(
+            self,
+            info,
+            attr::EVENT_RESPAWN,
+            context.as_ref(),
+            backoff_ms = ms,
+            attempt,
+            "upstream will be started again"
+        );
     }
 
     /// The breaker opened.
     pub(crate) fn tripped(&mut self, facts: &TripFacts<'_>, options: &Options, now: Time) {
+        self.measure.tripped();
         let previous = if facts.was_trial { "half_open" } else { "closed" };
         let span = lifecycle!(
             self,
@@ -311,9 +410,15 @@ impl Trace {
             }
         }
         self.last_trip = trace::context_of(&span);
-        tracing::error!(upstream = %self.upstream, member = self.member.as_deref(), reason = facts.sentence,
+        event!(
+            self,
+            error,
+            attr::EVENT_TRIP,
+            self.last_trip.as_ref(),
+            reason = facts.sentence,
             retry_after_s = facts.cooldown.map(|wait| wait.as_secs()),
-            "upstream tripped: it is not started again before the time is over or it is reset");
+            "upstream tripped: it is not started again before the time is over or it is reset"
+        );
     }
 
     /// The breaker closed: by hand, or because a trial went well.
@@ -335,7 +440,15 @@ impl Trace {
             trace::link(&span, &trip, attr::LINK_TRIP);
         }
         self.deaths.clear();
-        tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), reason, "upstream reset: its breaker is closed");
+        let context = trace::context_of(&span);
+        event!(
+            self,
+            info,
+            attr::EVENT_RESET,
+            context.as_ref(),
+            reason,
+            "upstream reset: its breaker is closed"
+        );
         if reason != "half_open" {
             self.lead = Some((span, "reset"));
         }
@@ -343,6 +456,7 @@ impl Trace {
 
     /// Somebody asked for the end.
     pub(crate) fn stopped(&mut self, incarnation: Incarnation, pid: Option<u32>, uptime: Duration) {
+        self.measure.ended(None);
         let span = lifecycle!(
             self,
             attr::STOP,
@@ -356,8 +470,7 @@ impl Trace {
             trace::link(&span, connect, attr::LINK_CONNECT);
         }
         self.stop = Some(span);
-        self.connect = None;
-        self.lead = None;
+        (self.connect, self.lead, self.question, self.startup) = (None, None, None, None);
         tracing::info!(upstream = %self.upstream, member = self.member.as_deref(), incarnation = incarnation.0, "upstream stopped");
     }
 
@@ -369,6 +482,9 @@ impl Trace {
             CloseStep::Term => "term",
             CloseStep::Kill => "kill",
         };
+        if closed.is_gone {
+            self.measure.has_no_child();
+        }
         if closed.is_gone
             && let Some(span) = self.stop.take()
         {

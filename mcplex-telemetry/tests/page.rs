@@ -122,7 +122,7 @@ fn number(page: &mut String, metric: &MetricDoc) -> fmt::Result {
     if !metric.bounds.is_empty() {
         let bounds: Vec<_> = metric.bounds.iter().map(f64::to_string).collect();
         let before = if metric.attributes.is_empty() { "\n" } else { "" };
-        write!(page, "{before}- Bounds: {}.\n", bounds.join(", "))?;
+        writeln!(page, "{before}- Bounds: {}.", bounds.join(", "))?;
     }
     Ok(())
 }

@@ -37,6 +37,9 @@ mod eras;
 mod matrix;
 
 #[cfg(test)]
+mod metrics;
+
+#[cfg(test)]
 mod reload;
 
 #[cfg(test)]

@@ -102,14 +102,47 @@ fn a_crash_loop_is_told_as_spans_that_lead_from_one_to_the_next() {
 }
 
 #[test]
-fn lifecycle_spans_carry_only_what_the_table_declares() {
+fn each_step_is_a_line_of_the_log_that_names_its_span() {
     let receiver = Receiver::start().unwrap();
-    let (_gateway, spans) = crash_loop(&receiver);
+    let (gateway, spans) = crash_loop(&receiver);
+    for (step, event, message) in [
+        (attr::LIFECYCLE_DEATH, attr::EVENT_DEATH, "upstream died"),
+        (attr::LIFECYCLE_RESPAWN, attr::EVENT_RESPAWN, "upstream will be started again"),
+        (attr::LIFECYCLE_TRIP, attr::EVENT_TRIP, "upstream tripped"),
+    ] {
+        let told = steps(&spans, step);
+        let lines = gateway.wait_events("bad", message, told.len());
+        for (span, line) in told.iter().zip(&lines) {
+            assert_eq!(line["event"], event);
+            assert_eq!(line["trace_id"], *span.trace_id);
+            assert_eq!(line["span_id"], *span.span_id);
+        }
+    }
+    assert_eq!(gateway.wait_event("good", "upstream connected")["event"], attr::EVENT_CONNECT);
+}
+
+/// What the table says about a span.
+fn doc(span: &Span) -> &'static attr::SpanDoc {
+    let step = span.name.split(' ').next();
+    let is_it = |doc: &&attr::SpanDoc| match span.kind {
+        "client" => doc.kind == attr::Kind::Client,
+        "server" => doc.kind == attr::Kind::Server,
+        _ => doc.name.split(' ').next() == step,
+    };
+    attr::SPANS.iter().find(is_it).expect("it is in the table")
+}
+
+#[test]
+fn spans_carry_only_what_the_table_declares() {
+    let receiver = Receiver::start().unwrap();
+    let (gateway, _) = crash_loop(&receiver);
+    gateway.client_of(&["add"]).call("add", &json!({ "a": 1, "b": 2 }));
+    let spans = receiver.wait_for(PATIENCE, |spans| {
+        pair(spans, "tools/call").is_some() && spans.iter().any(|span| span.name == attr::STARTUP)
+    });
     for span in &spans {
-        let step = span.name.split(' ').next().unwrap();
-        let doc = attr::SPANS.iter().find(|doc| doc.name.starts_with(step)).unwrap();
-        for name in span.attributes.keys().filter(|name| name.starts_with("mcplex.")) {
-            assert!(doc.attributes.contains(&&**name), "{}: {name}", span.name);
+        for name in span.attributes.keys() {
+            assert!(doc(span).attributes.contains(&&**name), "{}: {name}", span.name);
         }
     }
 }
@@ -232,6 +265,38 @@ fn an_end_at_the_question_for_the_era_is_no_failure_and_no_death() {
     let connect = steps(&new, attr::LIFECYCLE_CONNECT)[0];
     assert_eq!(told(connect), "startup modern probed");
     assert_eq!(connect.attribute(attr::MCP_PROTOCOL_VERSION), Some("2026-07-28"));
+}
+
+#[test]
+fn the_start_is_one_trace_with_the_first_connects_and_what_was_asked_in_them() {
+    let receiver = Receiver::start().unwrap();
+    let setup = Setup::new("").server("old", &[]).server("new", &["--era", "both"]);
+    let _gateway = traced(setup, &receiver).serve();
+    let startup = |spans: &[Span]| spans.iter().find(|span| span.name == attr::STARTUP).cloned();
+    let spans = receiver.wait_for(PATIENCE, |spans| startup(spans).is_some());
+    let startup = startup(&spans).unwrap();
+    assert_eq!(startup.parent_span_id, None);
+    assert_eq!(startup.attribute(attr::UPSTREAM_COUNT), Some("2"));
+    // Questions leave with the requests, which have a queue of their own.
+    let spans = receiver.wait_for(PATIENCE, |spans| {
+        let is_question = |span: &&Span| span.kind == "client" && span.trace_id == startup.trace_id;
+        spans.iter().filter(is_question).count() >= 3
+            && steps(spans, attr::LIFECYCLE_CONNECT).len() == 2
+    });
+    for (upstream, expect) in [
+        ("old", [("server/discover", Some("-32601")), ("initialize", None)].as_slice()),
+        ("new", &[("server/discover", None)]),
+    ] {
+        let all = of_upstream(&spans, upstream);
+        let connect = steps(&all, attr::LIFECYCLE_CONNECT)[0];
+        assert!(is_child(connect, &startup), "{connect:?}");
+        let mut asked: Vec<_> = all.iter().filter(|span| is_child(span, connect)).collect();
+        asked.retain(|span| span.kind == "client");
+        asked.sort_by_key(|span| span.start);
+        let told: Vec<_> =
+            asked.iter().map(|span| (&*span.name, span.attribute(attr::ERROR_TYPE))).collect();
+        assert_eq!(told, expect, "{asked:?}");
+    }
 }
 
 #[test]

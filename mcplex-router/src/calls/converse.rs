@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     asker::Asker,
+    measure::Watched,
     member::Flight,
     params::Params,
     seal::State,
@@ -31,7 +32,6 @@ use mcplex_proto::{
 };
 use mcplex_translate::question::{self, Required};
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
-use tracing::Span;
 
 /// How long further questions are waited for after one; 50 ms is more than a server takes between
 /// two that it asks side by side, and less than a person notices.
@@ -66,7 +66,7 @@ pub(super) async fn converse(
     mut coming: Coming,
     mut cancelled: oneshot::Receiver<()>,
     before: Option<Ticket>,
-    server: &Span,
+    server: &Watched,
 ) -> Turned {
     let shared = waiting.seat.session.shared.clone();
     loop {
@@ -93,7 +93,7 @@ fn suspend(
     talk: &Talk,
     coming: Coming,
     before: Option<Ticket>,
-    server: &Span,
+    server: &Watched,
 ) -> Result<Answer, Box<(Waiting, Coming)>> {
     let Waiting { seat, errand, may_be_rewritten } = waiting;
     let session = seat.session.clone();

@@ -7,6 +7,7 @@ use super::{bridged, cancel, job::Place, refuse, version_of};
 use crate::{
     asker::Asker,
     link::Link,
+    measure::Watched,
     member::{Flight, Member},
     refresh,
     router::lock,
@@ -27,7 +28,6 @@ use mcplex_proto::{
 };
 use mcplex_translate as translate;
 use std::{borrow::Cow, sync::Arc};
-use tracing::Span;
 
 /// A client's request that waits for its answer.
 pub(crate) struct Seat {
@@ -93,7 +93,7 @@ pub(crate) struct Errand {
     pub(super) era: Era,
     /// The revision of the upstream, if it is certain.
     pub(super) version: Option<Version>,
-    pub(super) span: Span,
+    pub(super) span: Watched,
     pub(super) aim: Aim,
     pub(super) berth: Berth,
     /// What the upstream asks meanwhile, where it may ask a stateless client.
@@ -220,7 +220,7 @@ impl Waiting {
     pub(super) fn end(
         mut self,
         answer: Option<Result<Reply, UpstreamError>>,
-        server: &Span,
+        server: &Watched,
     ) -> Turned {
         let reply = match answer {
             None => {
@@ -254,7 +254,7 @@ impl Waiting {
         Ok(Some((outcome, reply.extra)))
     }
 
-    fn refusal(&self, error: &UpstreamError, server: &Span) -> Outcome {
+    fn refusal(&self, error: &UpstreamError, server: &Watched) -> Outcome {
         let Seat { session, asker, .. } = &self.seat;
         let local = refuse(session, &self.errand.aim, error);
         let local = words::own(local, asker, || session.shared.identity());
@@ -264,7 +264,7 @@ impl Waiting {
     }
 
     /// Ends the call with an error of our own, which models read where they called a tool.
-    pub(super) fn fail(self, error: ErrorObject, server: &Span) -> Turned {
+    pub(super) fn fail(self, error: ErrorObject, server: &Watched) -> Turned {
         let local = match self.errand.aim {
             Aim::Tool => Ok(Raw::of(&serde_json::json!({
                 "content": [{ "type": "text", "text": error.message }],
@@ -273,7 +273,7 @@ impl Waiting {
             Aim::Subscribe(_) | Aim::Unsubscribe | Aim::Other => Err(error),
         };
         let outcome = words::outcome(words::own(local, &self.seat.asker, || self.seat.identity()));
-        spans::ended(&self.errand.span, &outcome);
+        spans::ended_there(&self.errand.span, &outcome);
         spans::ended(server, &outcome);
         Ok(Some((outcome, Extra::default())))
     }

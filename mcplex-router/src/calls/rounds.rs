@@ -8,7 +8,7 @@ use super::{
     errand::{Turned, Waiting},
     unless,
 };
-use crate::{asker::Asker, asks, params::Params, seal};
+use crate::{asker::Asker, asks, measure::Watched, params::Params, seal};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select, try_join_all};
 use mcplex_proto::{
@@ -23,7 +23,6 @@ use mcplex_translate::{
     result::{self, Kind},
 };
 use std::time::Duration;
-use tracing::Span;
 
 /// How often one call may ask; as many rounds as the official SDK for TypeScript plays.
 const MAX_ROUNDS: u32 = 8;
@@ -33,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const PACE: Duration = Duration::from_millis(250);
 
 /// Calls as often as the upstream asks; the client cancels when `cancelled` resolves.
-pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Span) -> Turned {
+pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Watched) -> Turned {
     let Letter { mut call, mut cancelled } = letter;
     let (first, extra) = (call.clone(), call.extra.clone());
     for _ in 0..=MAX_ROUNDS {

@@ -11,6 +11,7 @@ use crate::{
 };
 use mcplex_proto::{
     attr,
+    handshake::Handshake,
     transport::{ConnectError, Connection},
     upstream::Incarnation,
 };
@@ -73,6 +74,8 @@ impl Driver {
         open.listener = listener;
         open.answer_by = answer_by;
         self.trace.spawned(pid, self.now.since(self.granted_at));
+        let asks = open.handshake.as_ref().map(Handshake::asks);
+        asks.into_iter().for_each(|method| self.trace.asks(incarnation, method));
         self.phase = Phase::Open(Box::new(open));
         self.send(hello);
     }

@@ -107,6 +107,7 @@ impl Driver {
             return;
         }
         self.published = Some(news);
+        self.trace.measure.is(health);
         let is_up = matches!(health, Health::Ready | Health::Degraded);
         self.shared.set_status(Published {
             status: Status {

@@ -5,7 +5,7 @@ use crate::{cause::Cause, event::Event, probe::Probe};
 use mcplex_proto::{
     error::ErrorObject,
     handshake::{self, Opened, Step},
-    message::{Message, Request, Response},
+    message::{Message, Outcome, Request, Response},
     method,
     upstream::Reply,
     version::Era,
@@ -15,6 +15,16 @@ use mcplex_proto::{
 /// or two; more would fill memory if it does not read.
 const MAX_ASKED: u32 = 1000;
 
+/// The code of an answer that is an error.
+fn error_code(message: &Message) -> Option<i64> {
+    match message {
+        Message::Response(Response { outcome: Outcome::Error(error), .. }) => {
+            Some(ErrorObject::read(error).code)
+        }
+        Message::Request(_) | Message::Notification(_) | Message::Response(_) => None,
+    }
+}
+
 impl Driver {
     pub(super) fn hear(&mut self, message: Message, about: Option<u64>) {
         let Phase::Open(open) = &mut self.phase else { return };
@@ -22,23 +32,28 @@ impl Driver {
         self.black_box.record(true, &message, self.now);
         let message = match &mut open.handshake {
             None => message,
-            Some(handshake) => match handshake.handle(message) {
-                Ok(Step::Done(opened)) => return self.begin(*opened),
-                Ok(Step::Ask(next)) => {
+            Some(handshake) => match (error_code(&message), handshake.handle(message)) {
+                (_, Ok(Step::Done(opened))) => return self.begin(*opened),
+                (code, Ok(Step::Ask(next))) => {
                     open.answer_by = None;
+                    self.trace.is_answered(code);
+                    self.trace.asks(from, handshake.asks());
                     return self.send(next);
                 }
-                Ok(Step::Reply(_)) if open.asked >= MAX_ASKED => {
+                (_, Ok(Step::Reply(_))) if open.asked >= MAX_ASKED => {
                     let why = "it asks and asks instead of answering initialize";
                     return self.die(&Cause::Broken(why.into()));
                 }
-                Ok(Step::Reply(reply)) => {
+                (_, Ok(Step::Reply(reply))) => {
                     open.asked += 1;
                     return self.send(reply);
                 }
-                Ok(Step::Other(Message::Response(_))) => return,
-                Ok(Step::Other(message)) => message,
-                Err(error) => return self.die(&Cause::Handshake(error)),
+                (_, Ok(Step::Other(Message::Response(_)))) => return,
+                (_, Ok(Step::Other(message))) => message,
+                (code, Err(error)) => {
+                    self.trace.is_answered(code);
+                    return self.die(&Cause::Handshake(error));
+                }
             },
         };
         match message {

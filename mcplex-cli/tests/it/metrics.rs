@@ -1,0 +1,114 @@
+//! Numbers that really left `mcplex` over OTLP.
+
+use crate::gateway::{PATIENCE, Setup};
+use mcplex_proto::{
+    attr,
+    metric::{METRICS, Metric},
+};
+use mcplex_testkit::otlp::{Point, Receiver};
+use serde_json::json;
+
+fn measured(setup: Setup, receiver: &Receiver) -> Setup {
+    setup
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint())
+        // Numbers leave once a minute; a test does not want to wait for that.
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "20")
+}
+
+/// The newest points of a metric whose attributes are like this.
+fn newest<'a>(
+    points: &'a [Point],
+    metric: Metric,
+    like: &'a [(&'a str, &'a str)],
+) -> impl Iterator<Item = &'a Point> {
+    points.iter().rev().filter(move |point| {
+        let is_like = |(name, value): &(&str, &str)| point.attribute(name) == Some(*value);
+        point.name == metric.doc().name && like.iter().all(is_like)
+    })
+}
+
+/// Whether the newest such point has this number.
+fn is(points: &[Point], metric: Metric, like: &[(&str, &str)], expect: f64) -> bool {
+    newest(points, metric, like).next().is_some_and(|point| (point.value - expect).abs() < 0.1)
+}
+
+#[test]
+fn a_crash_loop_in_numbers() {
+    let receiver = Receiver::start().unwrap();
+    let flags = ["--die-before-handshake", "0", "--exit", "7"];
+    let fast = "backoff_first = \"20ms\"\nbackoff_factor = 1";
+    let setup = Setup::new("").server("good", &[]).server_with("bad", &flags, fast);
+    let mut gateway = measured(setup, &receiver).serve();
+    let bad = (attr::UPSTREAM_NAME, "bad");
+    let good = (attr::UPSTREAM_NAME, "good");
+    let state = |state| (attr::UPSTREAM_STATE, state);
+    receiver.wait_for_points(PATIENCE, |points| {
+        is(points, Metric::UpstreamStatus, &[bad, state("tripped")], 1.0)
+            && is(points, Metric::UpstreamStatus, &[bad, state("recovering")], 0.0)
+            && is(points, Metric::UpstreamStatus, &[good, state("ready")], 1.0)
+            && is(points, Metric::UpstreamDeaths, &[bad, (attr::DEATH_REASON, "exit")], 6.0)
+            && is(points, Metric::UpstreamRespawns, &[bad], 5.0)
+            && is(points, Metric::BreakerTrips, &[bad], 1.0)
+            && is(points, Metric::ChildCount, &[bad], 0.0)
+            && is(points, Metric::ChildCount, &[good], 1.0)
+    });
+    let points = receiver.points();
+    let failed = [bad, (attr::ERROR_TYPE, attr::ERROR_PROCESS_EXIT)];
+    assert_eq!(newest(&points, Metric::ConnectDuration, &failed).next().unwrap().count, 6);
+    assert_eq!(newest(&points, Metric::ConnectDuration, &[good]).next().unwrap().count, 1);
+    assert!(newest(&points, Metric::UpstreamDeaths, &[good]).next().is_none());
+
+    gateway.signal(rustix::process::Signal::TERM);
+    assert!(gateway.ended().success());
+    // What happened at the very end left as well.
+    let points = receiver.points();
+    assert_eq!(newest(&points, Metric::UpstreamLifetime, &[good]).next().unwrap().count, 1);
+    assert!(is(&points, Metric::ChildCount, &[good], 0.0));
+    only_the_table(&points);
+}
+
+#[test]
+fn calls_in_numbers_and_what_a_client_makes_up_is_one_label() {
+    let receiver = Receiver::start().unwrap();
+    let gateway = measured(Setup::new("").server("good", &[]), &receiver).serve();
+    let mut client = gateway.client_of(&["add"]);
+    for n in 0..3 {
+        client.call("add", &json!({ "a": n, "b": 2 }));
+    }
+    for n in 0..5 {
+        let unknown = json!({ "name": format!("made up {n}"), "arguments": {} });
+        client.request("tools/call", &unknown);
+    }
+    client.delete();
+    let add = [(attr::GEN_AI_TOOL_NAME, "add"), (attr::UPSTREAM_NAME, "good")];
+    let other = [(attr::GEN_AI_TOOL_NAME, attr::ERROR_OTHER)];
+    let points = receiver.wait_for_points(PATIENCE, |points| {
+        let count = |metric, like: &[(&str, &str)]| {
+            newest(points, metric, like).next().map_or(0, |point| point.count)
+        };
+        count(Metric::ServerDuration, &add) == 3
+            && count(Metric::ClientDuration, &add) == 3
+            && count(Metric::ServerDuration, &other) == 5
+            && count(Metric::ServerSession, &[]) == 1
+            && is(points, Metric::RequestActive, &[], 0.0)
+    });
+    let told = newest(&points, Metric::ServerDuration, &add).next().unwrap();
+    assert_eq!(told.attribute(attr::MCP_METHOD_NAME), Some("tools/call"));
+    assert_eq!(told.attribute(attr::MCP_PROTOCOL_VERSION), Some("2025-11-25"));
+    assert_eq!(told.attribute(attr::NETWORK_TRANSPORT), Some("tcp"));
+    assert_eq!(told.attribute(attr::ERROR_TYPE), None);
+    // A bad name is the client's fault: the code is told, and it is no failure of mcplex.
+    let refused = newest(&points, Metric::ServerDuration, &other).next().unwrap();
+    assert_eq!(refused.attribute(attr::RPC_RESPONSE_STATUS_CODE), Some("-32602"));
+    assert_eq!(refused.attribute(attr::ERROR_TYPE), None);
+    only_the_table(&points);
+}
+
+fn only_the_table(points: &[Point]) {
+    for point in points {
+        let doc = METRICS.iter().find(|doc| doc.name == point.name).expect("it is in the table");
+        for name in point.attributes.keys() {
+            assert!(doc.attributes.contains(&&**name), "{name} on {}", doc.name);
+        }
+    }
+}

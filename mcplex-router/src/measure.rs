@@ -1,0 +1,182 @@
+//! How long requests take, told when they end.
+
+use mcplex_proto::{
+    attr,
+    message::Request,
+    method,
+    metric::{self, Held, Label, Metric},
+    upstream::UpstreamName,
+    version::Version,
+};
+use std::{borrow::Cow, sync::OnceLock, time::Duration};
+use tracing::Span;
+
+/// A request that is watched: its span, and what is measured of it where numbers are kept.
+///
+/// Both end when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) span: Span,
+    measured: Option<Box<Measured>>,
+}
+
+/// What the number of a request will say.
+#[derive(Debug)]
+struct Measured {
+    metric: Metric,
+    since: Duration,
+    method: Cow<'static, str>,
+    version: Option<Version>,
+    network: Option<&'static str>,
+    /// What it is for, once that is known to exist.
+    aim: OnceLock<(UpstreamName, Option<String>)>,
+    end: OnceLock<End>,
+    /// Counted among the requests that are served.
+    _active: Held,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Well,
+    /// With one of the words of [`attr`].
+    Failed(&'static str),
+    /// With an error of JSON-RPC, which may be no failure of who answers.
+    Answered {
+        code: i64,
+        is_failure: bool,
+    },
+}
+
+impl Watched {
+    /// A request of a client.
+    pub(crate) fn asked(
+        span: Span,
+        request: &Request,
+        network: &'static str,
+        version: Option<Version>,
+    ) -> Self {
+        let measure = |since| {
+            Box::new(Measured {
+                metric: Metric::ServerDuration,
+                since,
+                method: method::intern(&request.method),
+                version,
+                network: Some(network),
+                aim: OnceLock::new(),
+                end: OnceLock::new(),
+                _active: Held::new(Metric::RequestActive, &[]),
+            })
+        };
+        Self { span, measured: metric::now().map(measure) }
+    }
+
+    /// The request at an upstream that is made of it; the name is the one the upstream knows.
+    pub(crate) fn sent(
+        &self,
+        span: Span,
+        upstream: &UpstreamName,
+        (asked, name): (Option<&str>, Option<&str>),
+        version: Option<Version>,
+    ) -> Self {
+        let measure = |server: &Measured| {
+            let aim = |name: Option<&str>| (upstream.clone(), name.map(str::to_owned));
+            // It was written before, for the other era.
+            let _is_new = server.aim.set(aim(asked)).is_ok();
+            Some(Box::new(Measured {
+                metric: Metric::ClientDuration,
+                since: metric::now()?,
+                method: server.method.clone(),
+                version,
+                network: None,
+                aim: OnceLock::from(aim(name)),
+                end: OnceLock::new(),
+                _active: Held::default(),
+            }))
+        };
+        Self { span, measured: self.measured.as_deref().and_then(measure) }
+    }
+
+    /// Whether numbers are kept.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.measured.is_some()
+    }
+
+    pub(crate) fn succeeded(&self) {
+        self.end(End::Well);
+    }
+
+    pub(crate) fn failed(&self, error: &'static str) {
+        self.end(End::Failed(error));
+    }
+
+    /// It was answered with an error.
+    pub(crate) fn answered(&self, code: i64, is_failure: bool) {
+        self.end(End::Answered { code, is_failure });
+    }
+
+    fn end(&self, end: End) {
+        if let Some(measured) = &self.measured {
+            // The first word counts, as for the span: what follows is how it is told.
+            let _is_first = measured.end.set(end).is_ok();
+        }
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        let end = self.end.get().copied().unwrap_or(End::Failed(attr::ERROR_CANCELLED));
+        let code = match end {
+            End::Answered { code, .. } => Some(label_of(code)),
+            End::Well | End::Failed(_) => None,
+        };
+        let error = match end {
+            End::Well => None,
+            End::Failed(error) => Some(error),
+            End::Answered { is_failure, .. } => code.as_deref().filter(|_| is_failure),
+        };
+        let (upstream, name) = match self.aim.get() {
+            Some((upstream, name)) => (Some(upstream.as_str()), name.as_deref()),
+            None => (None, Some(attr::ERROR_OTHER)),
+        };
+        let is_tool = self.method == method::TOOLS_CALL;
+        let is_prompt = self.method == method::PROMPTS_GET;
+        // What is not in the specification is whatever a client likes to write.
+        let method = match &self.method {
+            Cow::Borrowed(known) => known,
+            Cow::Owned(_) => attr::ERROR_OTHER,
+        };
+        let labels: [Label<'_>; 9] = [
+            (attr::MCP_METHOD_NAME, Some(method)),
+            (attr::GEN_AI_TOOL_NAME, name.filter(|_| is_tool)),
+            (attr::GEN_AI_PROMPT_NAME, name.filter(|_| is_prompt)),
+            (attr::GEN_AI_OPERATION_NAME, is_tool.then_some("execute_tool")),
+            (attr::MCP_PROTOCOL_VERSION, self.version.map(Version::as_str)),
+            (attr::NETWORK_TRANSPORT, self.network),
+            (attr::RPC_RESPONSE_STATUS_CODE, code.as_deref()),
+            (attr::ERROR_TYPE, error),
+            (attr::UPSTREAM_NAME, upstream),
+        ];
+        metric::since(self.metric, self.since, &labels);
+    }
+}
+
+/// An error code as a label: those of JSON-RPC, of MCP and of mcplex; a server may send any number.
+fn label_of(code: i64) -> Cow<'static, str> {
+    match code {
+        -32_768..=-32_000 => Cow::Owned(code.to_string()),
+        _ => Cow::Borrowed(attr::ERROR_OTHER),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_a_server_makes_up_are_one_label() {
+        assert_eq!(label_of(-32_602), "-32602");
+        assert_eq!(label_of(7), attr::ERROR_OTHER);
+        assert_eq!(label_of(i64::MIN), attr::ERROR_OTHER);
+    }
+}

@@ -1,0 +1,107 @@
+//! The numbers of a life: deaths, respawns, trips, how long things took, how it is.
+//!
+//! Members of one upstream share its series: what a client makes is never a label.
+
+use mcplex_proto::{
+    attr,
+    metric::{self, Held, Metric},
+    upstream::{Health, UpstreamName},
+    version::{Era, Version},
+};
+use std::time::Duration;
+
+/// What is remembered between two numbers.
+#[derive(Debug)]
+pub(crate) struct Measure {
+    upstream: UpstreamName,
+    network: &'static str,
+    connecting: Option<Duration>,
+    connected: Option<Connected>,
+    health: Option<(Health, Held)>,
+    child: Option<Held>,
+}
+
+/// A life that calls can use.
+#[derive(Clone, Copy, Debug)]
+struct Connected {
+    since: Duration,
+    version: Version,
+}
+
+impl Measure {
+    pub(crate) fn new(upstream: UpstreamName, network: &'static str) -> Self {
+        Self { upstream, network, connecting: None, connected: None, health: None, child: None }
+    }
+
+    /// A connect begins.
+    pub(crate) fn connecting(&mut self) {
+        self.connecting = metric::now();
+    }
+
+    /// A process runs.
+    pub(crate) fn has_child(&mut self) {
+        let labels = [(attr::UPSTREAM_NAME, Some(self.upstream.as_str()))];
+        self.child = Some(Held::new(Metric::ChildCount, &labels));
+    }
+
+    /// Nothing of the process is left.
+    pub(crate) fn has_no_child(&mut self) {
+        self.child = None;
+    }
+
+    /// The session is open.
+    pub(crate) fn connected(&mut self, version: Version) {
+        self.connect_ended(None);
+        self.connected = metric::now().map(|since| Connected { since, version });
+    }
+
+    /// A life ended, or a connect came to nothing; without an error it was asked for.
+    pub(crate) fn ended(&mut self, error: Option<&'static str>) {
+        self.connect_ended(error);
+        let Some(Connected { since, version }) = self.connected.take() else { return };
+        let name = (attr::UPSTREAM_NAME, Some(self.upstream.as_str()));
+        let error = (attr::ERROR_TYPE, error);
+        metric::since(Metric::UpstreamLifetime, since, &[name, error]);
+        if version.era() == Era::Legacy {
+            let version = (attr::MCP_PROTOCOL_VERSION, Some(version.as_str()));
+            let network = (attr::NETWORK_TRANSPORT, Some(self.network));
+            metric::since(Metric::ClientSession, since, &[version, network, error, name]);
+        }
+    }
+
+    fn connect_ended(&mut self, error: Option<&'static str>) {
+        let Some(begun) = self.connecting.take() else { return };
+        let name = (attr::UPSTREAM_NAME, Some(self.upstream.as_str()));
+        metric::since(Metric::ConnectDuration, begun, &[name, (attr::ERROR_TYPE, error)]);
+    }
+
+    /// A death counts.
+    pub(crate) fn died(&self, reason: &'static str) {
+        let name = (attr::UPSTREAM_NAME, Some(self.upstream.as_str()));
+        metric::add(Metric::UpstreamDeaths, 1, &[name, (attr::DEATH_REASON, Some(reason))]);
+    }
+
+    /// A respawn is decided.
+    pub(crate) fn respawns(&self) {
+        let name = (attr::UPSTREAM_NAME, Some(self.upstream.as_str()));
+        metric::add(Metric::UpstreamRespawns, 1, &[name]);
+    }
+
+    /// The breaker opened.
+    pub(crate) fn tripped(&self) {
+        let name = (attr::UPSTREAM_NAME, Some(self.upstream.as_str()));
+        metric::add(Metric::BreakerTrips, 1, &[name]);
+    }
+
+    /// It is like this now.
+    pub(crate) fn is(&mut self, health: Health) {
+        if self.health.as_ref().is_some_and(|(now, _)| *now == health) {
+            return;
+        }
+        let labels = [
+            (attr::UPSTREAM_NAME, Some(self.upstream.as_str())),
+            (attr::UPSTREAM_STATE, Some(health.as_str())),
+        ];
+        self.health = Some((health, Held::new(Metric::UpstreamStatus, &labels)));
+    }
+}
