@@ -20,6 +20,7 @@ Examples:
   mcplex                              try it: two demo servers on http://127.0.0.1:3100/mcp
   mcplex serve -c mcplex.toml         serve what the file lists
   mcplex check -c mcplex.toml         say what would run, without running it
+  mcplex doctor -c mcplex.toml        try every server alone, and say what is wrong
   mcplex stdio -c mcplex.toml         what a desktop client starts by itself
   mcplex reload                       apply a changed configuration, now; or kill -HUP PID
   mcplex status                       how every server of the running mcplex is
@@ -29,7 +30,7 @@ Examples:
 Exit codes:
   0 done   1 failed   2 wrong command line   3 wrong configuration   4 address not available
   5 no mcplex runs   6 no such upstream   7 another command is under way
-  8 mcplex runs, and does not answer
+  8 mcplex runs, and does not answer   9 `mcplex doctor` found something broken
   129, 130, 143 ended at once by a second SIGHUP (of a closed terminal), SIGINT or SIGTERM";
 
 const STATUS: &str = "\
@@ -49,6 +50,12 @@ Examples:
   mcplex crashes show telegram        the newest of one upstream
   mcplex crashes show 'telegram#3'    the third newest
   mcplex crashes show telegram --json";
+
+const DOCTOR: &str = "\
+Examples:
+  mcplex doctor
+  mcplex doctor --upstream mail --upstream files
+  mcplex doctor --json | jq '.upstreams[] | select(.level == \"broken\")'";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -108,6 +115,13 @@ pub(crate) enum Command {
     Crashes(CrashesOptions),
     /// Checks the configuration and says what would run.
     Check(CheckOptions),
+    /// Looks at everything a gateway needs, and says what is wrong and what to do about it.
+    ///
+    /// Without a running mcplex of this configuration each server is started alone, asked for its
+    /// lists, and ended. With one, it looks at that one, and tries only servers that are given up.
+    /// Warnings alone are no failure: the exit code is 0 then, and 9 when something is broken.
+    #[command(after_help = DOCTOR)]
+    Doctor(DoctorOptions),
     /// Is one of the servers of the built-in demo.
     #[command(hide = true)]
     DemoServer {
@@ -270,6 +284,24 @@ pub(crate) enum CrashesCommand {
         #[command(flatten)]
         config: ConfigOptions,
     },
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct DoctorOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+    /// Only this upstream; may be given several times.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) upstream: Vec<String>,
+    /// How long the trial of one server may take, instead of what its own limits allow.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: Option<u64>,
+    /// Tries servers that run as well, which starts a second copy of each for a moment.
+    #[arg(long)]
+    pub(crate) trial: bool,
+    /// Writes JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

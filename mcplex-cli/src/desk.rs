@@ -182,6 +182,11 @@ impl Desk {
         self.changed();
     }
 
+    /// These settings of the file wait for a restart.
+    pub(crate) fn wait_for_restart(&self, settings: Vec<String>) {
+        lock(&self.0.instance).needs_restart = settings;
+    }
+
     fn rows(&self) -> Arc<[Row]> {
         lock(&self.0.rows).clone()
     }
@@ -290,7 +295,8 @@ fn breaker(status: &Status, is_trial: bool, probation: Duration) -> Breaker {
 impl Operator for Desk {
     fn instance(&self) -> Instance {
         let attached = *self.0.attached.borrow();
-        Instance { attached, ..lock(&self.0.instance).clone() }
+        let fingerprint = self.fingerprint();
+        Instance { attached, fingerprint, ..lock(&self.0.instance).clone() }
     }
 
     fn upstreams(&self) -> Vec<UpstreamStatus> {

@@ -19,6 +19,8 @@ pub(crate) enum Code {
     Busy = 7,
     /// A running mcplex does not answer.
     Silent = 8,
+    /// `mcplex doctor` found something that does not work.
+    Broken = 9,
     /// A second SIGHUP of a closed terminal ended it at once.
     Hangup = 129,
     /// A second SIGINT ended it at once.
@@ -50,9 +52,14 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
         "The mcplex that runs does not answer: it is stopped or overloaded. What it was told may \
          still be done.",
     ),
+    (
+        Code::Broken as u8,
+        "`mcplex doctor` has looked, and something is broken; warnings alone are 0. When it could not \
+         look, the code is 1, 3, 6 or 8.",
+    ),
     (Code::Hangup as u8, "Ended at once by a second SIGHUP after its terminal closed."),
-    (Code::Interrupted as u8, "Ended at once by a second SIGINT."),
-    (Code::Terminated as u8, "Ended at once by a second SIGTERM."),
+    (Code::Interrupted as u8, "Ended at once by a second SIGINT; `mcplex doctor` by the first, once what it started has ended."),
+    (Code::Terminated as u8, "Ended at once by a second SIGTERM; `mcplex doctor` like with SIGINT."),
 ];
 
 /// A failure as a person is told of it.

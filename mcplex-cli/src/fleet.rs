@@ -145,6 +145,7 @@ impl Fleet {
     pub(crate) async fn apply(&mut self, new: Config) -> Result<Difference, BadName> {
         let difference = Difference::between(&self.config, &new);
         let names = names(&new)?;
+        self.desk.wait_for_restart(difference.needs_restart.clone());
         if difference.is_empty() {
             return Ok(difference);
         }

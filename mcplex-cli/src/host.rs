@@ -19,6 +19,20 @@ pub(crate) fn prepare() -> JoinSet<()> {
             "ended what an earlier run has left behind",
         );
     }
+    orphans()
+}
+
+/// The same without a look at what an earlier run has left: who only looks changes nothing.
+#[cfg(target_os = "linux")]
+pub(crate) fn adopt() -> JoinSet<()> {
+    if let Err(error) = stdio::raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit on open descriptors stays as it was");
+    }
+    orphans()
+}
+
+#[cfg(target_os = "linux")]
+fn orphans() -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     match stdio::Orphans::adopt() {
         Ok(orphans) => {
@@ -36,5 +50,11 @@ pub(crate) fn prepare() -> JoinSet<()> {
 /// Nothing of it is known elsewhere.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn prepare() -> JoinSet<()> {
+    JoinSet::new()
+}
+
+/// Nothing of it is known elsewhere.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn adopt() -> JoinSet<()> {
     JoinSet::new()
 }

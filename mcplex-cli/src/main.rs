@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod console;
 mod desk;
+mod doctor;
 mod doorman;
 mod exit;
 mod family;
@@ -50,6 +51,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(options) => commands::serve::run(options),
         Command::Stdio(options) => commands::stdio::run(options),
         Command::Check(options) => commands::check::run(&options),
+        Command::Doctor(options) => commands::doctor::run(&options),
         Command::Status(options) => commands::status::run(&options),
         Command::Start(options) => commands::act::run(Verb::Start, &options),
         Command::Stop(options) => commands::act::run(Verb::Stop, &options),

@@ -39,7 +39,7 @@ fn in_use(address: SocketAddr, other: &str) -> String {
 }
 
 /// The process that listens at a port, as far as this user may know.
-fn holder(port: u16) -> Option<(u32, String)> {
+pub(crate) fn holder(port: u16) -> Option<(u32, String)> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())

@@ -113,7 +113,7 @@ pub(crate) fn change(server: &Server, name: UpstreamName, parts: Parts) -> Chang
 }
 
 /// Whether the program may download what it runs.
-fn installs(command: &str) -> bool {
+pub(crate) fn installs(command: &str) -> bool {
     const INSTALLERS: &[&str] = &["npx", "uvx", "bunx", "pnpm", "pipx", "uv", "docker", "podman"];
     // On Windows some of them are batch files.
     let name = Path::new(command).file_stem().and_then(|name| name.to_str());

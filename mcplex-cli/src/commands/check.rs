@@ -54,7 +54,7 @@ fn find(server: &Server) -> Found {
 }
 
 /// The program a server's command means, looked for where the start would look.
-fn find_program(process: &Process) -> Result<PathBuf, ConnectError> {
+pub(crate) fn find_program(process: &Process) -> Result<PathBuf, ConnectError> {
     let own = process.env.get("PATH").map(|path| OsStr::new(path).to_owned());
     let path = own.or_else(|| std::env::var_os("PATH"));
     let (path, cwd) = (path.as_deref(), process.cwd.as_deref());

@@ -4,6 +4,7 @@ pub(crate) mod act;
 pub(crate) mod check;
 pub(crate) mod crashes;
 pub(crate) mod demo_server;
+pub(crate) mod doctor;
 pub(crate) mod logs;
 pub(crate) mod pages;
 pub(crate) mod reload;

@@ -1,0 +1,200 @@
+//! The machine: descriptors, watches of files, disk, and the collector of spans.
+
+use super::{
+    finding::{Check, Finding},
+    remote,
+};
+use crate::{places::Places, settings::Settings};
+use mcplex_config::Sources;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Descriptors that one server costs: two pipes, its stderr, its guard and a descriptor for its end.
+const PER_SERVER: u64 = 6;
+
+/// Descriptors for everything else: sockets, logs, a handful of clients.
+const BESIDES: u64 = 128;
+
+/// Below this the logs and reports of a crash loop may fill the disk within an hour.
+const LITTLE: u64 = 512 * 1024 * 1024;
+
+/// Below this nothing can be relied upon to be written.
+const NOTHING: u64 = 16 * 1024 * 1024;
+
+/// Everything but the collector; `pid` is the mcplex that runs, if one does.
+pub(crate) fn checks(settings: &Settings, places: &Places, pid: Option<u32>) -> Vec<Check> {
+    let mut checks = vec![Check::new("open files", open_files(settings, pid))];
+    if settings.config().gateway.watch && settings.file.is_some() {
+        checks.extend(watches().map(|finding| Check::new("file watch", finding)));
+    }
+    if let Some(state) = places.state(settings.config()) {
+        checks.push(Check::new("state", writable(&state)));
+        checks.extend(room(&state).map(|finding| Check::new("disk", finding)));
+    }
+    checks
+}
+
+/// How many descriptors there may be, against what the configuration may need.
+fn open_files(settings: &Settings, pid: Option<u32>) -> Finding {
+    let config = settings.config();
+    let servers = config.servers.iter().filter(|server| server.enabled);
+    let servers: u64 = servers
+        .map(|server| match server.supervise.isolation {
+            mcplex_config::Isolation::Shared => 1,
+            mcplex_config::Isolation::Session => server.supervise.session_limit as u64,
+            mcplex_config::Isolation::Pool => server.supervise.pool_size as u64,
+        })
+        .sum();
+    let need = servers * PER_SERVER + BESIDES + config.host.fd_reserve as u64;
+    // mcplex raises the soft limit to the hard one by itself.
+    let running = pid.and_then(limits_of);
+    let (limit, used) = match running {
+        Some((limit, used)) => (limit, Some(used)),
+        None => (own_limit(), None),
+    };
+    let Some(limit) = limit else { return Finding::well("no limit on open files") };
+    let in_use = used.map(|used| format!(", {used} are open")).unwrap_or_default();
+    let what = format!("at most {limit} open files{in_use}; this configuration may need {need}");
+    let is_tight = used.is_some_and(|used| used * 10 > limit * 8);
+    if need > limit || is_tight {
+        let hint = "raise it: LimitNOFILE= of the service (`mcplex service install` sets it), or \
+                    `ulimit -Hn` in the shell that starts mcplex";
+        return Finding::warning("open-files", what, hint);
+    }
+    Finding::well(what)
+}
+
+/// The hard limit of this process; `None` where there is none.
+fn own_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum
+}
+
+/// The limit of another process, which has raised it already, and how many it has open.
+fn limits_of(pid: u32) -> Option<(Option<u64>, u64)> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let soft = line.split_whitespace().next()?;
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+    Some((soft.parse().ok(), open as u64))
+}
+
+/// Whether one more watch of files can be had.
+#[cfg(target_os = "linux")]
+fn watches() -> Option<Finding> {
+    use rustix::fs::inotify;
+    Some(match inotify::init(inotify::CreateFlags::CLOEXEC) {
+        Ok(_) => Finding::well("changes of the file can be seen"),
+        Err(error) => Finding::warning(
+            "file-watch",
+            format!("changes of the file cannot be seen: {error}"),
+            "raise fs.inotify.max_user_instances (sysctl), or use `mcplex reload` after each change",
+        ),
+    })
+}
+
+/// Other systems have no such limit that could be asked for.
+#[cfg(not(target_os = "linux"))]
+fn watches() -> Option<Finding> {
+    None
+}
+
+/// The folder itself, or the first above it that is there.
+fn existing(folder: &Path) -> PathBuf {
+    let found = folder.ancestors().find(|folder| folder.exists());
+    found.unwrap_or(folder).to_owned()
+}
+
+/// Whether logs and reports can be kept there; nothing is written to find out.
+fn writable(state: &Path) -> Finding {
+    use rustix::fs::{Access, access};
+    let folder = existing(state);
+    let shown = state.display();
+    match access(&folder, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) if folder.is_dir() => Finding::well(format!("{shown} can be written")),
+        Ok(()) => state_is_wrong(format!("{} is no folder", folder.display())),
+        Err(error) => state_is_wrong(format!("{} cannot be written: {error}", folder.display())),
+    }
+}
+
+fn state_is_wrong(what: String) -> Finding {
+    let hint = "logs and crash reports would be kept in memory only: give the folder to this user, or \
+                set `gateway.state_dir`";
+    Finding::warning("state", what, hint)
+}
+
+/// How much room there is.
+fn room(state: &Path) -> Option<Finding> {
+    let found = rustix::fs::statvfs(&existing(state)).ok()?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let what = format!("{} MB free for {}", free / (1024 * 1024), state.display());
+    let hint = "make room; `[history]` bounds what mcplex keeps";
+    Some(match free {
+        _ if free < NOTHING => Finding::broken("disk", what, hint),
+        _ if free < LITTLE => Finding::warning("disk", what, hint),
+        _ => Finding::well(what),
+    })
+}
+
+/// Whether spans would reach anybody.
+pub(crate) async fn collector(settings: &Settings) -> Option<Check> {
+    let env = Sources::from_process().env;
+    let variable = |name: &str| {
+        let found = env.iter().find(|(known, value)| known == name && !value.is_empty());
+        found.map(|(_, value)| value.clone())
+    };
+    let is_off = variable("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true"));
+    let url = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
+        .or_else(|| settings.config().telemetry.endpoint.clone());
+    let url = url.filter(|_| !is_off)?;
+    let finding = match remote::reach(&url).await {
+        Ok(_) => Finding::well(format!("{} takes connections", shown(&url))),
+        Err(finding) => Finding {
+            hint: Some(
+                "start the collector, or correct `telemetry.endpoint`; mcplex runs without it, and \
+                 its spans are lost"
+                    .to_owned(),
+            ),
+            ..Finding::warning("collector", format!("{}: {}", shown(&url), finding.what), "")
+        },
+    };
+    Some(Check::new("collector", finding))
+}
+
+/// An address without what may be a secret in it.
+fn shown(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else { return "the collector".to_owned() };
+    url.set_query(None);
+    let _has_user = url.set_username("").is_ok() && url.set_password(None).is_ok();
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_is_judged_by_the_one_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("a/b/c");
+        assert_eq!(existing(&state), dir.path());
+        assert_eq!(writable(&state).cause, None);
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(writable(&dir.path().join("file/b")).cause, Some("state"));
+        assert!(room(&state).is_some());
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        assert_eq!(shown("http://user:pw@a:4318/v1?key=s"), "http://a:4318/v1");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_limits_of_a_process_are_read() {
+        let (limit, used) = limits_of(std::process::id()).unwrap();
+        assert!(used > 0 && limit.is_none_or(|limit| limit > used));
+    }
+}
