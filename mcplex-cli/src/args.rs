@@ -51,6 +51,13 @@ Examples:
   mcplex crashes show 'telegram#3'    the third newest
   mcplex crashes show telegram --json";
 
+const SERVICE: &str = "\
+Examples:
+  mcplex service install --now        write the unit, enable it, start it
+  mcplex service install --print      only show the unit
+  mcplex service status --json
+  mcplex service uninstall";
+
 const DOCTOR: &str = "\
 Examples:
   mcplex doctor
@@ -122,6 +129,12 @@ pub(crate) enum Command {
     /// Warnings alone are no failure: the exit code is 0 then, and 9 when something is broken.
     #[command(after_help = DOCTOR)]
     Doctor(DoctorOptions),
+    /// Runs mcplex in the background of your own session, by systemd or launchd.
+    #[command(after_help = SERVICE)]
+    Service {
+        #[command(subcommand)]
+        command: ServiceCommand,
+    },
     /// Is one of the servers of the built-in demo.
     #[command(hide = true)]
     DemoServer {
@@ -284,6 +297,60 @@ pub(crate) enum CrashesCommand {
         #[command(flatten)]
         config: ConfigOptions,
     },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Writes the unit of the user's own session, and enables it.
+    ///
+    /// It keeps the PATH of this shell, so that npx, uvx and the like are found. Run it again after
+    /// PATH or the place of mcplex has changed.
+    Install(InstallOptions),
+    /// Ends the service, and removes its unit.
+    Uninstall(ServiceNameOptions),
+    /// Says whether it is installed, enabled, active, and answers.
+    ///
+    /// The exit code is 0 when it answers, 5 when it does not run, 8 when it runs and is silent.
+    Status(ServiceStatusOptions),
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ServiceNameOptions {
+    /// Tells several services of one user apart.
+    #[arg(long, default_value = "mcplex", value_parser = service_name)]
+    pub(crate) name: String,
+}
+
+/// It becomes the name of a file and of a unit.
+fn service_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if (1..=64).contains(&text.len()) && text.chars().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err("expected 1 to 64 letters, digits, `-` or `_`".to_owned())
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct InstallOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+    #[command(flatten)]
+    pub(crate) name: ServiceNameOptions,
+    /// Starts it at once.
+    #[arg(long)]
+    pub(crate) now: bool,
+    /// Prints what would be written, and does nothing.
+    #[arg(long, conflicts_with = "now")]
+    pub(crate) print: bool,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ServiceStatusOptions {
+    #[command(flatten)]
+    pub(crate) name: ServiceNameOptions,
+    /// Writes JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

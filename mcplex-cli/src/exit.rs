@@ -58,8 +58,14 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
          look, the code is 1, 3, 6 or 8.",
     ),
     (Code::Hangup as u8, "Ended at once by a second SIGHUP after its terminal closed."),
-    (Code::Interrupted as u8, "Ended at once by a second SIGINT; `mcplex doctor` by the first, once what it started has ended."),
-    (Code::Terminated as u8, "Ended at once by a second SIGTERM; `mcplex doctor` like with SIGINT."),
+    (
+        Code::Interrupted as u8,
+        "Ended at once by a second SIGINT; `mcplex doctor` by the first, once what it started has ended.",
+    ),
+    (
+        Code::Terminated as u8,
+        "Ended at once by a second SIGTERM; `mcplex doctor` like with SIGINT.",
+    ),
 ];
 
 /// A failure as a person is told of it.

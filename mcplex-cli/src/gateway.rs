@@ -14,6 +14,7 @@ use crate::{
     exit::{Code, Failure},
     fleet::{Fleet, Roster},
     host,
+    notify::Notify,
     panel::Panel,
     places::Places,
     reach::Reach,
@@ -36,7 +37,7 @@ use mcplex_transport_stdio::{Input, Left, Output, process_input, process_output,
 use std::{error::Error as _, fmt, path::Path, sync::Arc};
 use tokio::{
     sync::{oneshot, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
 };
 
 /// What the gateway listens at.
@@ -86,17 +87,14 @@ pub(crate) async fn run(
     mut signals: Signals,
 ) -> Result<(), Failure> {
     let _upkeep = host::prepare();
-    let doorman = match &front.http {
-        Some(http) => TokenDoorman::of(settings.config(), http.local_addr())?,
-        None => None,
-    };
+    let doorman = doorman(settings, &front)?;
+    let (manager, serving) = (manager(&front), serving(settings, &front));
     let (reloader, asks) = Reloader::new();
     let (desk, panel) = desk(settings, &front, reloader.clone())?;
     let state = Places::of(settings.file.as_deref()).state(settings.config());
     let fleet = Fleet::start(settings.config().clone(), state, seed(), desk.clone());
-    let fleet = fleet.map_err(|error| {
-        Failure::from_error(Code::Configuration, "a server cannot be started", &error)
-    })?;
+    let cannot = "a server cannot be started";
+    let fleet = fleet.map_err(|error| Failure::from_error(Code::Configuration, cannot, &error))?;
     let (stop, stopping) = watch::channel(false);
     let (control, mut operators) = receive(panel, &desk, &stopping);
     let mut listeners =
@@ -104,16 +102,17 @@ pub(crate) async fn run(
     let roster = fleet.roster();
     let (end, ending) = oneshot::channel();
     let mut keeping = JoinSet::new();
-    keeping.spawn(Keeper::new(fleet, settings.clone(), asks).run(ending));
+    let keeper = Keeper::new(fleet, settings.clone(), asks, manager.clone());
+    keeping.spawn(keeper.run(ending));
+    manager.ready(&serving);
+    let mut pulse = manager.pulse();
     // Serving: until a listener ends (the client on stdin left) or somebody asks for the end.
     let mut result = Ok(());
     let mut stays_for_others = false;
     loop {
         tokio::select! {
             Some(left) = listeners.join_next() => {
-                result = left.unwrap_or_else(|error| {
-                    Err(Failure::from_error(Code::Failed, "a listener ended by a bug", &error))
-                });
+                result = left.unwrap_or_else(|error| Err(bug("a listener ended", &error)));
                 let others = *desk.attached().borrow();
                 if others == 0 {
                     break;
@@ -122,12 +121,11 @@ pub(crate) async fn run(
                 tracing::info!(others, "other clients are attached; staying until they have left");
             }
             Some(left) = keeping.join_next() => {
-                result = left.map_err(|error| {
-                    Failure::from_error(Code::Failed, "the upstreams were lost by a bug", &error)
-                });
+                result = left.map_err(|error| bug("the upstreams were lost", &error));
                 break;
             }
             () = desk.nobody_attached(), if stays_for_others => break,
+            () = pulse.beat() => {}
             asked = signals.next() => match asked {
                 Asked::Reset => reset(&roster).await,
                 Asked::Reload => reloader.poke(),
@@ -138,6 +136,7 @@ pub(crate) async fn run(
             },
         }
     }
+    manager.stopping();
     stop.send_replace(true);
     let all = async {
         while listeners.join_next().await.is_some() {}
@@ -154,7 +153,12 @@ pub(crate) async fn run(
             // Dropping the tasks ends every process at once.
             Err(Failure::new(code, String::new()))
         }
+        never = pulse.go_on() => match never {},
     }
+}
+
+fn bug(what: &str, error: &JoinError) -> Failure {
+    Failure::from_error(Code::Failed, format!("{what} by a bug"), error)
 }
 
 /// Answers operators; those of the network in a task beside the listeners, because nobody stays for
@@ -175,6 +179,28 @@ fn receive(
         operators.spawn(panel.serve(Arc::clone(&control), stopped(stopping.clone())));
     }
     (control, operators)
+}
+
+/// Who may ask at all, where anybody can.
+fn doorman(settings: &Settings, front: &Front) -> Result<Option<TokenDoorman>, Failure> {
+    match &front.http {
+        Some(http) => TokenDoorman::of(settings.config(), http.local_addr()),
+        None => Ok(None),
+    }
+}
+
+/// Whoever runs this as a service. A client that starts mcplex is none, whatever started it.
+fn manager(front: &Front) -> Notify {
+    let is_service = front.http.is_some() && front.stdio.is_none();
+    if is_service { Notify::of_environment() } else { Notify::default() }
+}
+
+/// What it is told.
+fn serving(settings: &Settings, front: &Front) -> String {
+    let config = settings.config();
+    let servers = config.servers.iter().filter(|server| server.enabled).count();
+    let at = front.http.as_ref().map(|http| format!(" at http://{}", http.local_addr()));
+    format!("serves {servers} upstreams{}{}", at.unwrap_or_default(), config.gateway.path)
 }
 
 fn listen(

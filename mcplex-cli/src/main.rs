@@ -14,12 +14,14 @@ mod file_watch;
 mod fleet;
 mod gateway;
 mod host;
+mod notify;
 mod panel;
 mod places;
 mod port;
 mod reach;
 mod reload;
 mod remembered;
+mod service;
 mod settings;
 mod signals;
 mod tokens;
@@ -52,6 +54,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Stdio(options) => commands::stdio::run(options),
         Command::Check(options) => commands::check::run(&options),
         Command::Doctor(options) => commands::doctor::run(&options),
+        Command::Service { command } => commands::service::run(&command),
         Command::Status(options) => commands::status::run(&options),
         Command::Start(options) => commands::act::run(Verb::Start, &options),
         Command::Stop(options) => commands::act::run(Verb::Stop, &options),

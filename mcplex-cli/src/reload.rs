@@ -7,6 +7,7 @@ use crate::{
     exit::{Code, Failure},
     file_watch::{FileWatch, LATEST, QUIET},
     fleet::Fleet,
+    notify::Notify,
     settings::Settings,
 };
 use mcplex_config::Difference;
@@ -57,6 +58,7 @@ pub(crate) struct Keeper {
     settings: Settings,
     asks: mpsc::Receiver<Ask>,
     watch: Option<FileWatch>,
+    manager: Notify,
 }
 
 /// Why the configuration is read again.
@@ -68,9 +70,14 @@ enum Why {
 }
 
 impl Keeper {
-    pub(crate) fn new(fleet: Fleet, settings: Settings, asks: mpsc::Receiver<Ask>) -> Self {
+    pub(crate) fn new(
+        fleet: Fleet,
+        settings: Settings,
+        asks: mpsc::Receiver<Ask>,
+        manager: Notify,
+    ) -> Self {
         fleet.desk().describe(&settings.loaded, &[]);
-        let mut keeper = Self { fleet, settings, asks, watch: None };
+        let mut keeper = Self { fleet, settings, asks, watch: None, manager };
         keeper.set_watch();
         keeper
     }
@@ -83,11 +90,13 @@ impl Keeper {
                 _ = &mut end => break,
                 why = self.wanted() => why,
             };
+            self.manager.reloading();
             let answer = tokio::select! {
                 biased;
                 _ = &mut end => break,
                 answer = self.reload() => answer,
             };
+            self.manager.ready(&status(&answer));
             tell(&answer, &why);
             if let Why::Asked(waiting) = why {
                 for ask in waiting {
@@ -155,6 +164,15 @@ async fn settled(watch: &mut Option<FileWatch>) {
     match watch {
         Some(watch) => watch.settled().await,
         None => std::future::pending().await,
+    }
+}
+
+/// What came of it, for a service manager.
+fn status(answer: &Answer) -> String {
+    match answer {
+        Err(failure) => format!("serves as before, for {}", failure.sentence()),
+        Ok(difference) if difference.is_empty() => "serves; the configuration is as it was".into(),
+        Ok(difference) => format!("serves; the configuration was applied: {difference}"),
     }
 }
 

@@ -4,7 +4,10 @@ use crate::{
     args::{DoctorOptions, LogOptions},
     commands::serve::runtime,
     console,
-    doctor::{self, Wanted, finding::{Check, Finding, Level, Report}},
+    doctor::{
+        self, Wanted,
+        finding::{Check, Finding, Level, Report},
+    },
     exit::{Code, Failure, print},
     settings::{self, Settings},
     signals::{Asked, Signals},
@@ -87,11 +90,8 @@ async fn look(settings: &Settings, wanted: &Wanted) -> Result<Report, Failure> {
 }
 
 fn conclude(options: &DoctorOptions, report: &Report) -> Result<(), Failure> {
-    let text = if options.json {
-        json(report)
-    } else {
-        doctor::text(report, console::is_colourful())
-    };
+    let text =
+        if options.json { json(report) } else { doctor::text(report, console::is_colourful()) };
     print(&text)?;
     let code = match report.verdict {
         _ if report.is_silent => Code::Silent,

@@ -9,6 +9,7 @@ pub(crate) mod logs;
 pub(crate) mod pages;
 pub(crate) mod reload;
 pub(crate) mod serve;
+pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod stdio;
 pub(crate) mod why;

@@ -24,28 +24,21 @@ const SHOWN: usize = 10;
 
 /// There is nothing to start.
 pub(crate) fn of_start(error: &ConnectError) -> Finding {
-    match error {
-        ConnectError::Permanent { what, hint, kind, .. } => {
-            let cause = match *kind {
-                "not_found" => "not-found",
-                "not_executable" => "not-executable",
-                "bad_cwd" => "bad-cwd",
-                _ => "configuration",
-            };
-            Finding::broken(cause, what.clone(), hint.clone())
-        }
-        other => {
-            Finding::broken("host", other.to_string(), "look whether the machine is short of something")
-        }
+    if let ConnectError::Permanent { what, hint, kind, .. } = error {
+        let cause = match *kind {
+            "not_found" => "not-found",
+            "not_executable" => "not-executable",
+            "bad_cwd" => "bad-cwd",
+            _ => "configuration",
+        };
+        return Finding::broken(cause, what.clone(), hint.clone());
     }
+    let hint = "look whether the machine is short of something";
+    Finding::broken("host", error.to_string(), hint)
 }
 
 /// It ended, or no session came about.
-pub(crate) fn of_death(
-    report: &CrashReport,
-    refusal: Option<&Refusal>,
-    is_open: bool,
-) -> Finding {
+pub(crate) fn of_death(report: &CrashReport, refusal: Option<&Refusal>, is_open: bool) -> Finding {
     if let Some(refusal) = refusal {
         return remote::refused(refusal, report);
     }
@@ -66,9 +59,11 @@ pub(crate) fn of_death(
         "exit" | "signal" | "stdout_eof" => ", during the handshake",
         _ => "",
     };
+    // Its last words follow in lines of their own.
+    let plain = report.what.split("; its last words: ").next().unwrap_or_default();
     let what = match probable {
-        Some(probable) => format!("{}{during}, probably because {probable}", report.what),
-        None => format!("{}{during}", report.what),
+        Some(probable) => format!("{plain}{during}, probably because {probable}"),
+        None => format!("{plain}{during}"),
     };
     Finding::broken(cause, what, report.advice.clone()).saying(said)
 }
@@ -90,6 +85,17 @@ pub(crate) fn of_silence(limit: Duration, handshake: Duration) -> Finding {
         "run its command by hand to see what it waits for".to_owned()
     };
     Finding::broken("hung", what, hint)
+}
+
+/// It was ready, and its lists took too long.
+pub(crate) fn of_late_lists(limit: Duration) -> Finding {
+    let what =
+        format!("its lists were not there within {} s, the time for its trial", limit.as_secs());
+    Finding::broken(
+        "list-failed",
+        what,
+        "it answers the handshake and then nothing: look into its log, or try another version of it",
+    )
 }
 
 pub(crate) fn of_list(why: &str) -> Finding {
@@ -121,11 +127,8 @@ pub(crate) fn of_noise(lines: u64, first: Option<&str>) -> Finding {
 }
 
 pub(crate) fn of_slowness(took: Duration, limit: Duration) -> Finding {
-    let what = format!(
-        "it took {:.1} s to start; its limit is {} s",
-        took.as_secs_f64(),
-        limit.as_secs()
-    );
+    let what =
+        format!("it took {:.1} s to start; its limit is {} s", took.as_secs_f64(), limit.as_secs());
     let hint = if took * 2 > limit {
         "raise `handshake_timeout` of it, or install it beforehand instead of at each start"
     } else {

@@ -70,7 +70,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        own @ (IpAddr::V4(_) | IpAddr::V6(_)) => own,
     };
     SocketAddr::new(ip, address.port())
 }
@@ -194,9 +194,9 @@ mod tests {
 
     #[test]
     fn whoever_answers_is_told_apart() {
-        let foreign = |answer: &str| match read(answer.as_bytes()) {
-            Who::Foreign(what) => what,
-            other => panic!("{answer:?} is {other:?}"),
+        let foreign = |answer: &str| {
+            let Who::Foreign(what) = read(answer.as_bytes()) else { panic!("{answer:?}") };
+            what
         };
         assert_eq!(read(b""), Who::Mute);
         assert!(foreign("SSH-2.0-OpenSSH_9.6\r\n").contains("SSH-2.0"));
@@ -217,7 +217,8 @@ mod tests {
             modern::SERVER_INFO
         );
         let plain = format!("HTTP/1.1 200 OK\r\n\r\n{json}");
-        let stream = format!("HTTP/1.1 200 OK\r\n\r\n2f\r\nevent: message\ndata: {json}\n\n\r\n0\r\n");
+        let stream =
+            format!("HTTP/1.1 200 OK\r\n\r\n2f\r\nevent: message\ndata: {json}\n\n\r\n0\r\n");
         for answer in [plain, stream] {
             let Who::Mcp(found) = read(answer.as_bytes()) else { panic!("{answer}") };
             assert_eq!(title(&found), "mcplex 1");

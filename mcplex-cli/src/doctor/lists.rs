@@ -88,12 +88,7 @@ async fn one(
             is_upkeep: true,
             era: info.version.era(),
         };
-        let reply = upstream.call(call).await.map_err(|error| match error {
-            UpstreamError::Timeout { timeout, .. } => {
-                format!("{method} was not answered within {} s", timeout.as_secs())
-            }
-            other => format!("{method} failed: {other}"),
-        })?;
+        let reply = upstream.call(call).await.map_err(|error| failed(method, &error))?;
         let page = match reply.outcome {
             Outcome::Result(page) => page,
             Outcome::Error(error) => {
@@ -102,7 +97,10 @@ async fn one(
                 if method == method::TEMPLATES_LIST && error.code == METHOD_NOT_FOUND {
                     return Ok((count, true));
                 }
-                return Err(format!("{method} was refused: {} (code {})", error.message, error.code));
+                return Err(format!(
+                    "{method} was refused: {} (code {})",
+                    error.message, error.code
+                ));
             }
         };
         let list = edit::member(page.as_str(), member).and_then(|list| edit::elements(list.get()));
@@ -116,6 +114,13 @@ async fn one(
         }
     }
     Ok((count, false))
+}
+
+fn failed(method: &str, error: &UpstreamError) -> String {
+    if let UpstreamError::Timeout { timeout, .. } = error {
+        return format!("{method} was not answered within {} s", timeout.as_secs());
+    }
+    format!("{method} failed: {error}")
 }
 
 /// A stateless server reads in each request who asks.

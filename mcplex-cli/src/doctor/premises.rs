@@ -126,7 +126,7 @@ fn state_is_wrong(what: String) -> Finding {
 
 /// How much room there is.
 fn room(state: &Path) -> Option<Finding> {
-    let found = rustix::fs::statvfs(&existing(state)).ok()?;
+    let found = rustix::fs::statvfs(existing(state)).ok()?;
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     let what = format!("{} MB free for {}", free / (1024 * 1024), state.display());
     let hint = "make room; `[history]` bounds what mcplex keeps";

@@ -53,14 +53,13 @@ pub(crate) async fn reach(url: &str) -> Result<String, Finding> {
             Err(io::Error::new(io::ErrorKind::TimedOut, why))
         }
     };
-    let error = match connected {
-        Ok(_) => return Ok(format!("port {port} is open")),
-        Err(error) => error,
-    };
-    let hint = match error.kind() {
-        io::ErrorKind::ConnectionRefused => "start the server, or correct the port in `url`",
-        io::ErrorKind::TimedOut => "look for a firewall, a VPN that is off, or a machine that is",
-        _ => "look whether this machine reaches that network",
+    let Err(error) = connected else { return Ok(format!("port {port} is open")) };
+    let hint = if error.kind() == io::ErrorKind::ConnectionRefused {
+        "start the server, or correct the port in `url`"
+    } else if error.kind() == io::ErrorKind::TimedOut {
+        "look for a firewall, a VPN that is off, or a machine that is"
+    } else {
+        "look whether this machine reaches that network"
     };
     Err(Finding::broken("tcp", format!("{host}:{port} takes no connection: {error}"), hint))
 }
@@ -115,8 +114,14 @@ mod tests {
     #[test]
     fn refusals_are_told_apart() {
         let away = |text| of(None, Some(io::ErrorKind::Other), text);
-        assert_eq!(of(Some("unauthorized"), None, "a answered with HTTP status 401 U"), "unauthorized");
-        assert_eq!(of(Some("unauthorized"), None, "a answered with HTTP status 403 F"), "forbidden");
+        assert_eq!(
+            of(Some("unauthorized"), None, "a answered with HTTP status 401 U"),
+            "unauthorized"
+        );
+        assert_eq!(
+            of(Some("unauthorized"), None, "a answered with HTTP status 403 F"),
+            "forbidden"
+        );
         assert_eq!(away("a cannot be reached: it answered with HTTP status 404 N"), "no-such-path");
         assert_eq!(away("a cannot be reached: it answered with HTTP status 503 S"), "http");
         assert_eq!(away("a cannot be reached: invalid peer certificate: UnknownIssuer"), "tls");

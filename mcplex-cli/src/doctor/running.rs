@@ -71,7 +71,9 @@ fn is_replaced(pid: u32) -> bool {
 fn file(settings: &Settings, found: &Found) -> Check {
     let ours = settings.config().fingerprint().to_string();
     let instance = &found.instance;
-    let finding = if instance.version != env!("CARGO_PKG_VERSION") || instance.fingerprint.is_empty() {
+    let finding = if instance.version != env!("CARGO_PKG_VERSION")
+        || instance.fingerprint.is_empty()
+    {
         Finding::skipped("two versions cannot be compared by what they run")
     } else if instance.fingerprint != ours {
         let what = "what runs is not what the file says now, with the variables of this shell";
@@ -152,7 +154,9 @@ pub(crate) fn upstream(row: &UpstreamStatus) -> Finding {
         Health::Degraded => Finding::warning(
             "degraded",
             format!("{who}runs, but answered no ping while idle"),
-            format!("`mcplex restart {name}` if calls hang; `probe = false` if it never answers pings"),
+            format!(
+                "`mcplex restart {name}` if calls hang; `probe = false` if it never answers pings"
+            ),
         ),
         Health::Stopped => Finding::warning(
             "stopped",
@@ -165,11 +169,9 @@ pub(crate) fn upstream(row: &UpstreamStatus) -> Finding {
             format!("{who}ready, on trial after {} trips", row.trips),
             why,
         ),
-        Health::Ready if row.deaths > 0 => Finding::warning(
-            "deaths",
-            format!("{who}ready, and died {}{because}", times(row)),
-            why,
-        ),
+        Health::Ready if row.deaths > 0 => {
+            Finding::warning("deaths", format!("{who}ready, and died {}{because}", times(row)), why)
+        }
         Health::Ready => Finding::well(format!(
             "{who}ready{}, life {}, {} tools",
             row.protocol.as_ref().map(|version| format!(", {version}")).unwrap_or_default(),

@@ -27,7 +27,9 @@ fn upstream(text: &mut String, patient: &Patient, is_colourful: bool) {
     let opened = opened.and_then(|step| step.what.as_deref());
     let listed = patient.steps.iter().find(|step| step.step == "list");
     let listed = listed.and_then(|step| step.what.as_deref());
-    if patient.level == Level::Ok && let (Some(opened), Some(listed)) = (opened, listed) {
+    if patient.level == Level::Ok
+        && let (Some(opened), Some(listed)) = (opened, listed)
+    {
         let what = format!("{opened}; {listed}");
         line(text, name, &Finding::well(what), is_colourful);
         name = "";

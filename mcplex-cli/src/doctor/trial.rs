@@ -22,13 +22,9 @@ use mcplex_proto::{
     raw::Raw,
     report::CrashReport,
     transport::CloseStep,
-    upstream::{
-        Health, Incarnation, Status, Upstream as _, UpstreamEvents, UpstreamName,
-    },
+    upstream::{Health, Incarnation, Status, Upstream as _, UpstreamEvents, UpstreamName},
 };
-use mcplex_supervisor::{
-    Handle, Host, Options, ProcessMemory, Restart, Spec, Starts, supervise,
-};
+use mcplex_supervisor::{Handle, Host, Options, ProcessMemory, Restart, Spec, Starts, supervise};
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
@@ -41,6 +37,9 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// How long the lists may take beyond the handshake's own limit.
 const FOR_LISTS: Duration = Duration::from_secs(30);
+
+/// How long one is watched after its lists: what crashes in a loop often answers first.
+const WATCHED: Duration = Duration::from_millis(500);
 
 /// How much longer than its steps an end may take, for a busy host.
 const SLACK: Duration = Duration::from_secs(5);
@@ -68,8 +67,8 @@ enum Outcome {
     /// Its lists were read, or not.
     Listed(lists::Listed),
     Died(Arc<CrashReport>),
-    /// It was not ready in the time there was.
-    Late(Duration),
+    /// It was not done in the time there was.
+    Late,
     /// Somebody wants an end.
     Interrupted,
 }
@@ -88,13 +87,18 @@ impl Trial<'_> {
         let (handle, task) = supervise(spec, Arc::new(Ears(heard_in)));
         let mut task = pin!(task);
         let mut script = Script { handle: &handle, heard, notes: &notes, client };
-        let limit = self.limit();
+        let (begun, limit) = (now(), self.limit());
         let outcome = tokio::select! {
-            outcome = script.run(patient, limit, self.progress) => outcome,
+            outcome = timeout(limit, script.run(patient, self.progress)) => {
+                outcome.unwrap_or(Outcome::Late)
+            }
             // It never ends unasked.
             () = &mut task => Outcome::Interrupted,
             _ = self.stop.wait_for(|stop| *stop) => Outcome::Interrupted,
         };
+        if matches!(outcome, Outcome::Late) && !has_opened(patient) {
+            script.steps(patient, begun, None, self.progress);
+        }
         let is_gone = self.end(&handle, task, patient).await;
         self.judge(&outcome, &notes, is_gone, patient);
     }
@@ -136,7 +140,12 @@ impl Trial<'_> {
         let spec = wire::spec(self.config, self.server, name, parts, &self.host, super::seed());
         Spec {
             transport: Arc::new(Watched::new(spec.transport, notes.clone())),
-            options: Options { restart: Restart::Never, probe: None, idle_stop: None, ..spec.options },
+            options: Options {
+                restart: Restart::Never,
+                probe: None,
+                idle_stop: None,
+                ..spec.options
+            },
             starts: Starts::Now,
             ..spec
         }
@@ -174,7 +183,7 @@ impl Trial<'_> {
 
     fn judge(&self, outcome: &Outcome, notes: &Notebook, is_gone: bool, patient: &mut Patient) {
         let notes = notes.read();
-        let is_open = patient.steps.iter().any(|step| step.step == "handshake" && step.what.is_some());
+        let is_open = has_opened(patient);
         let findings = &mut patient.findings;
         let lines = || notes.lines.iter().cloned();
         match outcome {
@@ -189,8 +198,13 @@ impl Trial<'_> {
                 let refusal = notes.refusal.as_ref().filter(|_| is_remote);
                 findings.push(cause::of_death(report, refusal, is_open));
             }
-            Outcome::Late(limit) => {
-                findings.push(cause::of_silence(*limit, self.handshake_limit()).saying(lines()));
+            Outcome::Late => {
+                let limit = self.limit();
+                let finding = match is_open {
+                    true => cause::of_late_lists(limit),
+                    false => cause::of_silence(limit, self.handshake_limit()),
+                };
+                findings.push(finding.saying(lines()));
             }
             Outcome::Interrupted => findings.push(Finding::skipped("interrupted")),
         }
@@ -216,6 +230,11 @@ impl Trial<'_> {
     }
 }
 
+/// Whether its session came about.
+fn has_opened(patient: &Patient) -> bool {
+    patient.steps.iter().any(|step| step.step == "handshake" && step.what.is_some())
+}
+
 /// What is done with a server that was started.
 struct Script<'a> {
     handle: &'a Handle,
@@ -225,26 +244,14 @@ struct Script<'a> {
 }
 
 impl Script<'_> {
-    async fn run(
-        &mut self,
-        patient: &mut Patient,
-        limit: Duration,
-        progress: Progress,
-    ) -> Outcome {
+    async fn run(&mut self, patient: &mut Patient, progress: Progress) -> Outcome {
         let begun = now();
         progress.say(&patient.upstream, "starting");
-        match timeout(limit, self.opened()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(report)) => {
-                self.steps(patient, begun, None, progress);
-                return Outcome::Died(report);
-            }
-            Err(_) => {
-                self.steps(patient, begun, None, progress);
-                return Outcome::Late(limit);
-            }
+        if let Err(report) = self.opened().await {
+            self.steps(patient, begun, None, progress);
+            return Outcome::Died(report);
         }
-        let Some(info) = self.handle.server_info() else { return Outcome::Late(limit) };
+        let Some(info) = self.handle.server_info() else { return Outcome::Late };
         let era = info.version.era();
         let who = title(info.implementation.as_str());
         let lives = self.notes.read().starts;
@@ -252,29 +259,32 @@ impl Script<'_> {
         let what = format!("{era}, {}, {who}{again}", info.version);
         self.steps(patient, begun, Some(what), progress);
         let begun = now();
-        let listing = lists::read(self.handle, &info, &self.client);
-        let mut listing = pin!(listing);
-        let listed = loop {
-            tokio::select! {
-                listed = &mut listing => break listed,
-                Some(heard) = self.heard.recv() => match heard {
-                    Heard::Died(report) => return Outcome::Died(report),
-                    Heard::Asked(from, request) => answer(self.handle, from, request),
-                    Heard::Changed(_) => {}
-                },
-            }
+        let (handle, client) = (self.handle, self.client.clone());
+        let listed = tokio::select! {
+            listed = lists::read(handle, &info, &client) => listed,
+            report = self.death() => return Outcome::Died(report),
         };
         let ms = ms_since(begun);
         let what = listed.sentence();
         progress.say(&patient.upstream, &format!("list {ms} ms: {what}"));
         patient.steps.push(Step { step: "list", ms, what: Some(what) });
-        // An end that the lists could only call a failed call.
-        while let Ok(heard) = self.heard.try_recv() {
-            if let Heard::Died(report) = heard {
-                return Outcome::Died(report);
+        match timeout(WATCHED, self.death()).await {
+            Ok(report) => Outcome::Died(report),
+            Err(_) => Outcome::Listed(listed),
+        }
+    }
+
+    /// Waits until it dies, which the lists could only call a failed call.
+    async fn death(&mut self) -> Arc<CrashReport> {
+        while let Some(heard) = self.heard.recv().await {
+            match heard {
+                Heard::Died(report) => return report,
+                Heard::Asked(from, request) => answer(self.handle, from, request),
+                Heard::Changed(_) => {}
             }
         }
-        Outcome::Listed(listed)
+        // Its task has ended, which its owner sees.
+        std::future::pending().await
     }
 
     /// Waits until it is ready, or has died for good.

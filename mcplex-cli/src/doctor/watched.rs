@@ -76,10 +76,8 @@ impl Notebook {
             None => error.to_string(),
         };
         let io = source.and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
-        let kind = match error {
-            ConnectError::Permanent { kind, .. } => Some(*kind),
-            _ => None,
-        };
+        let kind =
+            if let ConnectError::Permanent { kind, .. } = error { Some(*kind) } else { None };
         self.read().refusal = Some(Refusal { kind, io, text });
     }
 }

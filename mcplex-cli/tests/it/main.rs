@@ -102,4 +102,10 @@ mod crashes;
 mod auth;
 
 #[cfg(test)]
+mod doctor;
+
+#[cfg(test)]
+mod service;
+
+#[cfg(test)]
 mod far;
