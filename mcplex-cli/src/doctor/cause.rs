@@ -15,7 +15,7 @@
 //! | `dns`, `tcp`, `tls`, `unauthorized`, `forbidden`, `no-such-path`, `http` | see `remote` |
 //! | `host` | the machine lacks something |
 
-use super::{finding::Finding, remote, watched::Refusal};
+use super::finding::Finding;
 use mcplex_proto::{report::CrashReport, transport::ConnectError};
 use std::time::Duration;
 
@@ -38,10 +38,7 @@ pub(crate) fn of_start(error: &ConnectError) -> Finding {
 }
 
 /// It ended, or no session came about.
-pub(crate) fn of_death(report: &CrashReport, refusal: Option<&Refusal>, is_open: bool) -> Finding {
-    if let Some(refusal) = refusal {
-        return remote::refused(refusal, report);
-    }
+pub(crate) fn of_death(report: &CrashReport, is_open: bool) -> Finding {
     let said = report.stderr.iter().rev().take(SHOWN).rev().map(|line| line.text.clone());
     let probable = report.probable_cause.as_deref();
     let cause = match probable {
@@ -171,7 +168,7 @@ mod tests {
     #[test]
     fn each_death_has_its_cause() {
         let check = |report: &CrashReport, expect: &str| {
-            assert_eq!(of_death(report, None, false).cause, Some(expect), "{report:?}");
+            assert_eq!(of_death(report, false).cause, Some(expect), "{report:?}");
         };
         check(&death("it exited with code 1", "exit", None), "exited");
         let variable = Some("the variable API_ID is not set");

@@ -65,39 +65,41 @@ pub(crate) async fn reach(url: &str) -> Result<String, Finding> {
 }
 
 /// A session was not had, though connections are.
-pub(crate) fn refused(refusal: &Refusal, report: &CrashReport) -> Finding {
-    let text = &*redact(&refusal.text);
+pub(crate) fn refused(refusal: Option<&Refusal>, report: &CrashReport) -> Finding {
+    let text = refusal.map_or(&report.what, |refusal| &refusal.text);
+    let text = &*redact(text);
     let has = |status: &str| text.contains(&format!("HTTP status {status}"));
-    let is_tls = ["certificate", "tls", "handshake", "corrupt message"]
+    let is_tls = ["certificate", "tls", "corrupt message"]
         .iter()
         .any(|word| text.to_ascii_lowercase().contains(word))
-        || matches!(refusal.io, Some(io::ErrorKind::InvalidData));
-    let (cause, hint) = match refusal.kind {
-        _ if has("401") => ("unauthorized", report.advice.clone()),
-        _ if has("403") => (
-            "forbidden",
-            "it knows who asks and does not allow it: another token in `headers`, or permission \
-             from who runs it"
-                .to_owned(),
-        ),
-        _ if has("404") || has("405") => (
-            "no-such-path",
-            "a server answers there, but nothing of MCP at this path: correct the path in `url`, \
-             often /mcp or /sse"
-                .to_owned(),
-        ),
-        _ if has("5") => (
-            "http",
-            "it is there and cannot serve; look into its log, or wait".to_owned(),
-        ),
-        Some(_) => ("configuration", report.advice.clone()),
-        None if is_tls => (
-            "tls",
-            "its certificate is not trusted, or no TLS is spoken there: install the authority that \
-             signed it on this machine, or correct https:// in `url`"
-                .to_owned(),
-        ),
-        None => ("http", report.advice.clone()),
+        || refusal.is_some_and(|refusal| refusal.io == Some(io::ErrorKind::InvalidData));
+    let advice = &*report.advice;
+    let (cause, hint) = if has("401") {
+        ("unauthorized", advice)
+    } else if has("403") {
+        let hint = "it does not allow it to who asks: another token in `headers`, or permission from \
+                    who runs it";
+        ("forbidden", hint)
+    } else if has("404") || has("405") {
+        let hint = "a server answers there, but nothing of MCP at this path: correct the path in \
+                    `url`, often /mcp or /sse";
+        ("no-such-path", hint)
+    } else if has("5") {
+        ("http", "it is there and cannot serve; look into its log, or wait")
+    } else if has("") {
+        ("http", "what answers there does not speak MCP: correct `url`")
+    } else if refusal.is_some_and(|refusal| refusal.kind.is_some()) {
+        ("configuration", advice)
+    } else if is_tls {
+        let hint = "its certificate is not trusted, or no TLS is spoken there: install the authority \
+                    that signed it on this machine, or correct https:// in `url`";
+        ("tls", hint)
+    } else if text.contains("speaks protocol version") {
+        ("unknown-revision", advice)
+    } else if text.starts_with("it did not answer") {
+        ("hung", "it takes the request and does not answer it; look into its log")
+    } else {
+        ("http", advice)
     };
     Finding::broken(cause, text.to_owned(), hint)
 }
@@ -108,7 +110,7 @@ mod tests {
 
     fn of(kind: Option<&'static str>, io: Option<io::ErrorKind>, text: &str) -> &'static str {
         let refusal = Refusal { kind, io, text: text.to_owned() };
-        refused(&refusal, &CrashReport::default()).cause.unwrap()
+        refused(Some(&refusal), &CrashReport::default()).cause.unwrap()
     }
 
     #[test]
@@ -126,6 +128,19 @@ mod tests {
         assert_eq!(away("a cannot be reached: it answered with HTTP status 503 S"), "http");
         assert_eq!(away("a cannot be reached: invalid peer certificate: UnknownIssuer"), "tls");
         assert_eq!(of(None, Some(io::ErrorKind::InvalidData), "a cannot be reached: x"), "tls");
+    }
+
+    #[test]
+    fn what_only_the_handshake_says_is_told_apart_as_well() {
+        let of = |what: &str| {
+            let report = CrashReport { what: what.to_owned(), ..CrashReport::default() };
+            refused(None, &report).cause.unwrap()
+        };
+        let refuses = "the server refused to initialize: the server answered with HTTP status";
+        assert_eq!(of(&format!("{refuses} 404 Not Found (code -32603)")), "no-such-path");
+        assert_eq!(of(&format!("{refuses} 400 Bad Request (code -32603)")), "http");
+        assert_eq!(of("it did not answer initialize within 1 s"), "hung");
+        assert_eq!(of("the server speaks protocol version \"1\""), "unknown-revision");
     }
 
     #[test]

@@ -194,9 +194,10 @@ impl Trial<'_> {
                 }
             }
             Outcome::Died(report) => {
-                let is_remote = matches!(self.server.reach, Reach::Http(_));
-                let refusal = notes.refusal.as_ref().filter(|_| is_remote);
-                findings.push(cause::of_death(report, refusal, is_open));
+                findings.push(match &self.server.reach {
+                    Reach::Process(_) => cause::of_death(report, is_open),
+                    Reach::Http(_) => remote::refused(notes.refusal.as_ref(), report),
+                });
             }
             Outcome::Late => {
                 let limit = self.limit();

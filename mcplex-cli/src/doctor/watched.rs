@@ -71,10 +71,13 @@ impl Notebook {
 
     fn refused(&self, error: &ConnectError) {
         let source = std::error::Error::source(error);
-        let text = match source {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
+        // The hint of one is told by itself.
+        let what = if let ConnectError::Permanent { what, .. } = error {
+            what
+        } else {
+            &error.to_string()
         };
+        let text = source.map_or_else(|| what.clone(), |source| format!("{what}: {source}"));
         let io = source.and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
         let kind =
             if let ConnectError::Permanent { kind, .. } = error { Some(*kind) } else { None };

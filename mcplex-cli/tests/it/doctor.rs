@@ -105,7 +105,7 @@ fn each_cause_is_told_with_its_hint() {
 fn slow_is_not_broken_and_late_is() {
     let setup = setup("")
         .server("slow", &["--init-delay", "5200"])
-        .server("mute", &["--deadlock-after", "0"])
+        .server_with("mute", &["--stop-itself"], "grace_eof = \"50ms\"\ngrace_term = \"50ms\"")
         .server_with("deaf", &["--ignore-sigterm"], "grace_eof = \"50ms\"\ngrace_term = \"50ms\"");
     let (code, found) = report(&setup, &["--timeout", "8"]);
     assert_eq!(code, 9, "{found:#}");
