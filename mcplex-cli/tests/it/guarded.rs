@@ -205,7 +205,7 @@ async fn what_a_server_used_is_known_at_its_end() {
 #[tokio::test]
 async fn a_guard_costs_little() {
     /// KiB that no other process shares; a build without optimization is several times as large.
-    const PRIVATE: u64 = if cfg!(debug_assertions) { 4 * 400 } else { 400 };
+    const PRIVATE: u64 = if cfg!(debug_assertions) { 6 * 400 } else { 400 };
     let mut guards = Vec::new();
     // Pages of the program are private to whoever has read them first, so there are two.
     let connections =
