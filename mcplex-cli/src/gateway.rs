@@ -91,10 +91,7 @@ pub(crate) async fn run(
     let (manager, serving) = (manager(&front), serving(settings, &front));
     let (reloader, asks) = Reloader::new();
     let (desk, panel) = desk(settings, &front, reloader.clone())?;
-    let state = Places::of(settings.file.as_deref()).state(settings.config());
-    let fleet = Fleet::start(settings.config().clone(), state, seed(), desk.clone());
-    let cannot = "a server cannot be started";
-    let fleet = fleet.map_err(|error| Failure::from_error(Code::Configuration, cannot, &error))?;
+    let fleet = upstreams(settings, &desk)?;
     let (stop, stopping) = watch::channel(false);
     let (control, mut operators) = receive(panel, &desk, &stopping);
     let mut listeners =
@@ -102,8 +99,7 @@ pub(crate) async fn run(
     let roster = fleet.roster();
     let (end, ending) = oneshot::channel();
     let mut keeping = JoinSet::new();
-    let keeper = Keeper::new(fleet, settings.clone(), asks, manager.clone());
-    keeping.spawn(keeper.run(ending));
+    keeping.spawn(Keeper::new(fleet, settings.clone(), asks, manager.clone()).run(ending));
     manager.ready(&serving);
     let mut pulse = manager.pulse();
     // Serving: until a listener ends (the client on stdin left) or somebody asks for the end.
@@ -149,10 +145,8 @@ pub(crate) async fn run(
             desk.flush();
             result
         }
-        code = second(&mut signals) => {
-            // Dropping the tasks ends every process at once.
-            Err(Failure::new(code, String::new()))
-        }
+        // Dropping the tasks ends every process at once.
+        code = second(&mut signals) => Err(Failure::new(code, String::new())),
         never = pulse.go_on() => match never {},
     }
 }
@@ -313,6 +307,14 @@ fn desk(
 
 fn absolute(file: &Path) -> String {
     std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
+}
+
+/// Starts all upstreams of the configuration.
+fn upstreams(settings: &Settings, desk: &Desk) -> Result<Fleet, Failure> {
+    let state = Places::of(settings.file.as_deref()).state(settings.config());
+    Fleet::start(settings.config().clone(), state, seed(), desk.clone()).map_err(|error| {
+        Failure::from_error(Code::Configuration, "a server cannot be started", &error)
+    })
 }
 
 /// Resolves when the end has begun.

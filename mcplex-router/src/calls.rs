@@ -105,13 +105,7 @@ fn written(
     let era = era.or_else(|| version.map(Version::era)).unwrap_or(Era::Legacy);
     brought.check(&link.name, era).map_err(Err)?;
     let id = upstream.mint();
-    let Some(cancelled) = session.begin(&request.id, &member, id) else {
-        if session.is_closed() && session.is_long() {
-            // What was made for it just now would stay for ever.
-            link.leave(session.place);
-        }
-        return Err(id_in_use());
-    };
+    let cancelled = begin(session, link, &request.id, &member, id)?;
     let may_ask = asker.era() == Era::Modern && question::may_need_input(&request.method);
     let mut seat = Seat::of(session, asker, request, params, may_ask);
     if let Some(local) = subscribes(session, &target, era) {
@@ -153,6 +147,23 @@ fn written(
         Call { id, method, params: rewritten, extra, timeout, trace: context, is_upkeep, era };
     let waiting = Waiting { seat, errand, may_be_rewritten: !is_sure };
     Ok(Planned { waiting, way: Way::Sent(Letter { call, cancelled }) })
+}
+
+/// Notes that the call is on its way; the receiver resolves when it is cancelled.
+fn begin(
+    session: &DownstreamSession,
+    link: &Link,
+    about: &mcplex_proto::id::Id,
+    member: &Arc<Member>,
+    id: u64,
+) -> Result<oneshot::Receiver<()>, Local> {
+    session.begin(about, member, id).ok_or_else(|| {
+        if session.is_closed() && session.is_long() {
+            // What was made for it just now would stay for ever.
+            link.leave(session.place);
+        }
+        id_in_use()
+    })
 }
 
 /// Who does it.
