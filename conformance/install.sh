@@ -1,63 +1,14 @@
 #!/usr/bin/env bash
 # Installs the pinned suite and the SDKs of the fixture servers: `install.sh DIR`.
 #
-# Each part carries a stamp with the hash of what it was installed from, so a
-# second run does nothing. The parts install side by side; every one has its
-# log beside it in DIR.
+# No scripts of packages run: the Node binary that the suite needs is a package of its own.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-dir=${1:?usage: install.sh DIR}
-mkdir -p "$dir"
-dir=$(cd "$dir" && pwd)
+. "$here/../interop/parts.sh"
 
-# A stamp also names the interpreter: a part is void when that changes.
-stamp_of() { { cat "$@"; node --version; python3 --version; } | sha256sum | cut -d' ' -f1; }
-
-# No scripts: the Node binary that the suite needs is a package of its own.
-install_node() {
-    mkdir -p "$dir/node"
-    cp "$here/package.json" "$here/package-lock.json" "$dir/node/"
-    (cd "$dir/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
-}
-
-# The requirements file is complete (every package, exact version), so no resolver runs.
-install_python() {
-    rm -rf "${dir:?}/python"
-    python3 -m venv "$dir/python"
-    "$dir/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps -r "$here/requirements-python.txt"
-}
-
-# Outside of the workspace and of its target folder: nothing of it belongs to mcplex.
-install_rust() {
-    CARGO_TARGET_DIR="$dir/rust" cargo build --quiet --locked --manifest-path "$here/fixtures/rust/Cargo.toml"
-}
-
-# part NAME COMMAND FILES...: installs NAME by COMMAND unless its stamp says it was.
-part() {
-    local name=$1 command=$2 stamp
-    shift 2
-    stamp=$(stamp_of "$@")
-    if [ "$(cat "$dir/$name.stamp" 2>/dev/null)" = "$stamp" ]; then
-        echo "conformance: $name is installed"
-        return
-    fi
-    rm -f "$dir/$name.stamp"
-    echo "conformance: installing $name"
-    if ! "$command" "$name" >"$dir/$name.log" 2>&1; then
-        echo "conformance: installing $name failed; the end of $dir/$name.log:" >&2
-        tail -n 15 "$dir/$name.log" >&2
-        return 1
-    fi
-    echo "$stamp" >"$dir/$name.stamp"
-    echo "conformance: installed $name"
-}
-
-jobs_=()
-part node install_node "$here/package.json" "$here/package-lock.json" & jobs_+=($!)
-part python install_python "$here/requirements-python.txt" & jobs_+=($!)
-part rust install_rust "$here"/fixtures/catalog.json "$here"/fixtures/rust/{Cargo.toml,Cargo.lock,src/*.rs} & jobs_+=($!)
-
-failed=0
-for job in "${jobs_[@]}"; do wait "$job" || failed=1; done
-exit "$failed"
+suite conformance "$here" "${1:?usage: install.sh DIR}"
+part node install_node "$here/package.json" "$here/package-lock.json"
+part python install_python "$here/requirements-python.txt"
+part rust install_rust "$here"/fixtures/rust/{Cargo.toml,Cargo.lock,src/*.rs} "$here/fixtures/catalog.json"
+finish
