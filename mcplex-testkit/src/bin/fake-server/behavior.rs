@@ -154,6 +154,11 @@ impl Behavior {
     pub(crate) fn exit_code(&self) -> i32 {
         self.exit.and_then(|code| i32::try_from(code).ok()).unwrap_or(1)
     }
+
+    /// Whether nobody gets rid of it by listening no more.
+    pub(crate) fn is_stubborn(&self) -> bool {
+        self.ignore_eof || self.ignore_sigterm
+    }
 }
 
 /// How a flag takes its value.

@@ -47,14 +47,14 @@ pub(crate) fn long(bytes: u64) -> io::Result<Value> {
 pub(crate) fn after_handshake(peer: &Peer) -> io::Result<()> {
     let behavior = &peer.behavior;
     if behavior.bad_utf8 {
-        Peer::write_bytes(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/\xff\"}\n");
+        peer.write_bytes(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/\xff\"}\n");
     }
     if let Some(levels) = behavior.deep {
         let levels = usize::try_from(levels).map_err(io::Error::other)?;
         let (open, close) = ("[".repeat(levels), "]".repeat(levels));
         let line =
             format!("{{\"jsonrpc\":\"2.0\",\"method\":\"deep\",\"params\":{open}{close}}}\n");
-        Peer::write_bytes(line.as_bytes());
+        peer.write_bytes(line.as_bytes());
     }
     if let Some(lines) = behavior.garbage_flood {
         blocks(&mut io::stdout().lock(), b"not a message\n", lines * 14)?;

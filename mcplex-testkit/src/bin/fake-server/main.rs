@@ -123,7 +123,7 @@ fn serve(peer: &Arc<Peer>) -> io::Result<()> {
     if let Some(bytes) = behavior.flush_on_eof {
         peer.notify("notifications/message", &bytes::long(bytes)?);
     }
-    if behavior.ignore_eof || behavior.ignore_sigterm {
+    if behavior.is_stubborn() {
         linger();
     }
     Ok(())
@@ -229,6 +229,11 @@ fn die_in(ms: u64, behavior: &Behavior) {
         thread::sleep(Duration::from_millis(ms));
         die(code)
     });
+}
+
+/// Ends because nobody listens, unless it is one that does not end for that.
+fn leave(behavior: &Behavior) -> ! {
+    if behavior.is_stubborn() { linger() } else { die(0) }
 }
 
 /// Stays and does nothing; the watch in `main` ends it.

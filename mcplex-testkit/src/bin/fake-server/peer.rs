@@ -144,7 +144,7 @@ impl Peer {
             line.extend_from_slice(self.text(message).as_bytes());
             line.push(b'\n');
         }
-        Self::write_bytes(&line);
+        self.write_bytes(&line);
     }
 
     fn text(&self, message: &Value) -> String {
@@ -157,11 +157,11 @@ impl Peer {
     }
 
     /// Writes bytes as they are.
-    pub(crate) fn write_bytes(bytes: &[u8]) {
+    pub(crate) fn write_bytes(&self, bytes: &[u8]) {
         let mut out = io::stdout().lock();
         if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
             // Nobody listens any more.
-            crate::die(0);
+            crate::leave(&self.behavior);
         }
     }
 }
