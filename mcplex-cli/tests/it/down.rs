@@ -63,7 +63,7 @@ fn a_call_while_it_comes_back_waits_and_is_served() {
     crash(&mut client);
     let waiting = client.begin_call("frail__add", &json!({ "a": 1, "b": 2 }));
     assert_eq!(text(&waiting.answer()["result"]), "3");
-    assert_eq!(gateway.events("frail", "upstream connected").len(), 2);
+    assert_eq!(gateway.wait_events("frail", "upstream connected", 2).len(), 2);
 }
 
 #[test]
