@@ -1,7 +1,10 @@
 //! The children of one upstream beside its first: the router says when, this starts and ends them.
 
 use crate::desk::{Desk, Seen};
-use mcplex_proto::upstream::{Upstream, UpstreamEvents, UpstreamName};
+use mcplex_proto::{
+    raw::Raw,
+    upstream::{Upstream, UpstreamEvents, UpstreamName},
+};
 use mcplex_router::{MemberKey, Members};
 use mcplex_supervisor::{Change, Handle, Spec, Starts, supervise};
 use std::{
@@ -136,6 +139,7 @@ impl Members for Siblings {
     fn open(
         &self,
         member: MemberKey,
+        client: Option<&Raw>,
         events: Arc<dyn UpstreamEvents>,
     ) -> Option<Arc<dyn Upstream>> {
         let tasks = self.tasks.upgrade()?;
@@ -143,7 +147,10 @@ impl Members for Siblings {
         if state.is_ending {
             return None;
         }
-        let spec = state.next(member);
+        let mut spec = state.next(member);
+        if let Some(client) = client {
+            spec.capabilities = client.clone();
+        }
         tracing::info!(upstream = %spec.name, member = spec.member.as_deref(),
             "an upstream gets one more child");
         let seen = Seen::default();

@@ -219,8 +219,8 @@ pub enum UpstreamError {
         /// When its next life is due, if that is known.
         retry_after: Option<Duration>,
     },
-    /// Every session has a child of its own, and there may be no more of them; nothing was sent.
-    #[error("upstream {upstream} has a process for each of {limit} sessions already")]
+    /// Every client has a child of its own, and there may be no more of them; nothing was sent.
+    #[error("upstream {upstream} has a process for each of {limit} clients already")]
     SessionsFull {
         /// Whose call it was.
         upstream: UpstreamName,
@@ -355,7 +355,9 @@ impl UpstreamError {
                 "The call was not sent; try again later".to_owned()
             }
             Self::SessionsFull { .. } => {
-                "The call was not sent; end another session, or raise `session_limit`".to_owned()
+                "The call was not sent; try again when another call or session has ended, or raise \
+                 `session_limit`"
+                    .to_owned()
             }
             Self::Stopped { .. } => "The call was not sent; an operator has to start it".to_owned(),
         };
@@ -475,6 +477,12 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When there will be no answer; the variant says whether the call may have run.
     async fn call(&self, call: Call) -> Result<Reply, UpstreamError>;
+
+    /// The time that a call may take begins anew, and is at least this long.
+    ///
+    /// Its upstream has asked something, or was answered: what a person needs for an answer is not the
+    /// upstream's time. Where calls have no limit there is nothing to do.
+    fn renew(&self, _id: u64, _at_least: Duration) {}
 
     /// Sends a notification or a response to the current life, or nothing when there is none.
     ///

@@ -18,6 +18,9 @@ pub(crate) const RELAYED_EXTENSIONS: [&str; 2] =
 /// Those of them that a session's client can have of a stateless upstream.
 const OF_SESSIONS: [&str; 1] = ["io.modelcontextprotocol/ui"];
 
+/// What a client may be asked for, by the names of its capabilities.
+const ASKED_FOR: [&str; 4] = ["roots", "sampling", "elicitation", "extensions"];
+
 /// One client as it was when it asked.
 #[derive(Debug)]
 pub(crate) struct Asker {
@@ -67,6 +70,17 @@ impl Asker {
         self.era() == Era::Legacy && self.version >= Version::V2025_11_25
     }
 
+    /// What a legacy upstream is told that serves this client alone: what the client declared, as far
+    /// as its messages find their way.
+    pub(crate) fn declared(&self) -> Raw {
+        let all = edit::members(self.capabilities.as_str()).unwrap_or_default();
+        let is_one = |(name, value): &&edit::Member<'_>| {
+            ASKED_FOR.contains(&&**name) && value.get().starts_with('{')
+        };
+        let kept = all.iter().filter(is_one).map(|(name, value)| (&**name, value.get()));
+        relayed(&edit::object(kept), &OF_SESSIONS)
+    }
+
     /// The capabilities that a stateless upstream is told: never more than the client declared, and
     /// nothing whose messages would not find their way.
     pub(crate) fn relayed(&self) -> &Raw {
@@ -91,6 +105,22 @@ fn relayed(capabilities: &Raw, extensions: &[&str]) -> Raw {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_serves_one_client_is_told_what_that_client_can_do() {
+        let check = |text: &str, expect: &str| {
+            let capabilities = Raw::parse(text.to_owned()).unwrap();
+            let asker = Asker::of_session(Version::V2025_11_25, capabilities);
+            assert_eq!(asker.declared().as_str(), expect);
+        };
+        check("{}", "{}");
+        check(
+            r#"{"roots":{"listChanged":true},"tasks":{},"experimental":{"x":1},"sampling":{},"elicitation":null}"#,
+            r#"{"roots":{"listChanged":true},"sampling":{}}"#,
+        );
+        check(r#"{"elicitation":{"url":{}},"extensions":{"a/b":{}}}"#,
+            r#"{"elicitation":{"url":{}},"extensions":{}}"#);
+    }
 
     #[test]
     fn only_extensions_that_find_their_way_are_passed_on() {

@@ -26,12 +26,12 @@ use mcplex_proto::{
     message::{Extra, Notification, Outcome, Request, Response},
     method,
     raw::{self, Raw},
-    upstream::Incarnation,
+    upstream::{Incarnation, Upstream},
     version::{Era, Version},
 };
 use mcplex_translate::question::{self, Question};
 use serde_json::{Value, json};
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 /// Questions one client may have open; more means that nobody reads them.
 const MAX_ASKED: usize = 256;
@@ -54,6 +54,8 @@ pub(crate) enum Whose {
         /// The id the upstream gave it.
         id: Id,
         method: Cow<'static, str>,
+        /// The call in which it asked, which goes on with the answer.
+        call: Option<u64>,
     },
     /// The round of a call to a stateless upstream.
     Round(oneshot::Sender<Outcome>),
@@ -63,8 +65,9 @@ impl Asked {
     /// Takes the answer to whoever asked.
     pub(crate) fn answer(self, outcome: Outcome, extra: Extra) {
         match self.whose {
-            Whose::Life { member, from, id, method } => {
+            Whose::Life { member, from, id, method, call } => {
                 if let Some(upstream) = member.upstream() {
+                    goes_on(&**upstream, call);
                     let outcome = readable(&method, outcome, version_of(&member));
                     let response = Response { id: Some(id), outcome, extra };
                     upstream.send(Some(from), response.into());
@@ -108,17 +111,18 @@ pub(crate) fn ask(
         tracing::debug!(upstream = %link.name, method = %request.method,
             why = error.message, "a request of an upstream was refused");
         let method = request.method.clone();
-        let whose = Whose::Life { member: member.clone(), from, id: id.clone(), method };
+        let id = id.clone();
+        let whose = Whose::Life { member: member.clone(), from, id, method, call: None };
         Asked { whose, token: None }.answer(Outcome::Error(Raw::of(error)), Extra::default());
     };
     let no = |why: &str| refusal(&request.method, why);
-    let (session, asker, about, talk) = match attribute(shared, member, about) {
-        Addressee::Call(Flight { session, asker, about, talk, .. }) => {
-            (session, Some(asker), Some(about), talk)
+    let (call, session, asker, about, talk) = match attribute(shared, member, about) {
+        Addressee::Call(call, Flight { session, asker, about, talk, .. }) => {
+            (Some(call), session, Some(asker), Some(about), talk)
         }
         Addressee::Client(session) => {
             let asker = session.greeting();
-            (session, asker, None, None)
+            (None, session, asker, None, None)
         }
         Addressee::Ambiguous => {
             let why = "several clients are being served and it cannot be told which is meant; \
@@ -141,13 +145,16 @@ pub(crate) fn ask(
             Err(why) => return refuse(&no(why.0)),
         }
     }
+    if let (Some(call), Some(upstream)) = (call, member.upstream()) {
+        upstream.renew(call, shared.options().input_wait);
+    }
     let is_modern = asker.as_ref().is_some_and(|asker| asker.era() == Era::Modern);
     let unreachable = ErrorObject::new(error::INTERNAL_ERROR, "the client cannot be reached");
     if is_modern {
         let Some(talk) = talk.filter(|_| question::is_question(&asked.method)) else {
             return refuse(&no("the client has no session, and this cannot be asked in its call"));
         };
-        let posed = Posed { member: member.clone(), from, id: id.clone(), question: asked };
+        let posed = Posed { member: member.clone(), from, id: id.clone(), call, question: asked };
         if talk.pose(posed).is_err() {
             refuse(&unreachable);
         }
@@ -160,9 +167,16 @@ pub(crate) fn ask(
         link.elicits(elicitation.into_owned(), session.number);
     }
     let method = asked.method.clone();
-    let whose = Whose::Life { member: member.clone(), from, id: id.clone(), method };
+    let whose = Whose::Life { member: member.clone(), from, id: id.clone(), method, call };
     if session.pose(whose, &asked, &request.extra, about.as_ref()).is_err() {
         refuse(&unreachable);
+    }
+}
+
+/// A call goes on at its upstream, which has all its time again.
+pub(crate) fn goes_on(upstream: &dyn Upstream, call: Option<u64>) {
+    if let Some(call) = call {
+        upstream.renew(call, Duration::ZERO);
     }
 }
 

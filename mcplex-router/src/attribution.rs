@@ -15,9 +15,10 @@
 //! Calls are of one client when they are of one session, or when one principal was proven for both.
 //! Of stateless requests by whoever can reach the listener, each may be somebody else's.
 //!
-//! A call that is suspended has asked what it wanted to know, and nobody says when its client has
-//! given up. Where no principal was proven for it nor for the calls that go on, those are meant: else
-//! one question left open would keep all others from being asked for minutes.
+//! In flight is also what is suspended, as its server may ask a second thing before the first one is
+//! answered, and for a while what was given up, see [`ghosts`](crate::ghosts). So one question that
+//! is left open keeps others from being asked for minutes where nobody proves who asks; members of
+//! their own keep them apart, and nothing else does.
 
 use crate::{
     isolation::MemberKey,
@@ -29,8 +30,8 @@ use std::sync::Arc;
 
 /// Whom a message is for.
 pub(crate) enum Addressee {
-    /// Whoever made this call.
-    Call(Flight),
+    /// Whoever made this call, which has this id at the upstream.
+    Call(u64, Flight),
     /// This client, which has no call in flight.
     Client(Arc<DownstreamSession>),
     /// It could be several clients.
@@ -43,11 +44,11 @@ pub(crate) enum Addressee {
 pub(crate) fn attribute(shared: &Shared, member: &Member, about: Option<u64>) -> Addressee {
     if let Some(id) = about {
         // Whoever asked has its answer by now, or wants none.
-        return member.flight(id).map_or(Addressee::Nobody, Addressee::Call);
+        return member.flight(id).map_or(Addressee::Nobody, |flight| Addressee::Call(id, flight));
     }
     match member.newest_flight() {
-        Some((newest, true)) => return Addressee::Call(newest),
-        Some((_, false)) => return Addressee::Ambiguous,
+        Some((id, newest, true)) => return Addressee::Call(id, newest),
+        Some((_, _, false)) => return Addressee::Ambiguous,
         None => {}
     }
     if let MemberKey::Session(number) = member.key {
@@ -56,8 +57,8 @@ pub(crate) fn attribute(shared: &Shared, member: &Member, about: Option<u64>) ->
     }
     let mut ready = shared.sessions().into_iter().filter(|session| session.is_ready());
     match (ready.next(), ready.next()) {
-        (Some(only), None) => Addressee::Client(only),
-        (Some(_), Some(_)) => Addressee::Ambiguous,
+        (Some(only), None) if member.is_only(&only) => Addressee::Client(only),
+        (Some(_), _) => Addressee::Ambiguous,
         (None, _) => Addressee::Nobody,
     }
 }

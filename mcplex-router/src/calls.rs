@@ -19,6 +19,7 @@ use self::{
 };
 use crate::{
     asker::Asker,
+    crew::{Lease, Wish},
     hop::{Hop, Introduction},
     link::Link,
     measure::Watched,
@@ -99,7 +100,7 @@ fn written(
         true => tasks::find(session, asker, params)?,
         false => target::find(session, request, params)?,
     };
-    let (member, upstream) = worker(session, &target)?;
+    let (member, upstream, lease) = worker(session, asker, request, &target, era)?;
     let link = &target.link;
     let version = version_of(&*upstream, link);
     let era = era.or_else(|| version.map(Version::era)).unwrap_or(Era::Legacy);
@@ -127,7 +128,7 @@ fn written(
     let is_job = task.is_none() && era == Era::Legacy && is_job(&target, params);
     let talk = (may_ask && era == Era::Legacy).then(Arc::<Talk>::default);
     let is_sure = member.is_up();
-    let berth = Berth::new(target.link, member, talk.clone());
+    let berth = Berth::new(session.shared.clone(), target.link, member, talk.clone(), lease);
     berth.take_off(id, seat.flight(talk.as_ref()));
     let errand = Errand {
         task,
@@ -166,20 +167,34 @@ fn begin(
     })
 }
 
-/// Who does it.
+/// Who does it, and whether that one does nothing else.
 fn worker(
     session: &DownstreamSession,
+    asker: &Asker,
+    request: &Request,
     target: &Target<'_>,
-) -> Result<(Arc<Member>, Arc<dyn Upstream>), Local> {
-    let link = &target.link;
-    let member = match &target.task {
-        Some((worker, _)) => worker.clone(),
-        None => link
-            .member_for(&session.shared, session.place, target.aim.stays())
-            .map_err(|error| refuse(session, &target.aim, &error))?,
+    era: Option<Era>,
+) -> Result<(Arc<Member>, Arc<dyn Upstream>, Option<Lease>), Local> {
+    let (link, shared) = (&target.link, &session.shared);
+    let refused = |error: UpstreamError| refuse(session, &target.aim, &error);
+    let era = era.or_else(|| link.lists().info.as_ref().map(|info| info.version.era()));
+    let may_be_asked = era != Some(Era::Modern) && question::may_need_input(&request.method);
+    let lease = match may_be_asked && session.proves_nothing() {
+        true => link.lease(shared, asker).map_err(refused)?,
+        false => None,
+    };
+    let member = match (&target.task, &lease) {
+        (Some((worker, _)), _) => worker.clone(),
+        (None, Some(lease)) => lease.member.clone(),
+        (None, None) => {
+            let is_its_own = session.is_long() && asker.era() == Era::Legacy;
+            let (place, stays) = (session.place, target.aim.stays());
+            let wish = Wish { place, stays, client: is_its_own.then_some(asker) };
+            link.member_for(shared, &wish).map_err(refused)?
+        }
     };
     match member.upstream().cloned() {
-        Some(upstream) => Ok((member, upstream)),
+        Some(upstream) => Ok((member, upstream, lease)),
         None => Err(Err(ErrorObject::new(
             mcplex_proto::error::UPSTREAM_UNAVAILABLE,
             format!("Upstream {} is not there yet. The call was not sent; try again.", link.name),

@@ -1,6 +1,7 @@
 //! Which members an upstream has, and which of them a call goes to.
 
 use crate::{
+    asker::Asker,
     isolation::{Isolation, MemberKey, Members, Place},
     link::Link,
     member::Member,
@@ -59,14 +60,33 @@ impl Crew {
         &mut self,
         shared: &Arc<Shared>,
         link: &Arc<Link>,
-        key: MemberKey,
+        member: Member,
+        client: Option<&Asker>,
     ) -> Option<Arc<Member>> {
         let maker = self.maker.as_ref()?;
-        let member = Arc::new(Member::new(key));
+        let client = client.map(Asker::declared);
+        let (key, member) = (member.key, Arc::new(member));
         let relay = Relay::new(shared.clone(), link.clone(), member.clone());
-        member.attach(maker.open(key, Arc::new(relay))?);
+        member.attach(maker.open(key, client.as_ref(), Arc::new(relay))?);
         self.others.insert(key, member.clone());
         Some(member)
+    }
+
+    /// One more of which there may be so many, if need be in the place of another.
+    fn grow(
+        &mut self,
+        shared: &Arc<Shared>,
+        link: &Arc<Link>,
+        limit: usize,
+        member: Member,
+        client: Option<&Asker>,
+    ) -> Result<Arc<Member>, UpstreamError> {
+        let upstream = || link.name.clone();
+        if self.others.len() >= limit && !self.evict(shared) {
+            return Err(UpstreamError::SessionsFull { upstream: upstream(), limit });
+        }
+        let stopped = || UpstreamError::Stopped { upstream: upstream() };
+        self.open(shared, link, member, client).ok_or_else(stopped)
     }
 
     fn close(&mut self, key: MemberKey) {
@@ -79,7 +99,9 @@ impl Crew {
     /// without a session, has set nothing up and was away for longest: nobody says when such a
     /// client has left.
     fn evict(&mut self, shared: &Shared) -> bool {
-        let others = || self.others.iter().filter(|(_, member)| member.flights() == 0);
+        let others = || {
+            self.others.iter().filter(|(_, member)| member.flights() == 0 && !member.is_leased)
+        };
         let rests =
             |member: &Member| matches!(member.health(), Some(Health::Idle | Health::Stopped));
         let is_of_session = |key: MemberKey| match key {
@@ -97,18 +119,59 @@ impl Crew {
     }
 }
 
+/// What a client wants of the member that its call goes to.
+pub(crate) struct Wish<'a> {
+    pub(crate) place: Place,
+    /// Later calls build on this one, or it builds on an earlier.
+    pub(crate) stays: bool,
+    /// The client, where nobody else will be served in that place.
+    pub(crate) client: Option<&'a Asker>,
+}
+
+/// A member that serves one call: whoever made it proved nothing, so nobody may find in there what it
+/// left behind. It ends with the call.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    link: Arc<Link>,
+    pub(crate) member: Arc<Member>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        lock(&self.link.crew).close(self.member.key);
+    }
+}
+
 impl Link {
-    /// The member that a client's call goes to, with whatever it needs of before: `stays` is for
-    /// calls that later ones build on.
+    /// A member for one call alone; `None` where members are not clients' own, or none are made now.
+    ///
+    /// # Errors
+    /// When there may be no more members.
+    pub(crate) fn lease(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        client: &Asker,
+    ) -> Result<Option<Lease>, UpstreamError> {
+        let mut crew = lock(&self.crew);
+        let Isolation::Session { limit } = crew.isolation else { return Ok(None) };
+        if !crew.may_grow() {
+            return Ok(None);
+        }
+        let member = Member::leased(MemberKey::Session(shared.next_number()));
+        let member = crew.grow(shared, self, limit, member, Some(client))?;
+        Ok(Some(Lease { link: self.clone(), member }))
+    }
+
+    /// The member that a client's call goes to, with whatever it needs of before.
     ///
     /// # Errors
     /// When there may be no more members.
     pub(crate) fn member_for(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-        place: Place,
-        stays: bool,
+        wish: &Wish<'_>,
     ) -> Result<Arc<Member>, UpstreamError> {
+        let Wish { place, stays, client } = *wish;
         let mut crew = lock(&self.crew);
         let home = crew.isolation.home(place);
         match crew.isolation {
@@ -124,11 +187,7 @@ impl Link {
                 if !crew.may_grow() {
                     return Ok(crew.first.clone());
                 }
-                if crew.others.len() >= limit && !crew.evict(shared) {
-                    return Err(UpstreamError::SessionsFull { upstream: self.name.clone(), limit });
-                }
-                let stopped = || UpstreamError::Stopped { upstream: self.name.clone() };
-                let member = crew.open(shared, self, home).ok_or_else(stopped)?;
+                let member = crew.grow(shared, self, limit, Member::new(home), client)?;
                 member.note_use(crew.uses, stays);
                 Ok(member)
             }
@@ -213,7 +272,8 @@ impl Link {
             crew.close(key);
         }
         for key in isolation.standing() {
-            if crew.get(key).is_none() && crew.open(shared, self, key).is_none() {
+            let is_there = crew.get(key).is_some();
+            if !is_there && crew.open(shared, self, Member::new(key), None).is_none() {
                 tracing::warn!(upstream = %self.name, member = key.label(&self.name),
                     "a member of the pool was not started, because the upstream is ending");
             }
@@ -229,6 +289,15 @@ impl Link {
     /// Ends what a session had for itself.
     pub(crate) fn leave(&self, place: Place) {
         lock(&self.crew).close(MemberKey::Session(place.0));
+    }
+
+    /// Ends what a client had for itself that is not known any more, unless it is in use.
+    pub(crate) fn forget(&self, place: Place) {
+        let mut crew = lock(&self.crew);
+        let key = MemberKey::Session(place.0);
+        if crew.get(key).is_some_and(|member| member.flights() == 0 && !member.has_guests()) {
+            crew.close(key);
+        }
     }
 
     /// Ends all members but the first, and what keeps it up to date.

@@ -1,6 +1,9 @@
 //! How the children of an upstream are shared out among clients.
 
-use mcplex_proto::upstream::{Upstream, UpstreamEvents, UpstreamName};
+use mcplex_proto::{
+    raw::Raw,
+    upstream::{Upstream, UpstreamEvents, UpstreamName},
+};
 use std::{fmt, sync::Arc};
 
 /// Who shares a child of an upstream with whom.
@@ -10,7 +13,8 @@ pub enum Isolation {
     #[default]
     Shared,
     /// Every client has its own, made by its first call; for upstreams that remember something of
-    /// whoever calls, such as a login or an open page.
+    /// whoever calls, such as a login or an open page. Who proves nothing and has no session is
+    /// another client with each call, and gets one for its time.
     ///
     /// The first child stays beside them: the lists are read from it, and no client's call reaches
     /// it as long as it is well.
@@ -33,7 +37,7 @@ pub enum MemberKey {
     First,
     /// One of a pool, counted from 2.
     Pool(usize),
-    /// The one of this session, or of the principal that asks without one.
+    /// The one of this session, of the principal that asks without one, or of one call.
     Session(u64),
 }
 
@@ -41,7 +45,8 @@ pub enum MemberKey {
 ///
 /// Of a session it is the session's number. Stateless requests have no session, and nothing says
 /// that two of them belong together but who asks: each proven principal has one place for all its
-/// requests, and everybody who proves nothing shares one.
+/// requests. Who proves nothing has one for each call in which it may be asked something, and shares
+/// one with everybody who proves nothing for the rest, such as what it listens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place(pub(crate) u64);
 
@@ -51,8 +56,15 @@ pub(crate) struct Place(pub(crate) u64);
 /// the calls to this upstream, but to no other.
 pub trait Members: fmt::Debug + Send + Sync + 'static {
     /// Starts a child that reports here; `None` when the upstream is about to end.
-    fn open(&self, member: MemberKey, events: Arc<dyn UpstreamEvents>)
-    -> Option<Arc<dyn Upstream>>;
+    ///
+    /// `client` is what the one client that it is for can do, as `initialize` tells it; without it
+    /// the child is told all that any client may be asked.
+    fn open(
+        &self,
+        member: MemberKey,
+        client: Option<&Raw>,
+        events: Arc<dyn UpstreamEvents>,
+    ) -> Option<Arc<dyn Upstream>>;
 
     /// Begins the end of a child that was opened: nothing more is sent there.
     fn close(&self, member: MemberKey);

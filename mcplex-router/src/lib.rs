@@ -9,7 +9,7 @@
 //! `lists` and `memory` (what clients see), `session` (one client) with `asker` (who asks), `here`
 //! (what needs no upstream), `calls` with `target`, `hop` and `words` (requests toward upstreams, in
 //! the words of both sides) with `asks`, `talk`, `suspend` and `seal` (what upstreams ask), `link` (one upstream) with `isolation`, `crew` and `member` (its
-//! children), `relay` (what they say by themselves) and `attribution` (whom they mean), and at last
+//! children), `relay` (what they say by themselves) and `attribution` with `ghosts` (whom they mean), and at last
 //! `listen`, `subscribers` and `watch` (who wants to hear of what).
 //!
 //! See `examples/two_upstreams.rs` for a router without processes or sockets.
@@ -22,6 +22,7 @@ mod calls;
 mod catalog;
 mod crew;
 mod fit;
+mod ghosts;
 mod here;
 mod hop;
 mod isolation;
@@ -36,6 +37,7 @@ mod naming;
 mod offer;
 mod options;
 mod params;
+mod places;
 mod refresh;
 mod relay;
 mod router;

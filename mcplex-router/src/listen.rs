@@ -6,6 +6,7 @@
 //! has subscriptions; the upstream is asked only after the client was told so.
 
 use crate::{
+    crew::Wish,
     link::Link,
     measure::Watched,
     member::Member,
@@ -182,7 +183,8 @@ impl DownstreamSession {
             let link = catalog.link(catalog.resource(uri)?);
             let info = link.lists().info.clone()?;
             // Where every client has its own member, this one needs it from now on.
-            let has_member = || link.member_for(&self.shared, self.place, true).is_ok();
+            let wish = Wish { place: self.place, stays: true, client: None };
+            let has_member = || link.member_for(&self.shared, &wish).is_ok();
             (info.can("resources", Some("subscribe")) && has_member())
                 .then(|| (link.clone(), uri.clone()))
         };

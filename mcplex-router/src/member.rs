@@ -4,11 +4,16 @@
 //! whatever goes back to a life goes by its member.
 
 use crate::{
-    asker::Asker, isolation::MemberKey, level::Level, router::lock, session::DownstreamSession,
-    talk::Talk, watch::Watch,
+    asker::Asker,
+    ghosts::{Ghosts, Who},
+    isolation::MemberKey,
+    level::Level,
+    router::lock,
+    session::DownstreamSession,
+    talk::Talk,
+    watch::Watch,
 };
 use mcplex_proto::{
-    downstream::Principal,
     id::Id,
     raw::Raw,
     upstream::{Health, Incarnation, Upstream},
@@ -26,7 +31,11 @@ use std::{
 pub(crate) struct Member {
     pub(crate) key: MemberKey,
     upstream: OnceLock<Arc<dyn Upstream>>,
+    /// It serves one call and ends with it.
+    pub(crate) is_leased: bool,
     flights: Mutex<BTreeMap<u64, Flight>>,
+    /// Whose calls were given up, and may still be worked on.
+    pub(crate) ghosts: Mutex<Ghosts>,
     /// The last life that was seen ready.
     seen: Mutex<Incarnation>,
     /// Whether its life is known to run; read on every call.
@@ -61,24 +70,6 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// Whether both calls are of one client: of one session, or of one proven principal.
-    fn is_of_same_client(&self, other: &Self) -> bool {
-        let (one, two) = (&self.session, &other.session);
-        let of_one = || match (&one.arrival.principal, &two.arrival.principal) {
-            (Principal::Known(one), Principal::Known(two)) => one == two,
-            // Who holds another pipe, or proves nothing, may be anybody.
-            _ => false,
-        };
-        one.number == two.number || of_one()
-    }
-
-    /// Whether it waits for answers, while the other call goes on, and nobody proved to be another
-    /// than who made that one.
-    fn has_asked_before(&self, other: &Self) -> bool {
-        let is_anybody = |flight: &Self| flight.session.arrival.principal == Principal::Anybody;
-        self.is_parked && !other.is_parked && is_anybody(self) && is_anybody(other)
-    }
-
     /// Whether its client wants log lines of this level with its answer.
     pub(crate) fn wants(&self, level: Option<Level>) -> bool {
         match self.asker.era() {
@@ -93,6 +84,11 @@ impl Flight {
 impl Member {
     pub(crate) fn new(key: MemberKey) -> Self {
         Self { key, ..Self::default() }
+    }
+
+    /// One that serves one call and ends with it.
+    pub(crate) fn leased(key: MemberKey) -> Self {
+        Self { key, is_leased: true, ..Self::default() }
     }
 
     /// Gives it the upstream it speaks for; `false` when it has one.
@@ -128,11 +124,12 @@ impl Member {
 
     /// Whether this life was not seen ready before.
     pub(crate) fn sees(&self, incarnation: Incarnation) -> bool {
-        let is_new = std::mem::replace(&mut *lock(&self.seen), incarnation) != incarnation;
-        if is_new {
+        let before = std::mem::replace(&mut *lock(&self.seen), incarnation);
+        // What is wished before the first life is wished of that one.
+        if before != incarnation && before != Incarnation::default() {
             *lock(&self.wish) = None;
         }
-        is_new
+        before != incarnation
     }
 
     /// Notes that a stateless call wants log lines from this level on; `true` when none before it
@@ -198,6 +195,14 @@ impl Member {
         lock(&self.flights).remove(&id);
     }
 
+    /// A call is given up, and nobody says whether its upstream does the same; `true` when that has to
+    /// be forgotten some time.
+    pub(crate) fn gives_up(&self, id: u64) -> bool {
+        let Some(flight) = lock(&self.flights).remove(&id) else { return false };
+        lock(&self.ghosts).add(&flight.session);
+        true
+    }
+
     /// How many calls are in flight.
     pub(crate) fn flights(&self) -> usize {
         lock(&self.flights).len()
@@ -216,16 +221,20 @@ impl Member {
         lock(&self.flights).values().filter_map(|flight| flight.talk.clone()).collect()
     }
 
-    /// The newest call in flight, one that is not suspended if there is any, and whether all are of
-    /// the same client; `None` without any.
-    pub(crate) fn newest_flight(&self) -> Option<(Flight, bool)> {
+    /// The newest call in flight with its id, one that is not suspended if there is any, and whether
+    /// all are of the same client; `None` without any.
+    pub(crate) fn newest_flight(&self) -> Option<(u64, Flight, bool)> {
         let flights = lock(&self.flights);
-        let open = || flights.values().rev().find(|flight| !flight.is_parked);
-        let newest = open().or_else(|| flights.values().next_back())?;
-        let is_one = flights
-            .values()
-            .all(|flight| flight.is_of_same_client(newest) || flight.has_asked_before(newest));
-        Some((newest.clone(), is_one))
+        let open = || flights.iter().rev().find(|(_, flight)| !flight.is_parked);
+        let (id, newest) = open().or_else(|| flights.iter().next_back())?;
+        let who = Who::of(&newest.session);
+        let is_one = flights.values().all(|flight| Who::of(&flight.session) == who);
+        Some((*id, newest.clone(), is_one && lock(&self.ghosts).are_of(&who)))
+    }
+
+    /// Whether no call of another client than this one may still be worked on.
+    pub(crate) fn is_only(&self, session: &DownstreamSession) -> bool {
+        lock(&self.ghosts).are_of(&Who::of(session))
     }
 
     /// A call in flight.

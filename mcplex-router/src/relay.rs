@@ -94,13 +94,13 @@ impl Relay {
     /// A line of the log goes to whom it concerns, if that client wants lines of its level.
     fn log_line(&self, notification: Notification, level: Option<Level>, about: Option<u64>) {
         match attribute(&self.shared, &self.member, about) {
-            Addressee::Call(flight) if flight.wants(level) => {
+            Addressee::Call(_, flight) if flight.wants(level) => {
                 flight.session.tell(notification.into(), Some(&flight.about));
             }
             Addressee::Client(session) if session.wants(level) => {
                 session.tell(notification.into(), None);
             }
-            Addressee::Call(_) | Addressee::Client(_) => {}
+            Addressee::Call(..) | Addressee::Client(_) => {}
             Addressee::Ambiguous | Addressee::Nobody => self.dropped(&notification),
         }
     }
@@ -134,13 +134,13 @@ impl Relay {
     fn to_whom_it_concerns(&self, notification: Notification, about: Option<u64>) {
         let era = self.member.era();
         match attribute(&self.shared, &self.member, about) {
-            Addressee::Call(flight) if era.is_none_or(|era| era == flight.asker.era()) => {
+            Addressee::Call(_, flight) if era.is_none_or(|era| era == flight.asker.era()) => {
                 flight.session.tell(notification.into(), Some(&flight.about));
             }
             Addressee::Client(session) if era != Some(Era::Modern) => {
                 session.tell(notification.into(), None);
             }
-            Addressee::Call(_)
+            Addressee::Call(..)
             | Addressee::Client(_)
             | Addressee::Ambiguous
             | Addressee::Nobody => self.dropped(&notification),
@@ -181,6 +181,7 @@ impl UpstreamEvents for Relay {
                 self.link.mark(|stale| *stale = stale.map(|is_stale| is_stale || is_reader));
             }
         } else {
+            lock(&self.member.ghosts).clear();
             // Only a death or a stop has a reason; before the first one it is starting. One that
             // rests is started by nothing but a call.
             let may_be_long = status.reason.is_some() || status.health == Health::Idle;

@@ -3,6 +3,7 @@
 use crate::{
     arrival::Arrivals,
     catalog::Catalog,
+    ghosts,
     isolation::{Isolation, MemberKey, Members, Place},
     level::Level,
     link::Link,
@@ -10,6 +11,7 @@ use crate::{
     member::Member,
     memory::Memory,
     options::Options,
+    places::Places,
     refresh,
     relay::Relay,
     seal::Seals,
@@ -67,14 +69,15 @@ pub(crate) struct Shared {
     links: Mutex<Vec<Arc<Link>>>,
     catalog: Mutex<Arc<Catalog>>,
     sessions: Mutex<BTreeMap<SessionNumber, Arc<DownstreamSession>>>,
-    /// The places of those who ask without a session: one for each principal that was ever proven,
-    /// so as many as whoever issues tokens has subjects.
-    places: Mutex<BTreeMap<Principal, Place>>,
+    /// The places of those who ask without a session.
+    places: Mutex<Places>,
     next_session: AtomicU64,
     next_link: AtomicU64,
     pub(crate) changes: refresh::Changes,
     pub(crate) seals: Seals,
     pub(crate) suspensions: Suspensions,
+    /// Raised when a call was given up.
+    pub(crate) given_up: Signal,
     /// Raised when an upstream was added.
     pub(crate) added: Signal,
 }
@@ -106,6 +109,7 @@ impl Router {
             changes: refresh::Changes::default(),
             seals: Seals::random(),
             suspensions: Suspensions::default(),
+            given_up: Signal::default(),
             added: Signal::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -212,13 +216,15 @@ impl Router {
     /// Keeps the catalog up to date, and gives up calls that are suspended for too long, until it is
     /// dropped; must be polled.
     pub async fn run(&self) {
-        join(refresh::run(self.shared.clone()), suspend::watch(&self.shared)).await;
+        let shared = &self.shared;
+        let late = join(suspend::watch(shared), ghosts::watch(shared));
+        join(refresh::run(shared.clone()), late).await;
     }
 }
 
 impl Gateway for Router {
     fn open(&self, client: Arc<dyn Client>, arrival: Arrival) -> Arc<dyn Session> {
-        let number = SessionNumber(self.shared.next_session.fetch_add(1, Ordering::Relaxed));
+        let number = SessionNumber(self.shared.next_number());
         let session = DownstreamSession::new(number, self.shared.clone(), client, arrival);
         lock(&self.shared.sessions).insert(number, session.clone());
         session
@@ -281,12 +287,24 @@ impl Shared {
     pub(crate) fn place_of(&self, number: SessionNumber, arrival: &Arrival) -> Place {
         match arrival.stay {
             Stay::Long => Place(number.0),
-            Stay::Request => {
-                let mut places = lock(&self.places);
-                let next = || Place(self.next_session.fetch_add(1, Ordering::Relaxed));
-                *places.entry(arrival.principal.clone()).or_insert_with(next)
+            Stay::Request => self.place_without_session(&arrival.principal),
+        }
+    }
+
+    fn place_without_session(&self, principal: &Principal) -> Place {
+        let (place, forgotten) =
+            { lock(&self.places).of(principal, || Place(self.next_number())) };
+        if let Some(forgotten) = forgotten {
+            for link in self.catalog().links() {
+                link.forget(forgotten);
             }
         }
+        place
+    }
+
+    /// A number that no session and no place has.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_session.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Who mcplex says it is.

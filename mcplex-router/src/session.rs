@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use futures_channel::oneshot;
 use mcplex_proto::{
     attr,
-    downstream::{Arrival, Client, Session, Stay},
+    downstream::{Arrival, Client, Principal, Session, Stay},
     error::ErrorObject,
     id::Id,
     message::{Extra, Message, Notification, Outcome, Request, Response},
@@ -155,6 +155,11 @@ impl DownstreamSession {
     /// It as a subscriber, by itself or with one of its `subscriptions/listen`.
     pub(crate) fn subscriber(&self, listen: Option<Id>) -> Subscriber {
         Subscriber { session: self.number, listen, place: self.place }
+    }
+
+    /// Whether its one request may be anybody's.
+    pub(crate) fn proves_nothing(&self) -> bool {
+        !self.is_long() && !matches!(self.arrival.principal, Principal::Known(_))
     }
 
     /// Whether it outlasts the request it was opened for.

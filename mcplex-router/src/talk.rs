@@ -55,6 +55,8 @@ pub(crate) struct Posed {
     pub(crate) from: Incarnation,
     /// The id the upstream gave it.
     pub(crate) id: Id,
+    /// The call in which it asked.
+    pub(crate) call: Option<u64>,
     /// In the words of the client's revision.
     pub(crate) question: Question,
 }
@@ -62,6 +64,7 @@ pub(crate) struct Posed {
 impl Posed {
     fn answer(self, outcome: Outcome) {
         if let Some(upstream) = self.member.upstream() {
+            asks::goes_on(&**upstream, self.call);
             let response = Response { id: Some(self.id), outcome, extra: Extra::default() };
             upstream.send(Some(self.from), response.into());
         }

@@ -69,6 +69,8 @@ pub(crate) struct Sent {
     pub(crate) method: Cow<'static, str>,
     pub(crate) params: Option<Raw>,
     pub(crate) at: Time,
+    /// Until when it may take, where that is not the time that it began with.
+    pub(crate) until: Option<Instant>,
 }
 
 /// What an operator asks for.
@@ -237,11 +239,20 @@ impl Upstream for Handle {
         tokio::pin!(asked);
         let sleep = time::sleep(limit);
         tokio::pin!(sleep);
-        let deadline = sleep.deadline();
-        tokio::select! {
-            biased;
-            answer = &mut asked => return answer,
-            () = sleep => {}
+        let mut deadline = sleep.deadline();
+        // Each turn takes as long as somebody has given it since the one before.
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut asked => return answer,
+                () = &mut sleep => {}
+            }
+            match self.shared.until(forget.id).filter(|until| *until > deadline) {
+                // It may have been given less again meanwhile.
+                Some(until) => deadline = until.min(deadline + limit),
+                None => break,
+            }
+            sleep.as_mut().reset(deadline);
         }
         // A deadline that passed while nothing ran here says nothing about the upstream.
         if was_gap(deadline)
@@ -255,6 +266,10 @@ impl Upstream for Handle {
         ]);
         self.send(None, Notification::new(method::CANCELLED, Some(params)).into());
         Err(UpstreamError::Timeout { upstream: self.shared.name.clone(), timeout: limit })
+    }
+
+    fn renew(&self, id: u64, at_least: Duration) {
+        self.shared.renew(id, at_least);
     }
 
     fn send(&self, to: Option<Incarnation>, message: Message) {
@@ -362,6 +377,20 @@ impl Shared {
         let sent = ledger.calls.remove(&id)?;
         ledger.clients -= usize::from(!sent.is_upkeep);
         Some(sent)
+    }
+
+    /// Gives a call its time anew.
+    #[expect(clippy::disallowed_methods, reason = "the time of a call is its caller's, not a life's")]
+    fn renew(&self, id: u64, at_least: Duration) {
+        let until = Instant::now() + self.call_timeout().max(at_least);
+        if let Some(sent) = lock(&self.sent).calls.get_mut(&id) {
+            sent.until = Some(until);
+        }
+    }
+
+    /// Until when a call may take that was given its time anew.
+    fn until(&self, id: u64) -> Option<Instant> {
+        lock(&self.sent).calls.get(&id)?.until
     }
 
     /// All calls that were sent and not answered.

@@ -73,7 +73,7 @@ async fn the_last_of_a_family_takes_its_tasks_along_whoever_looks_at_it() {
     let family = Family::new(spec, Duration::ZERO, gate, desk);
     let (members, view) = (family.members(), family.view());
     let events = Arc::new(Reports { _members: family.members() });
-    let upstream = members.open(MemberKey::Pool(2), events).unwrap();
+    let upstream = members.open(MemberKey::Pool(2), None, events).unwrap();
     lives.recv().await.unwrap();
     let labels: Vec<_> =
         view.open().iter().map(|(key, handle, _)| key.label(handle.name())).collect();
@@ -83,7 +83,7 @@ async fn the_last_of_a_family_takes_its_tasks_along_whoever_looks_at_it() {
     drop(family);
     assert_eq!(lives.try_recv(), Err(mpsc::error::TryRecvError::Empty));
     drop(clone);
-    assert!(members.open(MemberKey::Pool(3), Arc::new(Silent)).is_none());
+    assert!(members.open(MemberKey::Pool(3), None, Arc::new(Silent)).is_none());
     drop((members, upstream));
     // Nothing holds the transport any more, and so nothing of the members, their tasks or handles.
     assert_eq!(lives.recv().await, None);

@@ -6,11 +6,12 @@
 use super::{bridged, cancel, job::Place, refuse, version_of};
 use crate::{
     asker::Asker,
+    crew::Lease,
     link::Link,
     measure::Watched,
     member::{Flight, Member},
     refresh,
-    router::lock,
+    router::{Shared, lock},
     session::DownstreamSession,
     spans,
     talk::Talk,
@@ -105,16 +106,24 @@ pub(crate) struct Errand {
 
 /// Keeps a call in its member's table, and its talk open, for as long as it lasts.
 pub(crate) struct Berth {
+    shared: Arc<Shared>,
     pub(super) link: Arc<Link>,
     pub(super) member: Arc<Member>,
     /// The id it has there; another one in each round, none between two of them.
     id: Place,
     talk: Option<Arc<Talk>>,
+    /// Ends the member with the call.
+    _lease: Option<Lease>,
 }
 
 impl Drop for Berth {
     fn drop(&mut self) {
-        self.land();
+        // Whoever still is in flight has no answer and no longer waits for one.
+        if let Some(id) = lock(&self.id).take()
+            && self.member.gives_up(id)
+        {
+            self.shared.given_up.raise();
+        }
         if let Some(talk) = &self.talk {
             talk.close("the call has ended");
         }
@@ -122,8 +131,14 @@ impl Drop for Berth {
 }
 
 impl Berth {
-    pub(super) fn new(link: Arc<Link>, member: Arc<Member>, talk: Option<Arc<Talk>>) -> Self {
-        Self { link, member, id: Place::default(), talk }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        link: Arc<Link>,
+        member: Arc<Member>,
+        talk: Option<Arc<Talk>>,
+        lease: Option<Lease>,
+    ) -> Self {
+        Self { shared, link, member, id: Place::default(), talk, _lease: lease }
     }
 
     /// Where that id stands.
@@ -222,6 +237,10 @@ impl Waiting {
         answer: Option<Result<Reply, UpstreamError>>,
         server: &Watched,
     ) -> Turned {
+        // What it asks after it took too long may still be about this call.
+        if !matches!(answer, None | Some(Err(UpstreamError::Timeout { .. }))) {
+            self.errand.berth.land();
+        }
         let reply = match answer {
             None => {
                 spans::cancelled(server, &self.errand.span);

@@ -50,5 +50,6 @@ mod subscriptions;
 mod suspend;
 #[cfg(test)]
 mod tasks;
+mod telling;
 #[cfg(test)]
 mod watches;

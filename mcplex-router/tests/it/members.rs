@@ -1,13 +1,14 @@
 //! Upstreams with several children, and which of them a client reaches.
 
 use crate::{
-    modern::{calls, request},
+    modern::{self, calls, request},
     siblings::Siblings,
     world::{Going, Peer, World},
 };
 use mcplex_proto::upstream::Health;
 use mcplex_router::{Isolation, MemberKey};
-use std::sync::Arc;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
 
 const ALL: &str = r#"{"tools":{},"logging":{},"resources":{"subscribe":true}}"#;
 const SAMPLING: &str = r#"{"jsonrpc":"2.0","id":9,"method":"sampling/createMessage","params":{}}"#;
@@ -338,13 +339,14 @@ fn roots_of_a_client_are_told_to_its_own_child() {
 #[test]
 fn who_asks_without_a_session_has_a_child_by_who_it_is() {
     let (mut world, siblings) = world(Isolation::Session { limit: 16 });
-    let peers = [Some("x"), None, Some("x"), Some("y"), None].map(|name| world.passer_by(name));
+    let peers = [Some("x"), Some("x"), Some("y")].map(|name| world.passer_by(name));
     for peer in &peers {
         calls(&mut world, peer, "1", "own");
     }
     let open: Vec<_> = siblings.all().iter().map(|child| child.upstream.calls().len()).collect();
-    assert_eq!(open, [2, 2, 1], "x, anybody, y");
+    assert_eq!(open, [2, 1], "x and y");
     assert!(world.upstreams[0].calls().is_empty());
+    assert!(siblings.all().iter().all(|child| child.told.is_none()), "a next call can do more");
     // The requests end, and what was made for who asked stays.
     for peer in &peers {
         peer.session.close();
@@ -352,17 +354,141 @@ fn who_asks_without_a_session_has_a_child_by_who_it_is() {
     assert!(siblings.take_closed().is_empty());
     let again = world.passer_by(Some("x"));
     calls(&mut world, &again, "1", "own");
-    assert_eq!(siblings.opened(), 3);
-    // Of two that prove nothing, nobody knows whether they are one.
-    let [_, anybody, _] = &siblings.all()[..] else { panic!("three") };
-    let two = [world.passer_by(None), world.passer_by(None)];
-    for peer in &two {
-        calls(&mut world, peer, "1", "own");
+    assert_eq!(siblings.opened(), 2);
+}
+
+/// Somebody who proves nothing and can be asked, with a call of `own`.
+fn anybody(world: &mut World) -> (Peer, Going) {
+    let peer = world.passer_by(None);
+    let meta = modern::meta(r#"{"sampling":{}}"#, "");
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"own",{meta}}}}}"#
+    );
+    let going = world.ask(&peer, &text);
+    (peer, going)
+}
+
+#[test]
+fn each_call_of_who_proves_nothing_has_a_child_for_its_time() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 16 });
+    let ((one, first), (two, second)) = (anybody(&mut world), anybody(&mut world));
+    let [left, right] = &siblings.all()[..] else { panic!("two children") };
+    for child in [left, right] {
+        assert_eq!(child.upstream.calls().len(), 1);
+        assert_eq!(child.told.as_deref(), Some(r#"{"sampling":{}}"#));
+        child.ready(1);
+        child.says(SAMPLING);
     }
-    anybody.says(SAMPLING);
-    assert!(two.iter().all(|peer| peer.client.take().is_empty()));
-    let refused = anybody.upstream.take_sent();
-    assert!(refused.iter().any(|text| text.contains("several clients")), "{refused:?}");
+    world.run();
+    // Both are asked at once, each by its own child.
+    assert!(world.clock.wake_after(Duration::from_millis(50)));
+    world.run();
+    for (peer, going) in [(&one, &first), (&two, &second)] {
+        assert!(going.text().contains("input_required"), "{}", going.text());
+        peer.session.close();
+    }
+    assert!(siblings.take_closed().is_empty(), "their calls go on");
+    let back = |world: &mut World, going: &Going| {
+        let answer: Value = serde_json::from_str(&going.text()).unwrap();
+        let state = &answer["result"]["requestState"];
+        let more = format!(r#","requestState":{state},"inputResponses":{{"q1":{{"a":1}}}}"#);
+        let meta = modern::meta(r#"{"sampling":{}}"#, "");
+        let peer = world.passer_by(None);
+        world.ask(&peer, &format!(
+            r#"{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{"name":"own",{meta}{more}}}}}"#
+        ))
+    };
+    let going = back(&mut world, &second);
+    assert_eq!(right.upstream.take_sent_to().last().unwrap().0, Some(1));
+    assert!(left.upstream.take_sent().is_empty(), "the other one waits on");
+    right.upstream.answers(r#"{"content":[]}"#);
+    world.run();
+    assert!(going.text().contains("complete"));
+    assert_eq!(siblings.take_closed().len(), 1, "it ends with its call");
+    // A call that nobody goes on with takes its child along.
+    assert!(world.clock.wake_after(Duration::from_secs(600)));
+    world.run();
+    assert_eq!(siblings.take_closed().len(), 1);
+    assert!(siblings.keys().is_empty());
+    // Nobody finds what was left behind.
+    anybody(&mut world);
+    assert_eq!(siblings.opened(), 3);
+}
+
+#[test]
+fn a_stream_that_is_closed_ends_the_child_of_its_call() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 16 });
+    let (peer, going) = anybody(&mut world);
+    peer.session.close();
+    world.run();
+    assert_eq!((going.answer(), siblings.take_closed().len()), (None, 1));
+}
+
+#[test]
+fn children_of_calls_count_and_make_room_for_nobody() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 2 });
+    let (_, first) = anybody(&mut world);
+    let session = world.client("{}");
+    world.call(&session, "1", "own");
+    let (_, refused) = anybody(&mut world);
+    let text = refused.text();
+    assert!(text.contains("a process for each of 2 clients") && text.contains("-31007"), "{text}");
+    assert!(text.contains("when another call or session has ended"), "{text}");
+    siblings.all()[0].upstream.answers(r#"{"content":[]}"#);
+    world.run();
+    assert!(first.is_done());
+    let (_, going) = anybody(&mut world);
+    assert!(!going.is_done(), "there is room again");
+}
+
+#[test]
+fn what_is_asked_in_no_call_shares_a_child_where_nothing_is_proven() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 16 });
+    world.upstreams[0].introduces(r#"{"completions":{},"prompts":{}}"#, None);
+    world.upstreams[0].lists("prompts/list", &[r#"{"prompts":[{"name":"p"}]}"#]);
+    world.ready(0, 2);
+    for _ in 0..2 {
+        let peer = world.passer_by(None);
+        let text = r#","ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}"#;
+        world.ask(&peer, &request("1", "completion/complete", text));
+    }
+    assert_eq!(siblings.opened(), 1);
+    assert_eq!(siblings.all()[0].upstream.calls().len(), 2);
+}
+
+#[test]
+fn a_stateless_upstream_needs_no_child_for_each_call() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 16 });
+    world.upstreams[0].introduces_modern(r#"{"tools":{}}"#);
+    world.ready(0, 2);
+    anybody(&mut world);
+    anybody(&mut world);
+    assert_eq!(siblings.opened(), 1, "it asks in its answers");
+}
+
+#[test]
+fn a_child_is_told_what_its_session_can_do() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 16 });
+    let peer = world.client(r#"{"roots":{"listChanged":true},"tasks":{}}"#);
+    world.call(&peer, "1", "own");
+    assert_eq!(siblings.get(of(1)).told.as_deref(), Some(r#"{"roots":{"listChanged":true}}"#));
+}
+
+#[test]
+fn a_log_level_of_the_first_call_reaches_the_first_life() {
+    let (mut world, siblings) = world(Isolation::Session { limit: 16 });
+    let peer = world.passer_by(None);
+    let meta = modern::meta("{}", r#","io.modelcontextprotocol/logLevel":"debug""#);
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"own",{meta}}}}}"#
+    );
+    world.ask(&peer, &text);
+    let child = siblings.all()[0].clone();
+    child.upstream.take_sent();
+    child.ready(1);
+    world.run();
+    let sent = child.upstream.take_sent();
+    assert!(sent.iter().any(|text| text.contains(r#""level":"debug""#)), "{sent:?}");
 }
 
 #[test]

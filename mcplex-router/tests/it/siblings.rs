@@ -1,7 +1,10 @@
 //! Children of an upstream beside its first, made as the router asks for them.
 
 use crate::fake::{FakeUpstream, message, status};
-use mcplex_proto::upstream::{Health, Upstream, UpstreamEvents};
+use mcplex_proto::{
+    raw::Raw,
+    upstream::{Health, Upstream, UpstreamEvents},
+};
 use mcplex_router::{MemberKey, Members};
 use std::{
     collections::BTreeMap,
@@ -34,6 +37,8 @@ impl std::fmt::Debug for State {
 pub(crate) struct Child {
     pub(crate) upstream: Arc<FakeUpstream>,
     pub(crate) events: Arc<dyn UpstreamEvents>,
+    /// What it was told its one client can do.
+    pub(crate) told: Option<String>,
 }
 
 impl Siblings {
@@ -94,6 +99,7 @@ impl Members for Siblings {
     fn open(
         &self,
         member: MemberKey,
+        client: Option<&Raw>,
         events: Arc<dyn UpstreamEvents>,
     ) -> Option<Arc<dyn Upstream>> {
         let mut state = self.state.lock().unwrap();
@@ -106,7 +112,9 @@ impl Members for Siblings {
         upstream.lists("resources/list", &[r#"{"resources":[{"uri":"x://1"}]}"#]);
         upstream.lists("resources/templates/list", &[r#"{"resourceTemplates":[]}"#]);
         state.opened += 1;
-        let before = state.open.insert(member, Child { upstream: upstream.clone(), events });
+        let told = client.map(|client| client.as_str().to_owned());
+        let child = Child { upstream: upstream.clone(), events, told };
+        let before = state.open.insert(member, child);
         assert!(before.is_none(), "{member:?} is there already");
         Some(upstream)
     }

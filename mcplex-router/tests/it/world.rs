@@ -30,7 +30,7 @@ pub(crate) struct Peer {
 }
 
 /// A request on its way: `None` as long as it runs, then the answer if there is one.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Going(Rc<RefCell<Option<Option<String>>>>);
 
 impl Going {
@@ -140,7 +140,8 @@ impl World {
 
     /// An upstream with where it reports.
     pub(crate) fn child(&self, index: usize) -> Child {
-        Child { upstream: self.upstreams[index].clone(), events: self.events[index].clone() }
+        let (upstream, events) = (self.upstreams[index].clone(), self.events[index].clone());
+        Child { upstream, events, told: None }
     }
 
     /// An upstream's life is ready.

@@ -80,6 +80,7 @@ impl Driver {
             method: call.method.clone(),
             params: blackbox::kept(call.params.as_ref()),
             at: self.now,
+            until: None,
         };
         if self.shared.takes_off(call.id, sent) {
             let request = Request {

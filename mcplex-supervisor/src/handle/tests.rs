@@ -51,6 +51,7 @@ impl Play {
                     method: "a".into(),
                     params: None,
                     at: Time(0),
+                    until: None,
                 };
                 let took_off = self.shared.takes_off(id, sent);
                 assert_eq!(took_off, was_wanted);
