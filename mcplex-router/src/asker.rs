@@ -118,8 +118,10 @@ mod tests {
             r#"{"roots":{"listChanged":true},"tasks":{},"experimental":{"x":1},"sampling":{},"elicitation":null}"#,
             r#"{"roots":{"listChanged":true},"sampling":{}}"#,
         );
-        check(r#"{"elicitation":{"url":{}},"extensions":{"a/b":{}}}"#,
-            r#"{"elicitation":{"url":{}},"extensions":{}}"#);
+        check(
+            r#"{"elicitation":{"url":{}},"extensions":{"a/b":{}}}"#,
+            r#"{"elicitation":{"url":{}},"extensions":{}}"#,
+        );
     }
 
     #[test]

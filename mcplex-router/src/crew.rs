@@ -99,9 +99,8 @@ impl Crew {
     /// without a session, has set nothing up and was away for longest: nobody says when such a
     /// client has left.
     fn evict(&mut self, shared: &Shared) -> bool {
-        let others = || {
-            self.others.iter().filter(|(_, member)| member.flights() == 0 && !member.is_leased)
-        };
+        let others =
+            || self.others.iter().filter(|(_, member)| member.flights() == 0 && !member.is_leased);
         let rests =
             |member: &Member| matches!(member.health(), Some(Health::Idle | Health::Stopped));
         let is_of_session = |key: MemberKey| match key {

@@ -292,8 +292,7 @@ impl Shared {
     }
 
     fn place_without_session(&self, principal: &Principal) -> Place {
-        let (place, forgotten) =
-            { lock(&self.places).of(principal, || Place(self.next_number())) };
+        let (place, forgotten) = { lock(&self.places).of(principal, || Place(self.next_number())) };
         if let Some(forgotten) = forgotten {
             for link in self.catalog().links() {
                 link.forget(forgotten);

@@ -380,7 +380,10 @@ impl Shared {
     }
 
     /// Gives a call its time anew.
-    #[expect(clippy::disallowed_methods, reason = "the time of a call is its caller's, not a life's")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the time of a call is its caller's, not a life's"
+    )]
     fn renew(&self, id: u64, at_least: Duration) {
         let until = Instant::now() + self.call_timeout().max(at_least);
         if let Some(sent) = lock(&self.sent).calls.get_mut(&id) {

@@ -4,6 +4,7 @@ use crate::{
     census::{self, Watch},
     client::{Client, text},
     gateway::{Gateway, PATIENCE, Setup},
+    stateless::Stateless,
     verbs::ok,
 };
 use mcplex_proto::attr;
@@ -109,6 +110,72 @@ fn a_question_of_a_process_that_serves_one_client_is_never_in_doubt() {
     let heard: Value = serde_json::from_str(text(&pending.answer()["result"])).unwrap();
     assert_eq!(heard, answer);
     assert_eq!(text(&sleeping.answer()["result"]), "slept");
+}
+
+/// What a stateless client has to bring so that its call of `elicit` goes on.
+fn retry(asked: &Value, name: &str) -> Value {
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    let questions = asked["result"]["inputRequests"].as_object().unwrap();
+    let answer = json!({ "action": "accept", "content": { "name": name } });
+    let answers: serde_json::Map<_, _> =
+        questions.keys().map(|key| (key.clone(), answer.clone())).collect();
+    json!({ "name": "elicit", "arguments": {}, "inputResponses": answers,
+            "requestState": asked["result"]["requestState"] })
+}
+
+#[test]
+fn two_who_prove_nothing_are_asked_at_once_and_find_nothing_of_each_other() {
+    let setup = Setup::new("");
+    let told = setup.path("told");
+    let setup = setup.server_with("own", &["--record", &told], SESSION);
+    let gateway = setup.serve();
+    gateway.client_of(&["elicit"]).delete();
+    let able = || Stateless::able(&gateway.url(), json!({ "elicitation": { "form": {} } }));
+    let (mut one, mut two) = (able(), able());
+    let elicit = json!({ "name": "elicit", "arguments": {} });
+    let (first, second) = (one.begin("tools/call", &elicit), two.begin("tools/call", &elicit));
+    let (first, second) = (first.answer(), second.answer());
+    assert_eq!(servers(&gateway), 3, "both calls go on, each in a process of its own");
+    let refused = able().call("pid", &json!({}));
+    assert!(text(&refused).contains("a process for each of 2 clients"), "{refused}");
+    // In the other order than they were asked.
+    for (client, asked, name) in [(&mut two, second, "Bob"), (&mut one, first, "Ann")] {
+        let heard = client.request("tools/call", &retry(&asked, name));
+        let heard: Value = serde_json::from_str(text(&heard)).unwrap();
+        assert_eq!(heard["content"]["name"], name);
+    }
+    // Each was told what its one client can do.
+    let opened = setup.lines("told").into_iter().filter_map(|line| {
+        let message: Value = serde_json::from_str(&line).unwrap();
+        (message["method"] == "initialize").then(|| message["params"]["capabilities"].clone())
+    });
+    let opened: Vec<_> = opened.collect();
+    let of_one = json!({ "elicitation": { "form": {} } });
+    assert_eq!(opened.iter().filter(|can| **can == of_one).count(), 2, "{opened:?}");
+
+    let (first, second) = (able().call("pid", &json!({})), able().call("pid", &json!({})));
+    assert_ne!(text(&first), text(&second));
+    let pids = [&first, &second].map(|result| text(result).parse().unwrap());
+    assert!(Watch::of(pids).left_after(PATIENCE).is_empty(), "they end with their calls");
+}
+
+#[test]
+fn a_call_that_is_given_up_takes_its_process_along() {
+    let gateway = Setup::new("").server_with("own", &[], SESSION).serve();
+    gateway.client_of(&["sleep"]).delete();
+    let all = || -> BTreeSet<u32> {
+        let all = census::descendants(gateway.pid()).into_iter();
+        all.filter(|process| process.name.starts_with("fake-server")).map(|it| it.pid).collect()
+    };
+    let before = all();
+    let mut client = Stateless::new(&gateway.url());
+    let sleeping =
+        client.begin("tools/call", &json!({ "name": "sleep", "arguments": { "ms": 600_000 } }));
+    gateway.wait_events("own", "upstream connected", 2);
+    let watch = Watch::of(all().difference(&before).copied());
+    sleeping.vanish();
+    assert!(watch.left_after(PATIENCE).is_empty());
+    assert_eq!(all(), before);
 }
 
 #[test]

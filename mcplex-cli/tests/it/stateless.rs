@@ -26,6 +26,11 @@ impl Stateless {
         Self { address, path, wire, capabilities: json!({}), next_id: 0 }
     }
 
+    /// One that says it can do this.
+    pub(crate) fn able(url: &str, capabilities: Value) -> Self {
+        Self { capabilities, ..Self::new(url) }
+    }
+
     /// Sends a request and gives status and answer, without what came before it.
     pub(crate) fn ask(&mut self, method: &str, params: &Value) -> (u16, Value) {
         let (_, request) = self.message(method, params);

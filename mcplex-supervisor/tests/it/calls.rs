@@ -9,6 +9,7 @@ use mcplex_proto::{
     upstream::{Call, Health, Incarnation, Upstream as _, UpstreamError},
     version::Era,
 };
+use mcplex_supervisor::Options;
 use std::{
     future::{Future as _, poll_fn},
     task::Poll,
@@ -126,6 +127,29 @@ async fn calls_to_a_tripped_upstream_fail_at_once() {
     assert!(reason.contains("there is no such program"), "{reason}");
     assert!(retry_after.unwrap() >= Duration::from_secs(890), "{retry_after:?}");
     assert_eq!((trips, began.elapsed()), (1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_has_its_time_anew_when_it_asks_something_and_when_it_was_answered() {
+    let options = Options { call_timeout: Duration::from_secs(60), ..Options::default() };
+    let world = World::with(options, &[Script::Works]);
+    world.until(Health::Ready).await;
+    let (call, began) = (world.call("slow"), now());
+    pass(Duration::from_secs(50)).await;
+    let id = id_of(&world.server().take(), "slow");
+    // Somebody is asked, who may take longer than a call.
+    world.handle.renew(id, Duration::from_secs(600));
+    pass(Duration::from_secs(500)).await;
+    assert!(!call.is_finished());
+    // It goes on with the answer, and has all its time again but no more.
+    world.handle.renew(id, Duration::ZERO);
+    pass(Duration::from_secs(59)).await;
+    assert!(!call.is_finished());
+    assert!(matches!(end(call).await, Err(UpstreamError::Timeout { .. })));
+    let took = began.elapsed().as_secs();
+    assert!((610..=670).contains(&took), "{took}");
+    // Whoever has ended has no time.
+    world.handle.renew(id, Duration::from_secs(600));
 }
 
 #[tokio::test(start_paused = true)]
