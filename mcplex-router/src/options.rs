@@ -30,7 +30,8 @@ pub struct Options {
     /// upstream should delay no list. More helps clients that ignore `list_changed`.
     pub first_list_wait: Duration,
     /// How long an upstream's question to a stateless client may stay unanswered; 10 min, within
-    /// which a person has seen it, and less than the 15 min that a call has in all.
+    /// which a person has seen it. For so long at least, a call that was given up counts when it has
+    /// to be told whom an upstream means.
     pub input_wait: Duration,
     /// Calls of all stateless clients that may be suspended at the same time, because their upstreams
     /// have asked something; 1024, each of which is a call that an upstream keeps open.
