@@ -270,6 +270,15 @@ pub enum ConnectError {
         #[source]
         source: io::Error,
     },
+    /// Somebody is there and answers, but not as a server of this protocol; another try may help.
+    #[error("{at} answers, but opens no session")]
+    Unfit {
+        /// Where it is, without secrets.
+        at: String,
+        /// What it answered.
+        #[source]
+        source: io::Error,
+    },
     /// The host has run out of something; that is not the upstream's fault.
     #[error("the host lacks resources to start it")]
     Resource(#[source] io::Error),

@@ -155,7 +155,7 @@ pub(crate) fn ask(
             return refuse(&no("the client has no session, and this cannot be asked in its call"));
         };
         let posed = Posed { member: member.clone(), from, id: id.clone(), call, question: asked };
-        if talk.pose(posed).is_err() {
+        if !talk.pose(posed) {
             refuse(&unreachable);
         }
         return;

@@ -1,6 +1,6 @@
 //! Requests of clients on their way to an upstream.
 //!
-//! `errand` holds the two halves of one, `retry` reads what it brings of an earlier try, `converse`
+//! `worker` finds who does one, `errand` holds its two halves, `retry` reads what it brings of an earlier try, `converse`
 //! and `rounds` hold calls in which the upstream asks something, and `bridged` answers that mean
 //! something else to a client of the other era.
 
@@ -10,16 +10,17 @@ mod errand;
 mod job;
 mod retry;
 mod rounds;
+mod worker;
 
 pub(crate) use self::{converse::Coming, errand::Errand};
 
 use self::{
     errand::{Answer, Berth, OtherEra, Seat, Turned, Waiting},
     retry::Brought,
+    worker::Worker,
 };
 use crate::{
     asker::Asker,
-    crew::{Lease, Wish},
     hop::{Hop, Introduction},
     link::Link,
     measure::Watched,
@@ -100,7 +101,7 @@ fn written(
         true => tasks::find(session, asker, params)?,
         false => target::find(session, request, params)?,
     };
-    let (member, upstream, lease) = worker(session, asker, request, &target, era)?;
+    let Worker { member, upstream, lease } = Worker::find(session, asker, request, &target, era)?;
     let link = &target.link;
     let version = version_of(&*upstream, link);
     let era = era.or_else(|| version.map(Version::era)).unwrap_or(Era::Legacy);
@@ -165,41 +166,6 @@ fn begin(
         }
         id_in_use()
     })
-}
-
-/// Who does it, and whether that one does nothing else.
-fn worker(
-    session: &DownstreamSession,
-    asker: &Asker,
-    request: &Request,
-    target: &Target<'_>,
-    era: Option<Era>,
-) -> Result<(Arc<Member>, Arc<dyn Upstream>, Option<Lease>), Local> {
-    let (link, shared) = (&target.link, &session.shared);
-    let refused = |error: UpstreamError| refuse(session, &target.aim, &error);
-    let era = era.or_else(|| link.lists().info.as_ref().map(|info| info.version.era()));
-    let may_be_asked = era != Some(Era::Modern) && question::may_need_input(&request.method);
-    let lease = match may_be_asked && session.proves_nothing() {
-        true => link.lease(shared, asker).map_err(refused)?,
-        false => None,
-    };
-    let member = match (&target.task, &lease) {
-        (Some((worker, _)), _) => worker.clone(),
-        (None, Some(lease)) => lease.member.clone(),
-        (None, None) => {
-            let is_its_own = session.is_long() && asker.era() == Era::Legacy;
-            let (place, stays) = (session.place, target.aim.stays());
-            let wish = Wish { place, stays, client: is_its_own.then_some(asker) };
-            link.member_for(shared, &wish).map_err(refused)?
-        }
-    };
-    match member.upstream().cloned() {
-        Some(upstream) => Ok((member, upstream, lease)),
-        None => Err(Err(ErrorObject::new(
-            mcplex_proto::error::UPSTREAM_UNAVAILABLE,
-            format!("Upstream {} is not there yet. The call was not sent; try again.", link.name),
-        ))),
-    }
 }
 
 /// What the call has to do with tasks.

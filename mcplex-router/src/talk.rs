@@ -72,19 +72,19 @@ impl Posed {
 }
 
 impl Talk {
-    /// Takes a question; gives it back when there are too many or the call has ended.
-    pub(crate) fn pose(&self, posed: Posed) -> Result<(), Posed> {
+    /// Takes a question; `false` when there are too many or the call has ended.
+    pub(crate) fn pose(&self, posed: Posed) -> bool {
         {
             let mut state = lock(&self.state);
             if state.is_over || state.open.len() >= MAX_OPEN {
-                return Err(posed);
+                return false;
             }
             state.last += 1;
             let number = state.last;
             state.open.insert(number, posed);
         }
         self.waker.wake();
-        Ok(())
+        true
     }
 
     /// Notes that a question was refused for what the client lacks.

@@ -150,6 +150,7 @@ impl Cause {
                 attr::ERROR_UNAUTHORIZED
             }
             Self::Connect(ConnectError::Unreachable { .. }) => attr::ERROR_UNREACHABLE,
+            Self::Connect(ConnectError::Unfit { .. }) => attr::ERROR_PROTOCOL,
             Self::Connect(ConnectError::Resource(_)) | Self::NotGranted(_) => {
                 attr::ERROR_SPAWN_TOO_MANY_OPEN_FILES
             }

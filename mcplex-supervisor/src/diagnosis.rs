@@ -136,6 +136,9 @@ fn by_kind(cause: &Cause) -> String {
             "raise the limits of processes and open files, or run fewer servers"
         }
         Cause::Connect(ConnectError::Unreachable { .. }) => "start the server, or correct `url`",
+        Cause::Connect(ConnectError::Unfit { .. }) => {
+            "look into the log of that server, or correct `url` if another one is meant"
+        }
         Cause::Connect(_) => "check `command`, `args` and `cwd`",
         Cause::Handshake(HandshakeError::Version(_)) => {
             "install a version of the server that speaks one of mcplex's protocol versions"

@@ -19,10 +19,10 @@
 //! - no connection to it can be had, neither for a message nor after one broke: refused, no such
 //!   name, no TLS, or nothing within 10 s;
 //! - it has forgotten the session (404, or 400 to a stream of the session that it had served);
-//! - it no longer accepts who asks (401), which no second try repairs;
+//! - it no longer accepts who asks (401), neither for a call nor when it is asked whether it is there;
 //! - the one stream of HTTP+SSE has ended.
 //!
-//! Anything else is the misfortune of one call: 5xx, 429, 403 and other refusals, an answer that
+//! Anything else is the misfortune of one call: a 401 to it alone, 5xx, 429, 403 and other refusals, an answer that
 //! breaks off while the server is still there, an answer that is too long. An idle server that is
 //! gone shows at its event stream at once, else at the next probe; one that hangs shows at the
 //! probe alone. While a session is being opened there is no call to blame, and each of these is a

@@ -241,11 +241,33 @@ fn a_server_that_fails_call_by_call_stays_up() {
         assert_eq!(answer["error"]["data"]["status"], 500, "{answer}");
     }
     assert_eq!(gateway.events("far", "upstream died").len(), 0);
-    // While it opens there is no call to blame.
+    // While it opens there is no call to blame, and what answers is there.
     let far = Far::start(|_| Reply::Status(503));
     let gateway = setup(&far.url(), FAST).serve();
-    let reason = gateway.wait_event("far", "upstream died");
-    assert!(reason["reason"].as_str().unwrap().contains("503"), "{reason}");
+    let reason = gateway.wait_event("far", "upstream tripped");
+    let reason = reason["reason"].as_str().unwrap();
+    for part in ["503", "answers, but opens no session", "look into the log of that server"] {
+        assert!(reason.contains(part), "{part:?} is not in {reason}");
+    }
+    assert!(!reason.contains("start the server"), "{reason}");
+}
+
+#[test]
+fn a_call_that_is_refused_for_who_asks_leaves_its_server_up() {
+    let far = Far::start(|method| match method {
+        "tools/call" => Reply::Status(401),
+        _ => well(method),
+    });
+    let gateway = setup(&far.url(), FAST).serve();
+    let mut client = gateway.client_of(&["go"]);
+    for _ in 0..10 {
+        let answer = client.request("tools/call", &json!({ "name": "go", "arguments": {} }));
+        let error = &answer["error"];
+        assert_eq!((&error["code"], &error["data"]["safeToRetry"]), (&json!(-32603), &json!(true)));
+        assert!(error["message"].as_str().unwrap().contains("give it credentials"), "{error}");
+    }
+    assert_eq!(gateway.events("far", "upstream died").len(), 0);
+    assert_eq!(gateway.events("far", "upstream tripped").len(), 0);
 }
 
 #[test]

@@ -50,6 +50,7 @@ mod subscriptions;
 mod suspend;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
 mod telling;
 #[cfg(test)]
 mod watches;

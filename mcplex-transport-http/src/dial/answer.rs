@@ -18,7 +18,7 @@ use mcplex_proto::{
     message::{Message, Outcome, Request, Response},
     method, modern, raw,
     raw::Raw,
-    transport::Received,
+    transport::{ConnectError, Received},
 };
 use std::time::Duration;
 use tokio::time::timeout;
@@ -305,7 +305,7 @@ async fn refused(
         None if is_opening && !is_final && !is_client_error(status) => {
             Fate::Over(End::Refused(trouble::unopened(&wire.target, status, &headers)))
         }
-        None => answered(request, &trouble::status(status, &headers)),
+        None => answered(request, &trouble::status(&wire.target, status, &headers)),
     }
 }
 
@@ -347,7 +347,10 @@ pub(crate) async fn misfortune(talk: &Talk, request: &Request, trouble: Trouble)
     let target = &talk.wire.target;
     let is_opening = talk.wire.is_opening(request);
     let (error, is_away) = match trouble {
-        Trouble::Refused(error) => return Fate::Over(End::Refused(error)),
+        Trouble::Refused(error, _) if is_opening => return Fate::Over(End::Refused(error)),
+        Trouble::Refused(error, status) => {
+            return unaccepted(talk, request, &error, status).await;
+        }
         Trouble::Away(error) => (error, true),
         // It broke; whether that was all is seen by whether there is still somebody.
         Trouble::Broke(error) => match talk.wire.look().await {
@@ -364,20 +367,61 @@ pub(crate) async fn misfortune(talk: &Talk, request: &Request, trouble: Trouble)
     answered(request, &trouble::broke(&error))
 }
 
+/// A request in mid-life was not accepted for who asks. It may be this one alone, so the server is
+/// asked whether it is there: one that shuts us out altogether has ended the connection.
+async fn unaccepted(
+    talk: &Talk,
+    request: &Request,
+    error: &ConnectError,
+    status: Option<StatusCode>,
+) -> Fate {
+    let is_probe = matches!(&*request.method, method::PING | method::DISCOVER);
+    if is_probe {
+        return Fate::Over(trouble::shut_out(error));
+    }
+    let refusal = trouble::unaccepted(error, status);
+    let refusal = Response::error(Some(request.id.clone()), &refusal);
+    if status.is_none() || accepts(talk, request).await {
+        return Fate::Answered(refusal);
+    }
+    // This call did not run, whatever is said of the others.
+    talk.say(Received::Message(refusal.into())).await;
+    Fate::Over(trouble::shut_out(error))
+}
+
+/// Whether the server still answers who asks, in the words of the era of a request.
+async fn accepts(talk: &Talk, asker: &Request) -> bool {
+    let id = Id::Text("mcplex/probe".into());
+    let is_modern = wire::is_modern(asker);
+    let (method, params) = match is_modern {
+        true => (method::DISCOVER, Some(edit::object([("_meta", envelope(asker).as_str())]))),
+        false => (method::PING, None),
+    };
+    let probe = Request { id, ..Request::new(0, method, params) };
+    let own = match is_modern {
+        true => wire::modern_headers(&probe),
+        false => talk.wire.session_headers(),
+    };
+    let sent = talk.wire.post(Message::from(probe).to_bytes(), own).await;
+    !matches!(sent, Err(Trouble::Refused(..)))
+}
+
+/// What a request says of its sender, for another one of ours.
+fn envelope(request: &Request) -> Raw {
+    let params = request.params.as_ref().map(Raw::as_str).unwrap_or_default();
+    let meta = edit::member(params, "_meta").and_then(|meta| edit::members(meta.get()));
+    let all = meta.unwrap_or_default();
+    let kept = all.iter().filter(|(name, _)| modern::PER_HOP.contains(&&**name));
+    edit::object(kept.map(|(name, value)| (&**name, value.get())))
+}
+
 fn answered(request: &Request, error: &ErrorObject) -> Fate {
     Fate::Answered(Response::error(Some(request.id.clone()), error))
 }
 
 /// Lists the tools anew, for the headers of a call that were not what the server wants.
 async fn relearn(talk: &Talk, call: &Request) {
-    let params = call.params.as_ref().map(Raw::as_str).unwrap_or_default();
-    let meta = edit::member(params, "_meta").and_then(|meta| edit::members(meta.get()));
-    let envelope = meta.unwrap_or_default();
-    let envelope = envelope
-        .iter()
-        .filter(|(name, _)| modern::PER_HOP.contains(&&**name))
-        .map(|(name, value)| (&**name, value.get()));
-    let meta = edit::object(envelope);
+    let meta = envelope(call);
     let mut cursor: Option<String> = None;
     for _ in 0..MAX_PAGES {
         let mut members = vec![("_meta", meta.as_str())];

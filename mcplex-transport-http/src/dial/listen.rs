@@ -37,11 +37,11 @@ async fn open(talk: &Talk, place: &Place) -> Reopened {
     let target = &talk.wire.target;
     let response = match talk.wire.get(place.last_id.as_deref()).await {
         Ok(response) => response,
-        Err(Trouble::Refused(error)) => return Reopened::Over(End::Refused(error)),
         Err(Trouble::Away(error)) if !is_lack(&error) => {
             return Reopened::Over(lost(target, &error));
         }
-        Err(Trouble::Away(_) | Trouble::Broke(_)) => return Reopened::Later,
+        // Whether who asks is accepted at all is seen by the next call or probe.
+        Err(Trouble::Away(_) | Trouble::Broke(_) | Trouble::Refused(..)) => return Reopened::Later,
     };
     let status = response.status();
     if status.is_success() && is_stream(response.headers()) {

@@ -32,7 +32,7 @@ pub(crate) async fn open(talk: &Talk) -> Result<Option<Events>, End> {
         Ok(Ok(Some(opened))) => opened,
         // It answers, but not like this.
         Ok(Ok(None)) | Err(_) => return Ok(None),
-        Ok(Err(Trouble::Refused(error))) => return Err(End::Refused(error)),
+        Ok(Err(Trouble::Refused(error, _))) => return Err(End::Refused(error)),
         Ok(Err(Trouble::Away(error))) => return Err(End::Refused(unreachable(target, error))),
         Ok(Err(Trouble::Broke(_))) => return Ok(None),
     };
@@ -54,7 +54,7 @@ pub(crate) async fn open(talk: &Talk) -> Result<Option<Events>, End> {
 /// Nothing of HTTP+SSE is there.
 pub(crate) fn none(target: &Target) -> ConnectError {
     let source = io::Error::other("it opens no stream of HTTP+SSE");
-    ConnectError::Unreachable { at: target.shown.clone(), source }
+    ConnectError::Unfit { at: target.shown.clone(), source }
 }
 
 /// Hands on what is said on the stream; its end is the end of the connection.

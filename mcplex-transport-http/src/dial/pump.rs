@@ -238,7 +238,6 @@ async fn tell(talk: &Talk, message: Message) {
             // Read to its end, so that the connection can be used again.
             let _body: Result<Bytes, _> = super::events::whole(response, MAX_EMPTY).await;
         }
-        Err(Trouble::Refused(error)) => talk.end(super::trouble::End::Refused(error)).await,
         Err(Trouble::Away(error)) if !super::connector::is_lack(&error) => {
             talk.end(lost(&wire.target, &error)).await;
         }

@@ -19,8 +19,9 @@ pub(crate) enum Trouble {
     Away(io::Error),
     /// The connection broke after it was sent.
     Broke(io::Error),
-    /// Who asks is not accepted.
-    Refused(ConnectError),
+    /// Who asks is not accepted: by the server, with this status, or nothing proves it and nothing
+    /// was sent.
+    Refused(ConnectError, Option<StatusCode>),
 }
 
 /// How a connection of the supervisor ends.
@@ -68,7 +69,7 @@ pub(crate) fn unopened(target: &Target, status: StatusCode, headers: &HeaderMap)
         };
     }
     let source = io::Error::other(format!("it answered with HTTP status {status}"));
-    ConnectError::Unreachable { at: at.clone(), source }
+    ConnectError::Unfit { at: at.clone(), source }
 }
 
 /// Who asks is not accepted.
@@ -87,14 +88,46 @@ pub(crate) fn unauthorized(target: &Target, status: StatusCode) -> ConnectError 
     }
 }
 
+/// The server no longer accepts anything of ours.
+pub(crate) fn shut_out(error: &ConnectError) -> End {
+    End::Lost(error.to_string().into())
+}
+
+/// The error of a call that was not accepted for who asks: nothing ran.
+pub(crate) fn unaccepted(error: &ConnectError, status: Option<StatusCode>) -> ErrorObject {
+    let mut data = json!({ "sent": status.is_some(), "safeToRetry": true });
+    if let Some(status) = status {
+        data["status"] = json!(status.as_u16());
+    }
+    failed(format!("the call did not run: {error}"), data)
+}
+
 /// The error of a call that was refused below the protocol.
-pub(crate) fn status(status: StatusCode, headers: &HeaderMap) -> ErrorObject {
-    let mut data = json!({ "status": status.as_u16() });
+pub(crate) fn status(target: &Target, status: StatusCode, headers: &HeaderMap) -> ErrorObject {
+    let mut error = match status {
+        StatusCode::FORBIDDEN => unaccepted(&forbidden(target, status), Some(status)),
+        status => {
+            let data = json!({ "status": status.as_u16() });
+            failed(format!("the server answered with HTTP status {status}"), data)
+        }
+    };
     let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    if let Some(seconds) = seconds.and_then(|text| text.trim().parse::<u32>().ok()) {
+    let seconds = seconds.and_then(|text| text.trim().parse::<u32>().ok());
+    if let (Some(seconds), Some(data)) = (seconds, &mut error.data) {
         data["retryAfterMs"] = json!(u64::from(seconds) * 1000);
     }
-    failed(format!("the server answered with HTTP status {status}"), data)
+    error
+}
+
+/// Who asks is known, and may not do this.
+fn forbidden(target: &Target, status: StatusCode) -> ConnectError {
+    ConnectError::Permanent {
+        what: format!("{} answered with HTTP status {status}", target.shown),
+        hint: "it does not allow this to who asks: another token, or permission from who runs it"
+            .to_owned(),
+        source: None,
+        kind: "unauthorized",
+    }
 }
 
 /// The error of a call whose answer never came, though the server is there.

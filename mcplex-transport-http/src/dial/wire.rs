@@ -198,7 +198,10 @@ impl Wire {
         // Both kinds of repetition are counted.
         loop {
             let proof = match &self.target.authorize {
-                Some(authorize) => authorize.authorization().await.map_err(Trouble::Refused)?,
+                Some(authorize) => {
+                    let proof = authorize.authorization().await;
+                    proof.map_err(|error| Trouble::Refused(error, None))?
+                }
                 None => None,
             };
             let proof = proof.as_ref();
@@ -214,7 +217,8 @@ impl Wire {
                 }
             }
             if status == StatusCode::UNAUTHORIZED {
-                return Err(Trouble::Refused(unauthorized(&self.target, status)));
+                let error = unauthorized(&self.target, status);
+                return Err(Trouble::Refused(error, Some(status)));
             }
             match self.follow(&method, &url, &response) {
                 Some(next) if redirects < REDIRECTS => {

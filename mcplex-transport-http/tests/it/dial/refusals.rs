@@ -44,8 +44,9 @@ async fn what_says_nothing_of_the_protocol_opens_nothing() {
             // Not even in the protocol's words.
             server.asked("POST").await.reply(status, &[], &super::error(1, -32603));
             let error = dialed.refused().await;
-            assert!(matches!(error, ConnectError::Unreachable { .. }), "{status}: {error:?}");
-            assert_eq!(error.to_string(), format!("{} cannot be reached", server.url()));
+            assert!(matches!(error, ConnectError::Unfit { .. }), "{status}: {error:?}");
+            let what = format!("{} answers, but opens no session", server.url());
+            assert_eq!(error.to_string(), what);
             assert!(server.is_idle());
         }
     }
@@ -100,13 +101,59 @@ async fn who_is_not_accepted_is_told_where_and_what_to_do() {
     }
 }
 
+/// The error of a call that did not run, because of who asks.
+async fn did_not_run(dialed: &mut Dialed, id: u64, advice: &str) {
+    let error = dialed.error(id).await;
+    assert_eq!((&error["code"], &error["data"]["safeToRetry"]), (&(-32603).into(), &true.into()));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("the call did not run: http://"), "{message}");
+    assert!(message.contains(advice), "{message}");
+}
+
 #[tokio::test]
-async fn credentials_that_are_refused_later_end_the_connection() {
+async fn a_call_that_is_refused_for_who_asks_did_not_run_and_harms_no_other() {
+    for meta in ["", META] {
+        let mut server = Server::start().await;
+        let mut dialed = Dialed::session(&mut server, "2025-11-25").await;
+        dialed.call(1, "tools/call", meta).await;
+        let first = server.asked("POST").await;
+        dialed.call(2, "tools/call", meta).await;
+        server.asked("POST").await.status(401);
+        // It may be this call alone, so the server is asked whether it is there.
+        let probe = server.asked("POST").await;
+        let method = if meta.is_empty() { "\"ping\"" } else { "\"server/discover\"" };
+        assert!(probe.body.contains(method), "{}", probe.body);
+        assert_eq!(header(&probe, "mcp-session-id").is_some(), meta.is_empty());
+        probe.answer(r#"{"jsonrpc":"2.0","id":"mcplex/probe","result":{}}"#);
+        did_not_run(&mut dialed, 2, "give it credentials").await;
+        first.answer(&response(1, "{}"));
+        dialed.result(1).await;
+        // What it may not do it is not asked about.
+        dialed.call(3, "tools/call", meta).await;
+        server.asked("POST").await.status(403);
+        did_not_run(&mut dialed, 3, "permission from who runs it").await;
+        assert!(server.is_idle());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_nothing_any_more_ends_the_connection() {
     let mut server = Server::start().await;
     let mut dialed = Dialed::session(&mut server, "2025-11-25").await;
     dialed.call(1, "tools/call", "").await;
+    for _ in 0..2 {
+        server.asked("POST").await.status(401);
+    }
+    did_not_run(&mut dialed, 1, "give it credentials").await;
+    let why = dialed.ended().await;
+    assert!(why.contains("answered with HTTP status 401"), "{why}");
+    // A probe needs no second one.
+    let mut server = Server::start().await;
+    let mut dialed = Dialed::session(&mut server, "2025-11-25").await;
+    dialed.call(1, "ping", "").await;
     server.asked("POST").await.status(401);
-    assert!(matches!(dialed.refused().await, ConnectError::Permanent { .. }));
+    assert!(dialed.ended().await.contains("401"));
+    assert!(server.is_idle());
 }
 
 #[tokio::test]
@@ -203,9 +250,11 @@ async fn a_token_that_is_refused_is_renewed_once_for_each_request() {
     asked.answer(&response(1, "{}"));
     dialed.result(1).await;
     dialed.call(2, "tools/list", META).await;
-    for _ in 0..2 {
+    // The call and the question whether the server is there, each with two tokens.
+    for _ in 0..4 {
         server.asked("POST").await.reply(401, &[("www-authenticate", "x")], "");
     }
-    assert!(matches!(dialed.refused().await, ConnectError::Permanent { .. }));
+    did_not_run(&mut dialed, 2, "renew it").await;
+    assert!(dialed.ended().await.contains("401"));
     assert!(server.is_idle());
 }
