@@ -279,6 +279,61 @@ fn annotations(value: &str, depth: usize) -> usize {
     elements.iter().map(|element| annotations(element.get(), depth + 1)).sum()
 }
 
+/// A schema without any such annotation; `None` when it has none.
+///
+/// For one whose annotations break the rules: clients leave out a tool that has such a schema.
+#[must_use]
+pub fn without_annotations(schema: &str) -> Option<String> {
+    if !schema.contains(ANNOTATION) {
+        return None;
+    }
+    let mut out = String::with_capacity(schema.len());
+    stripped(schema, Inside::Schema, 0, &mut out);
+    (out != schema).then_some(out)
+}
+
+/// What the names of an object's members are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    /// Keywords.
+    Schema,
+    /// Free, and what they name are schemas.
+    Names,
+}
+
+fn stripped(value: &str, inside: Inside, depth: usize, out: &mut String) {
+    const NAMES: [&str; 5] =
+        ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
+    let is_annotation = |name: &str, value: &RawValue| {
+        let is_schema = value.get().starts_with('{') || matches!(value.get(), "true" | "false");
+        name == ANNOTATION && !(inside == Inside::Names && is_schema)
+    };
+    if depth > 2 * MAX_DEPTH || !value.contains(ANNOTATION) {
+        out.push_str(value);
+    } else if let Some(members) = edit::members(value) {
+        out.push('{');
+        let kept = members.iter().filter(|(name, value)| !is_annotation(name, value));
+        for (at, (name, value)) in kept.enumerate() {
+            let names = inside == Inside::Schema && NAMES.contains(&&**name);
+            let within = if names { Inside::Names } else { Inside::Schema };
+            out.push_str(if at > 0 { "," } else { "" });
+            out.push_str(raw::Raw::of(name).as_str());
+            out.push(':');
+            stripped(value.get(), within, depth + 1, out);
+        }
+        out.push('}');
+    } else if let Some(elements) = edit::elements(value) {
+        out.push('[');
+        for (at, element) in elements.iter().enumerate() {
+            out.push_str(if at > 0 { "," } else { "" });
+            stripped(element.get(), Inside::Schema, depth + 1, out);
+        }
+        out.push(']');
+    } else {
+        out.push_str(value);
+    }
+}
+
 impl fmt::Display for HeaderParams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.0.iter().map(|param| &*param.shown).collect();
@@ -354,6 +409,31 @@ mod tests {
         check(r#"{"n":7}"#, &[("mcp-param-n", "7.0")], true);
         check(r#"{"region":"ü"}"#, &[("mcp-param-region", "=?base64?w7w=?=")], true);
         check(r#"{"region":"ü"}"#, &[("mcp-param-region", "=?base64?w7w?=")], false);
+    }
+
+    #[test]
+    fn a_schema_is_the_same_without_its_annotations() {
+        let check = |text: &str, expect: Option<&str>| {
+            let clean = without_annotations(text);
+            assert_eq!(clean.as_deref(), expect, "{text}");
+            assert_eq!(HeaderParams::read(clean.as_deref().unwrap_or(text)), Ok(None), "{text}");
+        };
+        check(r#"{"type":"object"}"#, None);
+        check(
+            r#"{ "properties":{"a":{"type":"number","x-mcp-header":"A B","x":1.50}},"z":null}"#,
+            Some(r#"{"properties":{"a":{"type":"number","x":1.50}},"z":null}"#),
+        );
+        check(
+            r#"{"properties":{"a":{"items":{"x-mcp-header":"A"}},"b":{"x-mcp-header":5}}}"#,
+            Some(r#"{"properties":{"a":{"items":{}},"b":{}}}"#),
+        );
+        check(
+            r#"{"anyOf":[{"x-mcp-header":"A","type":"string"},true]}"#,
+            Some(r#"{"anyOf":[{"type":"string"},true]}"#),
+        );
+        // A property may have that name.
+        let named = r#"{"properties":{"x-mcp-header":{"type":"string"}}}"#;
+        check(named, None);
     }
 
     #[test]

@@ -258,7 +258,7 @@ fn named(
         .iter()
         .map(|lists| lists.of(kind).iter().map(|item| item.key.clone()).collect())
         .collect();
-    let Names { shown, ambiguous, shadowed } = naming::assign(rule, &upstreams, &own);
+    let Names { shown, ambiguous, aliases, shadowed } = naming::assign(rule, &upstreams, &own);
     for (upstream, name) in shadowed {
         tracing::warn!(upstream = %upstreams[upstream], name, list = kind.member(),
             "a name stands twice and only the first can be reached");
@@ -278,6 +278,14 @@ fn named(
         let header_params = header_params(kind, item);
         let route = Route { upstream: shown.upstream, own_name, header_params };
         routes.insert(shown.name, route);
+    }
+    for (own, shown) in aliases {
+        let route = routes.get(&shown).cloned();
+        // It leads there under its own name as well, which needs no change on the way.
+        let route = route.map(|route| Route { own_name: None, ..route });
+        if let Some(route) = route.filter(|_| !routes.contains_key(&own)) {
+            routes.insert(own, route);
+        }
     }
     (Table { routes, ambiguous }, list)
 }

@@ -248,6 +248,7 @@ impl Link {
         };
         // A life that was ready before it was attached was not noted: it was not the first.
         if is_replaced {
+            member.misses();
             member.freshen();
             self.mark(|stale| *stale = [true; 4]);
         } else {

@@ -40,7 +40,7 @@ pub(crate) fn item(kind: Kind, era: Era, page: &Raw, item: &RawValue) -> Result<
     }
     let plain = if has_nulls { edit::object(kept.iter().copied()) } else { Raw::part(page, item) };
     if kind != Kind::Tools {
-        return Ok(plain);
+        return named(kind, plain, find("name"), find(kind.key()));
     }
     if let Some(output) = find("outputSchema") {
         let is_schema = match era {
@@ -55,6 +55,22 @@ pub(crate) fn item(kind: Kind, era: Era, page: &Raw, item: &RawValue) -> Result<
         Some(schema) => edit::with_members(&plain, &[("inputSchema", &schema)]),
         None => plain,
     })
+}
+
+/// A prompt or a resource with a name; a resource that has none goes by its address.
+fn named(
+    kind: Kind,
+    plain: Raw,
+    name: Option<&str>,
+    key: Option<&str>,
+) -> Result<Raw, &'static str> {
+    match (kind, name, key) {
+        (Kind::Resources | Kind::Templates, None, Some(address)) => {
+            Ok(edit::with_members(&plain, &[("name", address)]))
+        }
+        (_, Some(name), _) if !name.starts_with('"') => Err("its name is no string"),
+        _ => Ok(plain),
+    }
 }
 
 /// What a tool's schema has to be instead, if it has to be another.
@@ -126,6 +142,22 @@ mod tests {
     }
 
     #[test]
+    fn a_resource_without_a_name_goes_by_its_address() {
+        let check = |kind: Kind, text: &str, expect: &str| {
+            assert_eq!(fitted(kind, Era::Legacy, text).as_deref(), Ok(expect));
+        };
+        check(
+            Kind::Resources,
+            r#"{"uri":"x://\u00e9"}"#,
+            r#"{"name":"x://\u00e9","uri":"x://\u00e9"}"#,
+        );
+        let template = r#"{"name":"x:{a}","uriTemplate":"x:{a}"}"#;
+        check(Kind::Templates, template, template);
+        let bare = fitted(Kind::Templates, Era::Modern, r#"{"uriTemplate":"x:{a}"}"#).unwrap();
+        assert!(bare.contains(r#""name":"x:{a}""#), "{bare}");
+    }
+
+    #[test]
     fn what_does_not_fit_is_left_out() {
         for rest in [
             r#""inputSchema":{"type":"string"}"#,
@@ -142,6 +174,7 @@ mod tests {
             let text = format!(r#"{{"name":"t",{rest}}}"#);
             assert!(fitted(Kind::Tools, Era::Legacy, &text).is_err(), "{text}");
         }
+        assert!(fitted(Kind::Resources, Era::Legacy, r#"{"uri":"x://1","name":5}"#).is_err());
         assert!(fitted(Kind::Prompts, Era::Legacy, r#"{"name":""}"#).is_err());
         assert!(fitted(Kind::Prompts, Era::Legacy, "5").is_err());
     }

@@ -27,7 +27,10 @@ use mcplex_proto::{
     raw::{self, Raw},
 };
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Resources one request may name; a client that shows more is not looked at by a person.
 const MAX_URIS: usize = 1024;
@@ -279,6 +282,19 @@ pub(crate) fn updated(shared: &Shared, link: &Link, member: &Member, notificatio
         let params = marked(notification.params.as_ref(), listen.as_ref());
         let told = Notification { params: Some(params), ..notification.clone() };
         session.tell(told.into(), listen.as_ref());
+    }
+}
+
+/// Tells everybody who subscribed to these resources that they may have changed unheard.
+pub(crate) fn missed(shared: &Shared, link: &Link, member: &Member, uris: &BTreeSet<String>) {
+    for uri in uris {
+        let params = edit::object([("uri", Raw::of(uri).as_str())]);
+        for Subscriber { session, listen, .. } in link.subscribers_of(uri, member.key) {
+            let Some(session) = shared.session(session) else { continue };
+            let params = marked(Some(&params), listen.as_ref());
+            let told = Notification::new(method::RESOURCE_UPDATED, Some(params));
+            session.tell(told.into(), listen.as_ref());
+        }
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Member {
     used: AtomicU64,
     /// Somebody's subscriptions are at home here.
     has_guests: AtomicBool,
+    /// Changes of resources may have gone unheard, between two lives or two children.
+    has_missed: AtomicBool,
     /// A life began that knows nothing of subscriptions and log levels.
     is_fresh: AtomicBool,
 }
@@ -71,12 +73,10 @@ pub(crate) struct Flight {
 
 impl Flight {
     /// Whether its client wants log lines of this level with its answer.
-    pub(crate) fn wants(&self, level: Option<Level>) -> bool {
+    pub(crate) fn wants(&self, level: Level) -> bool {
         match self.asker.era() {
             Era::Legacy => self.session.wants(level),
-            Era::Modern => {
-                !self.is_parked && self.asker.level.is_some_and(|least| level >= Some(least))
-            }
+            Era::Modern => !self.is_parked && self.asker.level.is_some_and(|least| level >= least),
         }
     }
 }
@@ -128,6 +128,7 @@ impl Member {
         // What is wished before the first life is wished of that one.
         if before != incarnation && before != Incarnation::default() {
             *lock(&self.wish) = None;
+            self.misses();
         }
         before != incarnation
     }
@@ -172,6 +173,16 @@ impl Member {
     /// Notes that its life must be told what clients want.
     pub(crate) fn freshen(&self) {
         self.is_fresh.store(true, Ordering::Release);
+    }
+
+    /// Notes that changes of resources may have gone unheard.
+    pub(crate) fn misses(&self) {
+        self.has_missed.store(true, Ordering::Release);
+    }
+
+    /// Whether changes of resources may have gone unheard; once.
+    pub(crate) fn take_missed(&self) -> bool {
+        self.has_missed.swap(false, Ordering::AcqRel)
     }
 
     /// Whether its life must be told what clients want; once.

@@ -100,8 +100,8 @@ mod tests {
         };
         let tool = r#"{"n":1.50,"name":"x","inputSchema":{"type":"object"},"z":{"é":"ü"}}"#;
         let tool = Item { key: "x".to_owned(), raw: Raw::parse(tool).unwrap() };
-        let resource =
-            Item { key: "x://1".to_owned(), raw: Raw::parse(r#"{"uri":"x://1"}"#).unwrap() };
+        let resource = Raw::parse(r#"{"uri":"x://1","name":"one"}"#).unwrap();
+        let resource = Item { key: "x://1".to_owned(), raw: resource };
         let items = [vec![tool], Vec::new(), vec![resource], Vec::new()];
         Lists { items, info: Some(Arc::new(info)), ..Lists::default() }
     }

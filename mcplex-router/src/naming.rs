@@ -1,8 +1,10 @@
 //! Turns upstream names into client names and back, without collisions.
 //!
 //! A name is never taken apart to find its upstream: the way back is a table. Only names that
-//! mcplex forms itself (the prefixed ones) are kept within [`MAX_FORMED`] characters; a name that
-//! an upstream chose is passed on as it is.
+//! mcplex forms itself are kept within [`MAX_FORMED`] characters; a name that an upstream chose is
+//! passed on as it is, if it is one that the newer revisions let be. Of any other one a name is formed
+//! in all revisions, which stays the same as long as the two names do; clients that know the upstream's
+//! own are served by that as well.
 
 use mcplex_proto::upstream::UpstreamName;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +32,9 @@ pub(crate) struct Rule {
 /// The longest name that is formed: several model APIs refuse tool names over 64 characters.
 const MAX_FORMED: usize = 64;
 
+/// The longest name that the newer revisions let be.
+const MAX_OWN: usize = 128;
+
 /// The names of one kind of thing, from all upstreams.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
@@ -37,6 +42,8 @@ pub(crate) struct Names {
     pub(crate) shown: Vec<Shown>,
     /// Own names that were not given out alone, with the names that were given out instead.
     pub(crate) ambiguous: BTreeMap<String, Vec<String>>,
+    /// Own names that clients are not shown, and the names that they are shown instead.
+    pub(crate) aliases: Vec<(String, String)>,
     /// Things that cannot be reached because of an equal name before them.
     pub(crate) shadowed: Vec<(usize, String)>,
 }
@@ -57,13 +64,14 @@ pub(crate) fn assign(rule: &Rule, upstreams: &[UpstreamName], own: &[Vec<String>
     let holders = holders(own);
     // A name under another upstream's prefix is not given out bare: calls by that name may already
     // mean a tool of that upstream, and what comes later must never take them over.
-    let is_bare = |upstream: usize, name: &str| match rule.naming {
+    let is_alone = |upstream: usize, name: &str| match rule.naming {
         Naming::Prefix => false,
         Naming::OnCollision => {
             holders[name].len() == 1 && !rule.is_anothers(name, upstream, upstreams)
         }
         Naming::None => true,
     };
+    let is_bare = |upstream: usize, name: &str| is_valid(name) && is_alone(upstream, name);
     let mut names = Names::default();
     // Names that upstreams chose go first, so that a formed one never takes their place.
     let mut taken: BTreeSet<String> = own
@@ -87,9 +95,14 @@ pub(crate) fn assign(rule: &Rule, upstreams: &[UpstreamName], own: &[Vec<String>
                 }
                 own_name.clone()
             } else {
-                let name = form(rule, upstream, upstreams, own_name, &taken);
+                let is_alone = is_alone(upstream, own_name);
+                let name = form(rule, upstream, upstreams, (own_name, is_alone), &taken);
                 taken.insert(name.clone());
-                names.ambiguous.entry(own_name.clone()).or_default().push(name.clone());
+                if is_alone {
+                    names.aliases.push((own_name.clone(), name.clone()));
+                } else {
+                    names.ambiguous.entry(own_name.clone()).or_default().push(name.clone());
+                }
                 name
             };
             names.shown.push(Shown { name, upstream, index });
@@ -108,18 +121,37 @@ fn holders(own: &[Vec<String>]) -> BTreeMap<&str, BTreeSet<usize>> {
     holders
 }
 
-/// `upstream__name`, shortened with a hash where it is too long, taken, or could be another's.
+/// Whether the newer revisions let a name be.
+fn is_valid(name: &str) -> bool {
+    (1..=MAX_OWN).contains(&name.len()) && name.chars().all(is_allowed)
+}
+
+fn is_allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+/// `upstream__name`, or the name alone if nobody else has it; with a hash, and short, where it is too
+/// long, taken, could be another's or has characters that names do not have.
 fn form(
     rule: &Rule,
     upstream: usize,
     upstreams: &[UpstreamName],
-    own_name: &str,
+    (own_name, is_alone): (&str, bool),
     taken: &BTreeSet<String>,
 ) -> String {
     let name = &upstreams[upstream];
-    let whole = format!("{name}{}{own_name}", rule.separator);
+    let whole = match is_alone {
+        true => own_name.to_owned(),
+        false => format!("{name}{}{own_name}", rule.separator),
+    };
     let is_unclear = rule.is_anothers(&whole, upstream, upstreams);
-    if !is_unclear && whole.chars().count() <= MAX_FORMED && !taken.contains(&whole) {
+    let clean = |c: char| if is_allowed(c) { c } else { '_' };
+    let (before, whole) = (whole.clone(), whole.chars().map(clean).collect::<String>());
+    if !is_unclear
+        && before == whole
+        && whole.chars().count() <= MAX_FORMED
+        && !taken.contains(&whole)
+    {
         return whole;
     }
     // The hash depends on the two names alone, so the result is the same after every restart.
@@ -221,6 +253,30 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_may_not_be_is_formed_anew_and_leads_back() {
+        let own: &[&[&str]] =
+            &[&["b/2 \"q\" é", "b_2", "fine.name-1"], &["b/2 \"q\" é2"], &["x/y"]];
+        for naming in [Naming::Prefix, Naming::OnCollision, Naming::None] {
+            let names = names(naming, own);
+            let all: Vec<_> = names.shown.iter().map(|shown| &shown.name).collect();
+            assert!(all.iter().all(|name| is_valid(name)), "{all:?}");
+            assert_eq!(all.len(), 5);
+            assert_eq!(names.aliases.len(), if naming == Naming::Prefix { 0 } else { 3 });
+        }
+        let shown = names(Naming::OnCollision, own);
+        let first = &shown.shown[0].name;
+        assert!(first.starts_with("b_2__q____") && first.len() == 18, "{first}");
+        assert_eq!(shown.aliases[2], ("x/y".to_owned(), shown.shown[4].name.clone()));
+        // What others have changes nothing.
+        let later = names(Naming::OnCollision, &[own[0], &["b_2__q__"], &["x/y"]]);
+        assert_eq!(shown.shown[0].name, later.shown[0].name);
+        // Too long is as bad, and as long as may be is fine.
+        let (long, longer) = ("n".repeat(128), "n".repeat(129));
+        let shown = names(Naming::OnCollision, &[&[&long, &longer]]).shown;
+        assert_eq!((shown[0].name.len(), shown[1].name.len()), (128, MAX_FORMED));
+    }
+
+    #[test]
     fn long_names_are_cut_and_stay_apart() {
         let long = "n".repeat(70);
         let shown = shown(Naming::Prefix, &[&[&format!("{long}1"), &format!("{long}2")]]);
@@ -231,7 +287,7 @@ mod tests {
     proptest! {
         #[test]
         fn client_names_are_unique_and_nothing_gets_lost(
-            own in prop::collection::vec(prop::collection::vec("[ab_]{1,6}", 0..5), 1..4)
+            own in prop::collection::vec(prop::collection::vec("[ab_/ ]{1,6}", 0..5), 1..4)
         ) {
             let upstreams: Vec<_> =
                 (0..own.len()).map(|n| UpstreamName::new(&format!("a{n}")).unwrap()).collect();
@@ -239,6 +295,7 @@ mod tests {
                 let names = assign(&rule(naming), &upstreams, &own);
                 let unique: BTreeSet<_> = names.shown.iter().map(|shown| &shown.name).collect();
                 prop_assert_eq!(unique.len(), names.shown.len());
+                prop_assert!(unique.iter().all(|name| is_valid(name)), "{:?}", unique);
                 let all: usize = own.iter().map(Vec::len).sum();
                 prop_assert_eq!(names.shown.len() + names.shadowed.len(), all);
             }

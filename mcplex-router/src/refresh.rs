@@ -9,6 +9,7 @@ use crate::{
     hop::Introduction,
     isolation::Place,
     link::{Link, Stale},
+    listen,
     lists::{self, Kind, ListError},
     member::Member,
     router::{Shared, lock},
@@ -216,8 +217,12 @@ fn restore(shared: &Shared, link: &Link, member: &Member) {
     if member.era() == Some(Era::Modern) {
         return link.watch.raise();
     }
-    for uri in link.subscriptions(member.key) {
-        subscribe(&**upstream, method::SUBSCRIBE, &uri);
+    let uris = link.subscriptions(member.key);
+    for uri in &uris {
+        subscribe(&**upstream, method::SUBSCRIBE, uri);
+    }
+    if member.take_missed() {
+        listen::missed(shared, link, member, &uris);
     }
     shared.ask_for_log(link, member);
 }

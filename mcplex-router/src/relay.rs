@@ -15,6 +15,7 @@ use crate::{
     watch,
 };
 use mcplex_proto::{
+    edit,
     id::Id,
     message::{Message, Notification, Request, Response},
     method,
@@ -69,7 +70,9 @@ impl Relay {
             method::TOOLS_CHANGED => changed(&[Kind::Tools]),
             method::PROMPTS_CHANGED => changed(&[Kind::Prompts]),
             method::RESOURCES_CHANGED => changed(&[Kind::Resources, Kind::Templates]),
-            method::ACKNOWLEDGED => watch::acknowledged(&self.link, &self.member, &params),
+            method::ACKNOWLEDGED => {
+                watch::acknowledged(&self.shared, &self.link, &self.member, &params);
+            }
             method::RESOURCE_UPDATED => {
                 if watch::is_heard(&self.member, &params) {
                     listen::updated(&self.shared, &self.link, &self.member, &notification);
@@ -85,14 +88,34 @@ impl Relay {
             method::LOG_MESSAGE => {
                 let level = params.get("level").and_then(raw::string);
                 let level = level.and_then(|level| Level::read(&level));
-                self.log_line(notification, level, about);
+                match level.filter(|_| params.get("data").is_some()) {
+                    Some(level) => self.log_line(self.signed(&notification, &params), level, about),
+                    // No revision knows such a line, and nobody asked for what has no level.
+                    None => self.dropped(&notification),
+                }
             }
             _ => self.to_whom_it_concerns(notification, about),
         }
     }
 
+    /// A line of the log with the name of who wrote it, where that may be one of several.
+    fn signed(&self, notification: &Notification, params: &Params<'_>) -> Notification {
+        if self.shared.catalog().links().len() < 2 {
+            return notification.clone();
+        }
+        let name = &self.link.name;
+        let logger = match params.get("logger").and_then(raw::string) {
+            Some(own) => format!("{name}/{own}"),
+            None => name.to_string(),
+        };
+        let logger = Raw::of(&logger);
+        let params = notification.params.as_ref();
+        let params = params.map(|all| edit::with_members(all, &[("logger", logger.as_str())]));
+        Notification { params, ..notification.clone() }
+    }
+
     /// A line of the log goes to whom it concerns, if that client wants lines of its level.
-    fn log_line(&self, notification: Notification, level: Option<Level>, about: Option<u64>) {
+    fn log_line(&self, notification: Notification, level: Level, about: Option<u64>) {
         match attribute(&self.shared, &self.member, about) {
             Addressee::Call(_, flight) if flight.wants(level) => {
                 flight.session.tell(notification.into(), Some(&flight.about));
@@ -195,8 +218,7 @@ impl UpstreamEvents for Relay {
 
 impl DownstreamSession {
     /// Whether the client wants log lines of this level; until it says so it gets what comes.
-    pub(crate) fn wants(&self, level: Option<Level>) -> bool {
-        let least = lock(&self.state).level;
-        level.is_none() || least.is_none() || level >= least
+    pub(crate) fn wants(&self, level: Level) -> bool {
+        lock(&self.state).level.is_none_or(|least| level >= least)
     }
 }

@@ -68,6 +68,14 @@ impl Link {
         here.map(|(uri, _)| uri.clone()).collect()
     }
 
+    /// Those who named this very resource and are at home in this member.
+    pub(crate) fn subscribers_of(&self, uri: &str, member: MemberKey) -> Vec<Subscriber> {
+        let isolation = self.isolation();
+        let subscribers = lock(&self.subscribers);
+        let all = subscribers.get(uri).into_iter().flatten();
+        all.filter(|subscriber| isolation.home(subscriber.place) == member).cloned().collect()
+    }
+
     /// The subscribers of a resource, or of one that contains it, that are at home in this member.
     pub(crate) fn subscribers(&self, uri: &str, member: MemberKey) -> BTreeSet<Subscriber> {
         let covers = |subscribed: &str| {

@@ -10,7 +10,7 @@ use crate::{
     hop::Introduction,
     isolation::MemberKey,
     link::Link,
-    listen::LISTS,
+    listen::{self, LISTS},
     lists::Kind,
     member::Member,
     params::Params,
@@ -58,6 +58,8 @@ pub(crate) struct Watch {
     is_resting: bool,
     /// The life that has no such method.
     refused: Option<Incarnation>,
+    /// Resources of a stream that was lost, until another one takes its place.
+    missed: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -238,7 +240,11 @@ impl Listening<'_> {
     fn settle(&self, end: &End) -> Option<Duration> {
         let mut watch = lock(&self.member.watch);
         let is_this = |stream: &Stream| stream.id == self.id;
-        watch.current.take_if(|stream| is_this(stream));
+        if let Some(lost) = watch.current.take_if(|stream| is_this(stream))
+            && !matches!(end, End::Unwanted)
+        {
+            watch.missed.extend(lost.wanted.uris);
+        }
         watch.next.take_if(|stream| is_this(stream));
         match end {
             End::Unwanted => None,
@@ -276,7 +282,7 @@ fn how(answer: &Result<Reply, UpstreamError>) -> End {
 }
 
 /// The upstream says what it will tell of: whatever was listened to before is no longer needed.
-pub(crate) fn acknowledged(link: &Link, member: &Member, params: &Params<'_>) {
+pub(crate) fn acknowledged(shared: &Shared, link: &Link, member: &Member, params: &Params<'_>) {
     let id = mark_of(params);
     let mut watch = lock(&member.watch);
     let Some(mut next) = watch.next.take_if(|next| Some(next.id) == id) else { return };
@@ -290,7 +296,9 @@ pub(crate) fn acknowledged(link: &Link, member: &Member, params: &Params<'_>) {
     }
     let is_gap = watch.current.is_none();
     let before = watch.current.replace(next);
+    let missed = std::mem::take(&mut watch.missed);
     drop(watch);
+    listen::missed(shared, link, member, &missed);
     // Its end is told to the upstream by who waits for it.
     if let Some(before) = before {
         let _waits: Result<(), ()> = before.end.send(());
@@ -320,8 +328,12 @@ pub(crate) fn tells(member: &Member, kind: Kind) -> bool {
     lock(&member.watch).current.as_ref().is_some_and(|stream| stream.told.contains(&name))
 }
 
-/// Whether a notification came on the stream that is listened to; a legacy upstream marks none.
+/// Whether a notification came on the stream that is listened to; a legacy upstream has none, and what
+/// looks like a mark of one means nothing.
 pub(crate) fn is_heard(member: &Member, params: &Params<'_>) -> bool {
+    if member.era() == Some(Era::Legacy) {
+        return true;
+    }
     let Some(mark) = params.meta(modern::SUBSCRIPTION_ID) else { return true };
     let id = Id::read(mark).and_then(|id| id.minted());
     lock(&member.watch).current.as_ref().is_some_and(|stream| Some(stream.id) == id)

@@ -8,6 +8,7 @@ use crate::{
 use mcplex_proto::{
     edit,
     error::{self, ErrorObject},
+    header::{self, HeaderParams},
     message::Outcome,
     method, modern,
     raw::Raw,
@@ -132,6 +133,21 @@ pub(crate) fn cacheable(list: (&str, &str), hints: Hints, identity: &Raw) -> Raw
 
 /// An item of a list as clients of a revision may see it.
 pub(crate) fn item(kind: Kind, raw: &Raw, from: Version, to: Version) -> Cow<'_, Raw> {
-    let new = (kind == Kind::Tools).then(|| translate::item::tool(raw, from, to)).flatten();
-    new.map_or(Cow::Borrowed(raw), Cow::Owned)
+    if kind != Kind::Tools {
+        return Cow::Borrowed(raw);
+    }
+    let tool = translate::item::tool(raw, from, to).map_or(Cow::Borrowed(raw), Cow::Owned);
+    match to.era() {
+        Era::Modern => without_bad_headers(&tool).map_or(tool, Cow::Owned),
+        Era::Legacy => tool,
+    }
+}
+
+/// A tool whose schema has no annotations for headers, where they break the rules: clients would leave
+/// it out, and who is called over a pipe or in a session reads none.
+fn without_bad_headers(tool: &Raw) -> Option<Raw> {
+    let schema = edit::member(tool.as_str(), "inputSchema")?.get();
+    HeaderParams::read(schema).is_err().then_some(())?;
+    let schema = header::without_annotations(schema)?;
+    Some(edit::with_members(tool, &[("inputSchema", &schema)]))
 }

@@ -58,6 +58,25 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(JSON))
 }
 
+/// The charset of a body that is not the one JSON has.
+pub(crate) fn foreign_charset(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let mut parameters = value.split(';').skip(1).filter_map(|part| part.split_once('='));
+    let (_, charset) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
+    let charset = charset.trim().trim_matches('"');
+    // ASCII is UTF-8 as well.
+    let is_fine = |known: &&str| charset.eq_ignore_ascii_case(known);
+    ["utf-8", "utf8", "us-ascii"].iter().all(|known| !is_fine(known)).then_some(charset)
+}
+
+/// What was done to a body that has to be undone before it can be read.
+pub(crate) fn coding(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let all = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let all: Vec<_> = all.filter(|value| !value.trim().eq_ignore_ascii_case("identity")).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use crate::{
     accept::Accept,
     clock::Clock,
+    cors::Page,
     duplex, envelope,
     guard::Guard,
     mailbox::STANDALONE,
@@ -70,11 +71,26 @@ impl Endpoint {
 
     /// Serves one request.
     pub(crate) async fn serve(self: Arc<Self>, request: HttpRequest<Incoming>) -> Reply {
-        self.answer(request).await.unwrap_or_else(Refusal::into_reply)
+        let page = Page::of(&self.guard, request.headers());
+        let preflight = page.as_ref().filter(|_| self.objection(&request).is_none());
+        let preflight =
+            preflight.and_then(|_| Page::preflight(request.method(), request.headers()));
+        let mut reply = match preflight {
+            Some(reply) => reply,
+            None => self.answer(request).await.unwrap_or_else(Refusal::into_reply),
+        };
+        if let Some(page) = page {
+            page.share(&mut reply);
+        }
+        reply
+    }
+
+    fn objection(&self, request: &HttpRequest<Incoming>) -> Option<&'static str> {
+        self.guard.objection(request.uri(), request.headers())
     }
 
     async fn answer(self: Arc<Self>, request: HttpRequest<Incoming>) -> Result<Reply, Refusal> {
-        if let Some(why) = self.guard.objection(request.uri(), request.headers()) {
+        if let Some(why) = self.objection(&request) {
             return Err(Refusal::new(StatusCode::FORBIDDEN, &why));
         }
         let path = request.uri().path();

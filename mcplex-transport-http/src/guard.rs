@@ -51,8 +51,12 @@ impl Guard {
             let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
             host.and_then(split_port).is_some_and(|(name, _)| is_loopback_name(name))
         };
-        (self.is_loopback && is_ours())
-            || self.origins.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
+        (self.is_loopback && is_ours()) || self.names_origin(origin)
+    }
+
+    /// Whether an origin was named, and is not only let in because everything here is local.
+    pub(crate) fn names_origin(&self, origin: &str) -> bool {
+        self.origins.iter().any(|listed| listed.eq_ignore_ascii_case(origin))
     }
 }
 

@@ -64,4 +64,6 @@ mod sse;
 
 mod clock;
 
+mod cors;
+
 pub mod dial;

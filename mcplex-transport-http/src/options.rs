@@ -19,7 +19,8 @@ pub struct Options {
     /// Values of `Origin` that are served, such as `https://example.com`; none.
     ///
     /// Requests without `Origin` do not come from a web page and are served. A listener bound to
-    /// a loopback address also serves pages of loopback origins.
+    /// a loopback address also serves requests of loopback origins. Browsers let only pages of the
+    /// origins named here read what is answered.
     pub allowed_origins: Vec<String>,
     /// The largest body of a request, in bytes; 64 MiB.
     ///

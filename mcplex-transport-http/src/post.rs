@@ -86,13 +86,20 @@ pub(crate) async fn serve(
     }
 }
 
-/// Whether the body is said to be JSON.
+/// Whether the body is said to be JSON as it is on its way between programs.
 pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    if accept::is_json(headers) {
-        return Ok(());
+    let refused = |why: &str| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why);
+    if !accept::is_json(headers) {
+        return Err(refused("Content-Type must be application/json"));
     }
-    let why = "Content-Type must be application/json";
-    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why))
+    if let Some(charset) = accept::foreign_charset(headers) {
+        return Err(refused(&format!("JSON is UTF-8, and not {charset:?}")));
+    }
+    if let Some(coding) = accept::coding(headers) {
+        let why = format!("bodies are taken as they are, and not with Content-Encoding {coding:?}");
+        return Err(refused(&why).with(header::ACCEPT_ENCODING, "identity"));
+    }
+    Ok(())
 }
 
 async fn serve_request(

@@ -1,8 +1,11 @@
 //! What a server asks a client: its model, its user, its roots.
 
 use crate::{
+    census::{self, Watch},
     client::{Client, text},
-    gateway::{Gateway, Setup},
+    gateway::{Gateway, PATIENCE, Setup},
+    stateless::Stateless,
+    verbs::ok,
 };
 use serde_json::{Value, json};
 
@@ -90,4 +93,33 @@ fn a_question_that_two_clients_may_have_caused_is_refused() {
     assert_eq!(text(&sleeping.answer()["result"]), "slept");
     let questions = stream.rest();
     assert!(questions.iter().all(|message| message["id"].is_null()), "{questions:?}");
+}
+
+#[test]
+fn a_call_that_waits_for_answers_hears_that_its_server_was_taken_away() {
+    let setup = Setup::new("[gateway]\ndrain = \"10ms\"");
+    let other = setup.clone().server("other", &[]);
+    let gateway = setup.server("curious", &[]).serve();
+    gateway.client_of(&["elicit"]).delete();
+    let capabilities = json!({ "elicitation": { "form": {} } });
+    let mut client = Stateless::able(&gateway.url(), capabilities);
+    let elicit = json!({ "name": "elicit", "arguments": {} });
+    let asked = client.begin("tools/call", &elicit).answer()["result"].clone();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let servers = census::descendants(gateway.pid()).into_iter().map(|process| process.pid);
+    let servers = Watch::of(servers);
+    ok(&other, &["reload"]);
+    assert!(servers.left_after(PATIENCE).is_empty());
+    let mut retry = elicit;
+    retry["requestState"] = asked["requestState"].clone();
+    retry["inputResponses"] = json!({ "q1": { "action": "decline" } });
+    let ended = client.request("tools/call", &retry);
+    assert_eq!(ended["isError"], true, "{ended}");
+    assert!(
+        text(&ended).contains("curious died during the call: it is no longer in the"),
+        "{ended}"
+    );
+    // The state was good once, also for that.
+    let (_, refused) = client.ask("tools/call", &retry);
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
 }

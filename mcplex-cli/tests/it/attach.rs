@@ -4,6 +4,7 @@ use crate::{
     census,
     client::text,
     gateway::Setup,
+    stateless::{subscription, with_envelope},
     stdio::StdioClient,
     verbs::{files, ok, run_folder},
 };
@@ -103,6 +104,61 @@ fn a_client_attaches_to_what_serve_runs() {
     assert_eq!(serve.ended().code(), Some(0));
     sum(&mut client);
     assert_eq!(setup.lines("spawns").len(), 2);
+    client.leave();
+    assert_eq!(client.gateway.ended().code(), Some(0));
+}
+
+#[test]
+fn a_client_without_a_session_attaches_like_any_other() {
+    let setup = Setup::new("");
+    let spawns = setup.path("spawns");
+    let setup = setup.server("files", &["--spawn-log", &spawns, "--resources"]);
+    let serve = setup.serve();
+    serve.wait_event("files", "upstream connected");
+    let mut client = StdioClient::open(&setup, &[]);
+    let said = |params: &Value| with_envelope(params, &json!({ "elicitation": { "form": {} } }));
+    let discovered = client.request("server/discover", &said(&json!({})));
+    assert_eq!(discovered["result"]["supportedVersions"], json!(["2026-07-28"]), "{discovered}");
+    assert_eq!(attached(&setup), 1);
+    let listed = client.request("tools/list", &said(&json!({})));
+    assert_eq!(listed["result"]["resultType"], "complete", "{listed}");
+
+    // What the server asks comes with the answer, and the call goes on with the retry.
+    let elicit = json!({ "name": "elicit", "arguments": {} });
+    let asked = client.request("tools/call", &said(&elicit))["result"].clone();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let (key, question) = asked["inputRequests"].as_object().unwrap().iter().next().unwrap();
+    assert_eq!(question["params"]["message"], "who are you?");
+    let answer = json!({ "action": "accept", "content": { "name": "Ada" } });
+    let mut retry = elicit;
+    retry["requestState"] = asked["requestState"].clone();
+    retry["inputResponses"] = json!({ key: answer });
+    let heard = client.request("tools/call", &said(&retry))["result"].clone();
+    assert_eq!(serde_json::from_str::<Value>(text(&heard)).unwrap(), answer);
+
+    // What it listens to comes under its mark until it wants no more.
+    let listed = client.request("resources/list", &said(&json!({})));
+    let uri = listed["result"]["resources"][0]["uri"].clone();
+    let filter = json!({ "toolsListChanged": true, "resourceSubscriptions": [uri] });
+    let id = client.begin("subscriptions/listen", &said(&json!({ "notifications": filter })));
+    let first = client.next();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged", "{first}");
+    assert_eq!((subscription(&first), &first["params"]["notifications"]), (&json!(id), &filter));
+    let grow = client.begin("tools/call", &said(&json!({ "name": "grow", "arguments": {} })));
+    let mut came: Vec<_> = (0..2).map(|_| client.next()).collect();
+    came.sort_by_key(|message| message["method"].is_null());
+    assert_eq!(came[0]["method"], "notifications/tools/list_changed", "{came:?}");
+    assert_eq!((subscription(&came[0]), &came[1]["id"]), (&json!(id), &json!(grow)));
+    // The server hears of the subscription before it is called.
+    let touch = json!({ "name": "touch", "arguments": { "uri": uri } });
+    let touched = client.begin("tools/call", &said(&touch));
+    let mut came: Vec<_> = (0..2).map(|_| client.next()).collect();
+    came.sort_by_key(|message| message["method"].is_null());
+    assert_eq!(came[0]["method"], "notifications/resources/updated", "{came:?}");
+    assert_eq!((subscription(&came[0]), &came[1]["id"]), (&json!(id), &json!(touched)));
+    client.notify("notifications/cancelled", &json!({ "requestId": id }));
+    client.request("tools/call", &said(&touch));
+    assert_eq!(setup.lines("spawns").len(), 1, "all of it by the server that was there");
     client.leave();
     assert_eq!(client.gateway.ended().code(), Some(0));
 }

@@ -25,6 +25,15 @@ pub(crate) struct StdioClient {
 impl StdioClient {
     /// Starts `mcplex stdio` with more arguments, and opens the session.
     pub(crate) fn start(setup: &Setup, args: &[&str]) -> Self {
+        let mut client = Self::open(setup, args);
+        let answer = client.request("initialize", &client::initialize(&json!({})));
+        assert_eq!(answer["result"]["protocolVersion"], client::VERSION, "{answer}");
+        client.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+        client
+    }
+
+    /// The same without a session, which a client of 2026-07-28 has not.
+    pub(crate) fn open(setup: &Setup, args: &[&str]) -> Self {
         let mut gateway = setup.start(&[&["stdio"], args].concat(), Stdio::piped());
         let stdin = gateway.child.stdin.take();
         let stdout = gateway.child.stdout.take().unwrap();
@@ -34,11 +43,7 @@ impl StdioClient {
                 drop(sender.send(line));
             }
         });
-        let mut client = Self { gateway, stdin, messages, next_id: 0 };
-        let answer = client.request("initialize", &client::initialize(&json!({})));
-        assert_eq!(answer["result"]["protocolVersion"], client::VERSION, "{answer}");
-        client.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
-        client
+        Self { gateway, stdin, messages, next_id: 0 }
     }
 
     fn send(&mut self, message: &Value) {

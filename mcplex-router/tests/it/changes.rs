@@ -26,6 +26,21 @@ fn settled() -> (World, Peer) {
 }
 
 #[test]
+fn what_looks_like_a_mark_means_nothing_where_there_are_none() {
+    let (mut world, peer) = settled();
+    let tools = r#"{"tools":[{"inputSchema":{"type":"object"},"name":"x"}]}"#;
+    world.upstreams[0].lists("tools/list", &[tools]);
+    world.says(
+        0,
+        &CHANGED.replace(
+            r#""}"#,
+            r#"","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"stray"}}}"#,
+        ),
+    );
+    assert_eq!(peer.client.take(), [CHANGED]);
+}
+
+#[test]
 fn the_first_change_is_told_at_once_and_the_last_one_after_the_interval() {
     let (mut world, peer) = settled();
     change(&mut world, 0, "x");

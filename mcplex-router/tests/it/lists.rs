@@ -2,6 +2,7 @@
 
 use crate::{
     fake::FIRST_ID,
+    modern,
     world::{Peer, World},
 };
 use mcplex_proto::upstream::{Health, UpstreamError, UpstreamName};
@@ -55,6 +56,44 @@ fn an_item_that_clients_cannot_read_takes_no_other_with_it() {
 }
 
 #[test]
+fn a_name_that_may_not_be_is_shown_as_another_and_both_lead_there() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
+    let page = r#"{"tools":[{"name":"get/it é","inputSchema":{"type":"object"}}]}"#;
+    world.upstreams[0].lists("tools/list", &[page]);
+    world.ready(0, 1);
+    let peer = world.client("{}");
+    let listed = list(&mut world, &peer, "tools/list");
+    let (_, rest) = listed.split_once(r#""name":""#).unwrap();
+    let shown = rest.split('"').next().unwrap().to_owned();
+    assert!(shown.starts_with("get_it___") && shown.len() == 17, "{shown}");
+    for name in [&*shown, "get/it é"] {
+        world.call(&peer, "1", name);
+        let sent = world.upstreams[0].calls();
+        assert!(sent[0].contains(r#""name":"get/it é""#), "{sent:?}");
+        world.upstreams[0].answers("{}");
+        world.run();
+    }
+}
+
+#[test]
+fn annotations_for_headers_that_break_the_rules_are_not_shown_to_who_would_mind() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
+    let bad = r#"{"name":"t","inputSchema":{"type":"object","properties":{"n":{"type":"number","x-mcp-header":"A B"}}}}"#;
+    let page = format!(r#"{{"tools":[{bad}]}}"#);
+    world.upstreams[0].lists("tools/list", &[&page]);
+    world.ready(0, 1);
+    let peer = world.client("{}");
+    assert_eq!(list(&mut world, &peer, "tools/list"), answer(&page));
+    let peer = world.passer_by(None);
+    let listed = modern::asks(&mut world, &peer, "tools/list", "");
+    let tool = &listed["result"]["tools"][0];
+    assert_eq!(tool["name"], "t");
+    assert_eq!(tool["inputSchema"]["properties"]["n"], serde_json::json!({ "type": "number" }));
+}
+
+#[test]
 fn all_pages_are_followed_also_past_an_empty_cursor() {
     let mut world = World::new(&["a"]);
     world.upstreams[0].introduces(r#"{"prompts":{}}"#, None);
@@ -104,7 +143,7 @@ fn lists_an_upstream_does_not_have_are_not_asked_for() {
     let peer = world.client("{}");
     assert_eq!(
         list(&mut world, &peer, "resources/list"),
-        answer(r#"{"resources":[{"uri":"x://1"}]}"#)
+        answer(r#"{"resources":[{"name":"x://1","uri":"x://1"}]}"#)
     );
     assert_eq!(
         list(&mut world, &peer, "resources/templates/list"),

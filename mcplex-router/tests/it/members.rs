@@ -140,7 +140,8 @@ fn a_child_of_a_session_asks_nobody_else() {
     sibling.ready(1);
     siblings.get(of(2)).ready(1);
     sibling.says(SAMPLING);
-    let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error"}}"#;
+    let log =
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":1}}"#;
     sibling.says(log);
     world.run();
     assert_eq!(one.client.take().len(), 2);

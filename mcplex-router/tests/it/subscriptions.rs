@@ -82,6 +82,7 @@ fn a_new_life_is_told_of_all_subscriptions() {
     let sent = world.upstreams[0].take_sent();
     assert_eq!(sent.len(), 1, "{sent:?}");
     assert!(sent[0].contains(r#""method":"resources/subscribe","params":{"uri":"x://1"}"#));
+    assert_eq!(peer.client.take(), [updated("x://1")], "it may have changed between the lives");
     world.says(0, &updated("x://1"));
     assert_eq!(peer.client.take(), [updated("x://1")]);
     // The same life again is nothing new.

@@ -160,6 +160,48 @@ fn a_lost_stream_is_opened_again_after_ever_longer_waits() {
 }
 
 #[test]
+fn what_may_have_changed_while_nobody_listened_is_told_to_who_subscribed() {
+    let mut world = world();
+    let first = listens(&world)[0].0;
+    acknowledges(&mut world, first);
+    let (peer, other, listener) = (world.client("{}"), world.client("{}"), world.passer_by(None));
+    subscribe(&mut world, &peer, "subscribe");
+    let second = listens(&world)[1].0;
+    acknowledges(&mut world, second);
+    world.upstreams[0].calls();
+    let filter = r#","notifications":{"resourceSubscriptions":["x://1"]}"#;
+    world.ask(&listener, &request("7", "subscriptions/listen", filter));
+    listener.client.take();
+    // The first stream was ended, so the one that is left is lost.
+    world.upstreams[0].answers(r#"{"resultType":"complete"}"#);
+    world.run();
+    world.clock.wake();
+    world.run();
+    assert!(peer.client.take().iter().all(|text| !text.contains("updated")), "not yet");
+    let third = listens(&world)[0].0;
+    acknowledges(&mut world, third);
+    let updated = |peer: &Peer| -> Vec<String> {
+        peer.client.take().into_iter().filter(|text| text.contains("resources/updated")).collect()
+    };
+    assert_eq!(
+        updated(&peer),
+        [
+            r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x://1"}}"#
+        ]
+    );
+    let told = updated(&listener);
+    assert!(told.len() == 1 && told[0].contains(&format!(r#""{SUBSCRIPTION}":7"#)), "{told:?}");
+    assert!(updated(&other).is_empty());
+    // Another stream in the place of this one leaves no gap.
+    subscribe(&mut world, &peer, "unsubscribe");
+    listener.session.close();
+    world.run();
+    let fourth = listens(&world).last().unwrap().0;
+    acknowledges(&mut world, fourth);
+    assert!(updated(&peer).is_empty());
+}
+
+#[test]
 fn a_stream_that_is_never_acknowledged_is_given_up() {
     let mut world = world();
     let id = listens(&world)[0].0;

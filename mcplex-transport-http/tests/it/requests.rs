@@ -71,8 +71,73 @@ async fn a_client_must_write_json() {
     let mut peer = server.open(LATEST).await;
     let body = call("1", "echo", "{}");
     assert_eq!(peer.ask("POST", &["Content-Type: text/plain"], &body).await.0.status, 415);
-    let charset = ["Content-Type: application/json; charset=utf-8"];
-    assert_eq!(peer.ask("POST", &charset, &body).await.0.status, 200);
+    for charset in ["utf-8", "\"UTF-8\"", "us-ascii"] {
+        let charset = format!("Content-Type: application/json; charset={charset}");
+        assert_eq!(peer.ask("POST", &[&charset], &body).await.0.status, 200, "{charset}");
+    }
+    let charset = ["Content-Type: application/json; charset=utf-16"];
+    let (head, why) = peer.ask("POST", &charset, &body).await;
+    assert!(head.status == 415 && why.contains("utf-16"), "{why}");
+}
+
+#[tokio::test]
+async fn a_body_that_was_compressed_is_refused_by_name() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    let body = call("1", "echo", "{}");
+    assert_eq!(peer.ask("POST", &["Content-Encoding: identity"], &body).await.0.status, 200);
+    let (head, why) = peer.ask("POST", &["Content-Encoding: gzip"], &body).await;
+    assert_eq!((head.status, head.get("accept-encoding")), (415, "identity"));
+    assert!(why.contains("gzip"), "{why}");
+}
+
+#[tokio::test]
+async fn a_page_of_an_origin_that_was_named_may_use_the_endpoint() {
+    let server = Server::start(Options {
+        allowed_origins: vec!["https://app.example".to_owned()],
+        ..Options::default()
+    });
+    let mut peer = server.connect().await;
+    // The browser asks before the page may, and shows no credentials with it.
+    let asks = [
+        "Access-Control-Request-Method: POST",
+        "Access-Control-Request-Headers: content-type,mcp-method,mcp-param-x,authorization",
+    ];
+    let of = |origin: &str| format!("Origin: {origin}");
+    let app = of("https://app.example");
+    let (head, body) = peer.ask("OPTIONS", &[&app, asks[0], asks[1]], "").await;
+    assert_eq!((head.status, &*body), (204, ""));
+    assert_eq!(head.get("access-control-allow-origin"), "https://app.example");
+    assert_eq!(head.get("access-control-allow-methods"), "GET, POST, DELETE");
+    assert_eq!(
+        head.get("access-control-allow-headers"),
+        "content-type,mcp-method,mcp-param-x,authorization"
+    );
+    assert_eq!(head.get("vary"), "origin");
+    // What comes then may be read, and so may a refusal.
+    let (head, _) = peer.ask("POST", &[&app], &initialize(LATEST)).await;
+    assert_eq!(
+        (head.status, head.get("access-control-allow-origin")),
+        (200, "https://app.example")
+    );
+    assert!(head.get("access-control-expose-headers").contains("Mcp-Session-Id"));
+    let (head, _) = peer.ask("POST", &[&app], "nonsense").await;
+    assert_eq!(
+        (head.status, head.get("access-control-allow-origin")),
+        (400, "https://app.example")
+    );
+    // Nobody else is told anything, also none of this machine.
+    for (origin, status) in [("https://evil.example", 403), ("http://localhost:6274", 405)] {
+        let (head, _) = peer.ask("OPTIONS", &[&of(origin), asks[0], asks[1]], "").await;
+        assert_eq!((head.status, head.get("access-control-allow-origin")), (status, ""));
+    }
+    let (head, _) = peer.ask("POST", &[&of("http://localhost:6274")], &initialize(LATEST)).await;
+    assert_eq!((head.status, head.get("access-control-allow-origin")), (200, ""));
+    // An OPTIONS that asks for nothing is one method too many.
+    assert_eq!(peer.ask("OPTIONS", &[&app], "").await.0.status, 405);
+    // A name that was rebound gets nothing, whoever asks.
+    let (head, _) = peer.ask("OPTIONS", &["Host: evil.example", &app, asks[0]], "").await;
+    assert_eq!(head.status, 403);
 }
 
 #[tokio::test]
