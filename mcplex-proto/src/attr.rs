@@ -268,6 +268,8 @@ words! {
     ERROR_PROCESS_EXIT: value = "process_exit";
     /// A signal ended the child.
     ERROR_PROCESS_SIGNAL: value = "process_signal";
+    /// In metrics about telemetry itself: there was no room for what was to leave.
+    ERROR_QUEUE_FULL: value = "queue_full";
     /// Anything else.
     ERROR_OTHER: value = "_OTHER";
 }

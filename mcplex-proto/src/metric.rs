@@ -135,6 +135,14 @@ metrics! {
     Memory = "process.memory.usage": UpDownCounter, "By", true, &[], [];
     /// Spans that were sent, or with `error.type` that could not be.
     SpansExported = "otel.sdk.exporter.span.exported": Counter, "{span}", true, &[], [ERROR_TYPE];
+    /// Spans that were taken for export, or with `error.type` found no room.
+    SpansProcessed = "otel.sdk.processor.span.processed": Counter, "{span}", true, &[], [ERROR_TYPE];
+    /// Log records that were sent, or with `error.type` that could not be.
+    RecordsExported = "otel.sdk.exporter.log.exported": Counter, "{log_record}", true, &[],
+        [ERROR_TYPE];
+    /// Log records that were taken for export, or with `error.type` found no room.
+    RecordsProcessed = "otel.sdk.processor.log.processed": Counter, "{log_record}", true, &[],
+        [ERROR_TYPE];
 }
 
 impl Metric {

@@ -13,7 +13,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The bridge to the SDK; without the layer in the subscriber it does nothing.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bridge;
+pub(crate) struct Bridge {
+    /// Whether traces of other processes are continued.
+    pub(crate) continues: bool,
+}
 
 impl TraceBridge for Bridge {
     fn context(&self, span: &Span) -> Option<TraceContext> {
@@ -29,6 +32,9 @@ impl TraceBridge for Bridge {
     }
 
     fn set_parent(&self, span: &Span, parent: &TraceContext) {
+        if parent.is_remote() && !self.continues {
+            return;
+        }
         let parent = Context::new().with_remote_span_context(outward(parent));
         // Fails for a span that is not exported or has started: then there is nothing to set.
         drop(span.set_parent(parent));

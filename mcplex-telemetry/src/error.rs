@@ -1,8 +1,8 @@
 //! What can go wrong at both ends of a process.
 
 use std::time::Duration;
+use std::{fmt, io};
 
-use opentelemetry_otlp::ExporterBuildError;
 use thiserror::Error;
 use tracing_subscriber::filter::ParseError;
 
@@ -21,14 +21,17 @@ pub enum InstallError {
     /// The configured endpoint cannot be used.
     #[error("invalid endpoint for spans")]
     Endpoint(#[source] EndpointError),
-    /// The exporter refused its settings.
-    #[error("no exporter for {endpoint}")]
-    Exporter {
+    /// What is needed to reach the collector is not there.
+    #[error("no way to {endpoint}")]
+    Unreachable {
         /// Where spans should have gone.
         endpoint: String,
-        /// What the exporter says.
-        source: ExporterBuildError,
+        /// What is missing.
+        source: io::Error,
     },
+    /// The thread that exports cannot be started.
+    #[error("no thread to export from")]
+    Thread(#[source] io::Error),
     /// This process has a subscriber already.
     #[error("logs and spans are set up already")]
     AlreadyInstalled,
@@ -42,10 +45,11 @@ impl InstallError {
                 "a filter is a list of `level` and `target=level`, such as \
                  `info,mcplex_supervisor=debug`; levels are off, error, warn, info, debug, trace",
             ),
-            Self::Endpoint(_) => {
-                Some("give the base URL of an OTLP/HTTP collector, such as http://localhost:4318")
-            }
-            Self::Exporter { .. } | Self::AlreadyInstalled => None,
+            Self::Endpoint(_) => Some(
+                "give the base URL of an OTLP collector, such as http://localhost:4318, or \
+                 http://localhost:4317 with the protocol grpc",
+            ),
+            Self::Unreachable { .. } | Self::Thread(_) | Self::AlreadyInstalled => None,
         }
     }
 }
@@ -54,10 +58,7 @@ impl InstallError {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// There is no TLS here.
-    #[error("https is not supported; send spans to a collector nearby, which forwards them")]
-    Https,
-    /// It does not start with `http://`, or names no host.
+    /// It does not start with `http://` or `https://`, or names no host.
     #[error("it is not of the form http://host:port")]
     NotHttp,
     /// A URL is logged; a password must not be.
@@ -65,22 +66,67 @@ pub enum EndpointError {
     Credentials,
 }
 
-/// Which spans did not leave before the end.
+impl EndpointError {
+    /// The same where a variable holds it.
+    pub(crate) fn as_warning(self) -> &'static str {
+        match self {
+            Self::NotHttp => "is not of the form http://host:port; nothing is sent",
+            Self::Credentials => "holds credentials, use ..._HEADERS; nothing is sent",
+        }
+    }
+}
+
+/// What did not leave before the end.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ShutdownError {
     /// The collector did not take everything in time.
-    #[error("{spans} spans were still unsent after {timeout:?}")]
+    #[error("{lost} still unsent after {timeout:?}")]
     TimedOut {
         /// How long it was tried.
         timeout: Duration,
-        /// How many spans, as far as is known.
-        spans: u64,
+        /// What is lost, as far as is known.
+        lost: Lost,
     },
     /// The collector was gone for a while, or the queues were full.
-    #[error("{spans} spans were never sent")]
+    #[error("{lost} never sent")]
     Lost {
-        /// How many spans since the start.
-        spans: u64,
+        /// What is lost since the start.
+        lost: Lost,
     },
+}
+
+/// What was to leave and did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Spans.
+    pub spans: u64,
+    /// Log records.
+    pub records: u64,
+    /// Whether the last numbers are among it.
+    pub numbers: bool,
+}
+
+impl Lost {
+    /// Whether nothing is lost.
+    #[must_use]
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if self.spans > 0 {
+            parts.push(format!("{} spans", self.spans));
+        }
+        if self.records > 0 {
+            parts.push(format!("{} log records", self.records));
+        }
+        if self.numbers {
+            parts.push("the last numbers".to_owned());
+        }
+        write!(f, "{} were", parts.join(", "))
+    }
 }

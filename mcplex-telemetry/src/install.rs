@@ -1,8 +1,7 @@
 //! Acts on the plan, and undoes it at the end.
 
-use std::io::{IsTerminal as _, stderr};
-use std::sync::mpsc;
-use std::thread;
+use std::io::{self, IsTerminal as _, stderr};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use mcplex_proto::{attr, metric, trace};
@@ -14,23 +13,21 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 use crate::bridge::Bridge;
-use crate::error::{InstallError, ShutdownError};
-use crate::export::{self, Exporting};
+use crate::carrier::{Carrier, Outlet};
+use crate::error::{InstallError, Lost, ShutdownError};
 use crate::logs::{self, BoxedLayer};
-use crate::meters::Meters;
+use crate::meters::{Meters, Sending, Tallies};
 use crate::options::Options;
-use crate::plan::{Export, Measure, Plan, Warning, plan};
+use crate::plan::{self, Measure, Plan, Propagators, Warning, Way, plan};
 use crate::prometheus::Page;
+use crate::records::Recording;
+use crate::resource::resource;
+use crate::spans::{self, Exporting};
+use crate::tally::Tally;
 
 /// How long a drop without [`Telemetry::shutdown`] may take: it is an early end, with an error
 /// to show, and nobody said how long it may be held up.
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What the exporter may say of an endpoint that looked right.
-const REFUSED: Warning = Warning {
-    variable: "OTEL_EXPORTER_OTLP_ENDPOINT",
-    problem: "or a variable beside it is refused by the exporter; nothing is sent",
-};
 
 /// Sets up logs, spans and metrics for the whole process.
 ///
@@ -38,35 +35,44 @@ const REFUSED: Warning = Warning {
 ///
 /// The options ask for something impossible, or it was called before.
 pub fn install(options: Options) -> Result<Telemetry, InstallError> {
-    let Plan { filter, json, ansi, service, export, measure, mut warnings } =
-        plan(&options, stderr().is_terminal())?;
-    let mut layers = vec![logs::layer(filter, json, ansi, stderr)];
-    let resource = export::resource(&service);
-    let running = match export {
-        Some(export) => start(export, &resource, &mut warnings)?,
-        None => None,
-    };
-    if let Some(running) = &running {
-        layers.push(span_layer(&running.exporting));
+    let mut plan = plan(&options, stderr().is_terminal())?;
+    let resource = resource(&plan.service);
+    let mut start = Start::new(&plan)?;
+    let filter = std::mem::take(&mut plan.filter);
+    let mut layers = vec![logs::layer(filter, plan.json, plan.ansi, stderr)];
+    let spans = start.spans(&plan, &resource)?;
+    layers.extend(spans.as_ref().map(span_layer));
+    let records = start.records(&plan, &resource)?;
+    if let Some(records) = &records {
+        layers.push(logs::sent(plan::filter(&options)?, records));
     }
-    let meters = match measure {
-        Some(measure) => start_meters(&measure, &resource, &mut warnings)?,
-        None => None,
-    };
-    let telemetry = Telemetry { running, meters: meters.as_ref().map(|all| all.provider.clone()) };
+    let meters = start.meters(plan.measure.as_ref(), &resource)?;
     let subscriber = tracing_subscriber::registry().with(layers);
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|_| InstallError::AlreadyInstalled)?;
-    for Warning { variable, problem } in warnings {
+    // Only now is there somebody to hear what was found on the way here.
+    for Warning { variable, problem } in plan.warnings {
         tracing::warn!(variable, problem, "a variable cannot be followed");
     }
+    for (endpoint, error) in start.failures {
+        tracing::warn!(endpoint, %error, "nothing is sent there");
+    }
+    let mut telemetry = Telemetry {
+        carrier: start.carrier,
+        spans,
+        records,
+        numbers: None,
+        _meters: None,
+        propagators: plan.propagators,
+    };
     if let Some(meters) = meters {
-        let counts = telemetry.running.as_ref().map(|running| running.exporting.counts.clone());
-        metric::install(Box::new(meters.recorder(counts)));
+        metric::install(Box::new(meters.recorder(&telemetry.tallies())));
         meters.page.into_iter().for_each(Page::install);
+        telemetry.numbers = meters.sending;
+        telemetry._meters = Some(meters.provider);
     }
     if let Some(endpoint) = telemetry.endpoint() {
-        trace::install(Box::new(Bridge));
+        trace::install(Box::new(Bridge { continues: plan.propagators.trace }));
         tracing::info!(endpoint, "spans are exported");
     }
     Ok(telemetry)
@@ -82,41 +88,80 @@ pub fn validate(options: &Options) -> Result<(), InstallError> {
     plan(options, false).map(drop)
 }
 
-/// Starts the export; a wish of the environment that fails is a warning.
-fn start(
-    export: Export,
-    resource: &Resource,
-    warnings: &mut Vec<Warning>,
-) -> Result<Option<Running>, InstallError> {
-    let endpoint = export.endpoint.clone();
-    match Exporting::start(&export, resource) {
-        Ok(exporting) => Ok(Some(Running { exporting, endpoint })),
-        Err(_) if export.from_env => {
-            warnings.push(REFUSED);
-            Ok(None)
-        }
-        Err(source) => Err(InstallError::Exporter { endpoint, source }),
-    }
+/// What starts on the way to a subscriber.
+struct Start {
+    /// None if nothing leaves.
+    carrier: Option<Carrier>,
+    /// Where the environment wants something sent that cannot be, and why.
+    failures: Vec<(String, io::Error)>,
 }
 
-/// The same for metrics; what cannot be sent can still be read.
-fn start_meters(
-    measure: &Measure,
-    resource: &Resource,
-    warnings: &mut Vec<Warning>,
-) -> Result<Option<Meters>, InstallError> {
-    match (Meters::start(measure, resource), &measure.push) {
-        (Ok(meters), _) => Ok(Some(meters)),
-        (Err(source), Some(push)) if !push.from_env => {
-            Err(InstallError::Exporter { endpoint: push.endpoint.clone(), source })
+impl Start {
+    fn new(plan: &Plan) -> Result<Self, InstallError> {
+        let sends_numbers = plan.measure.as_ref().is_some_and(|measure| measure.push.is_some());
+        let leaves = plan.spans.is_some() || plan.records.is_some() || sends_numbers;
+        let carrier = leaves.then(Carrier::start).transpose().map_err(InstallError::Thread)?;
+        Ok(Self { carrier, failures: Vec::new() })
+    }
+
+    /// Opens the ways of a signal; a wish of the environment that fails is a warning.
+    fn outlet(
+        &mut self,
+        way: &Way,
+        timeout: Duration,
+    ) -> Result<Option<(Outlet, Carrier)>, InstallError> {
+        let Some(carrier) = self.carrier.clone() else { return Ok(None) };
+        let (error, target) = match (Outlet::new(way, timeout), &way.otlp) {
+            (Ok(outlet), _) => return Ok(Some((outlet, carrier))),
+            (Err(error), Some(target)) => (error, target),
+            // Stderr needs nothing that could be missing.
+            (Err(_), None) => return Ok(None),
+        };
+        let endpoint = target.endpoint.clone();
+        if !target.from_env {
+            return Err(InstallError::Unreachable { endpoint, source: error });
         }
-        (Err(_), _) => {
-            if !warnings.contains(&REFUSED) {
-                warnings.push(REFUSED);
-            }
-            let unsent = Measure { push: None, pull: measure.pull };
-            Ok(Meters::start(&unsent, resource).ok().filter(|_| unsent.pull))
-        }
+        self.failures.push((endpoint, error));
+        let rest = Way { otlp: None, console: way.console };
+        let rest = Outlet::new(&rest, timeout).ok().filter(|_| rest.console);
+        Ok(rest.map(|outlet| (outlet, carrier)))
+    }
+
+    fn spans(
+        &mut self,
+        plan: &Plan,
+        resource: &Resource,
+    ) -> Result<Option<Exporting>, InstallError> {
+        let Some(spans) = &plan.spans else { return Ok(None) };
+        let outlet = self.outlet(&spans.way, spans.batching.timeout)?;
+        Ok(outlet.map(|(outlet, carrier)| Exporting::start(spans, &outlet, &carrier, resource)))
+    }
+
+    fn records(
+        &mut self,
+        plan: &Plan,
+        resource: &Resource,
+    ) -> Result<Option<Recording>, InstallError> {
+        let Some(records) = &plan.records else { return Ok(None) };
+        let outlet = self.outlet(&records.way, records.batching.timeout)?;
+        Ok(outlet.map(|(outlet, carrier)| Recording::start(records, outlet, &carrier, resource)))
+    }
+
+    /// What cannot be sent can still be read.
+    fn meters(
+        &mut self,
+        measure: Option<&Measure>,
+        resource: &Resource,
+    ) -> Result<Option<Meters>, InstallError> {
+        let Some(measure) = measure else { return Ok(None) };
+        let Some(push) = &measure.push else {
+            return Ok(Some(Meters::start(measure, None, resource)));
+        };
+        let outlet = self.outlet(&push.way, push.timeout)?;
+        let sends = outlet.is_some();
+        let push = outlet.as_ref().map(|(outlet, carrier)| (push, outlet.clone(), carrier));
+        let meters = Meters::start(measure, push, resource);
+        Ok(Some(meters).filter(|_| sends || measure.pull))
     }
 }
 
@@ -128,7 +173,7 @@ fn span_layer(exporting: &Exporting) -> BoxedLayer {
         .with_target(attr::TARGET_LIFECYCLE, LevelFilter::TRACE)
         .with_target(attr::TARGET_REQUEST, LevelFilter::TRACE);
     let layer = tracing_opentelemetry::layer()
-        .with_tracer(exporting.provider.tracer("mcplex"))
+        .with_tracer(exporting.provider.tracer_with_scope(spans::scope("mcplex")))
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
@@ -145,21 +190,25 @@ fn span_layer(exporting: &Exporting) -> BoxedLayer {
 #[derive(Debug)]
 #[must_use = "dropping it ends the export of spans and metrics"]
 pub struct Telemetry {
-    running: Option<Running>,
-    meters: Option<SdkMeterProvider>,
-}
-
-/// The export of spans.
-#[derive(Debug)]
-struct Running {
-    exporting: Exporting,
-    endpoint: String,
+    /// None if nothing leaves, or no longer.
+    carrier: Option<Carrier>,
+    spans: Option<Exporting>,
+    records: Option<Recording>,
+    numbers: Option<Sending>,
+    /// Without it nothing is counted any more.
+    _meters: Option<SdkMeterProvider>,
+    propagators: Propagators,
 }
 
 impl Telemetry {
     /// Where spans go; none if they are off.
     pub fn endpoint(&self) -> Option<&str> {
-        self.running.as_ref().map(|running| running.endpoint.as_str())
+        self.spans.as_ref().map(|spans| spans.endpoint.as_str())
+    }
+
+    /// Which contexts cross processes, as the environment has it.
+    pub fn propagators(&self) -> Propagators {
+        self.propagators
     }
 
     /// Sends what is still waiting, and ends the export; call it after the last span closed.
@@ -168,7 +217,7 @@ impl Telemetry {
     ///
     /// # Errors
     ///
-    /// Spans were lost, now or earlier.
+    /// Something was lost, now or earlier.
     pub fn shutdown(mut self, timeout: Duration) -> Result<(), ShutdownError> {
         self.end(timeout)
     }
@@ -177,39 +226,54 @@ impl Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Err(error) = self.end(DROP_TIMEOUT) {
-            tracing::warn!(%error, "not every span was exported");
+            tracing::warn!(%error, "not everything was exported");
         }
     }
 }
 
 impl Telemetry {
-    /// Flushes on a thread of its own, which is left behind if the collector hangs.
-    fn end(&mut self, timeout: Duration) -> Result<(), ShutdownError> {
-        let (running, meters) = (self.running.take(), self.meters.take());
-        if running.is_none() && meters.is_none() {
-            return Ok(());
+    fn tallies(&self) -> Tallies {
+        Tallies {
+            spans: self.spans.as_ref().map(|spans| Arc::clone(&spans.tally)),
+            records: self.records.as_ref().map(|records| Arc::clone(&records.tally)),
         }
-        let provider = running.as_ref().map(|running| running.exporting.provider.clone());
-        let (done, wait) = mpsc::sync_channel(1);
-        let flush = move || {
-            // All fail only because spans are lost, which the counts say more exactly, or because
-            // the last numbers are, which the exporter says itself.
-            if let Some(provider) = provider {
-                drop(provider.force_flush());
-                drop(provider.shutdown_with_timeout(timeout));
+    }
+
+    /// Has the carrier send what it has, and leaves it behind if the collector hangs.
+    fn end(&mut self, timeout: Duration) -> Result<(), ShutdownError> {
+        let Some(carrier) = self.carrier.take() else { return Ok(()) };
+        let spans = self.spans.as_ref().map(Exporting::flush);
+        let waits: Vec<_> = spans
+            .into_iter()
+            .flatten()
+            .chain(self.records.as_ref().map(Recording::flush))
+            .collect();
+        let numbers = self.numbers.as_ref().map(Sending::flush);
+        let (done, ended) = mpsc::sync_channel(1);
+        carrier.run(async move {
+            for wait in waits {
+                // An error means that nobody is there any more, which is an end too.
+                drop(wait.await);
             }
-            if let Some(meters) = meters {
-                drop(meters.shutdown_with_timeout(timeout));
-            }
+            let arrived = match numbers {
+                Some(numbers) => numbers.await.unwrap_or(false),
+                None => true,
+            };
             // Nobody waits any more if it took too long.
-            let _ = done.send(());
+            let _ = done.send(arrived);
+        });
+        let ended = ended.recv_timeout(timeout).ok();
+        let tallies = self.tallies();
+        let missing = |tally: Option<Arc<_>>| tally.map_or(0, |tally| Tally::missing(&tally));
+        let lost = Lost {
+            spans: missing(tallies.spans),
+            records: missing(tallies.records),
+            numbers: self.numbers.is_some() && ended != Some(true),
         };
-        let started = thread::Builder::new().name("telemetry-flush".into()).spawn(flush);
-        let ended = started.is_ok() && wait.recv_timeout(timeout).is_ok();
-        match running.map_or(0, |running| running.exporting.counts.missing()) {
-            0 => Ok(()),
-            spans if ended => Err(ShutdownError::Lost { spans }),
-            spans => Err(ShutdownError::TimedOut { timeout, spans }),
+        match ended {
+            _ if lost.is_nothing() => Ok(()),
+            Some(_) => Err(ShutdownError::Lost { lost }),
+            None => Err(ShutdownError::TimedOut { timeout, lost }),
         }
     }
 }

@@ -5,10 +5,11 @@
 //! collector is slow or gone, and it never writes to stdout, which belongs to the protocol.
 //!
 //! Reading order: [`Options`] is what a caller says, `plan` turns it into decisions without
-//! touching anything, [`install`] acts on them. `sampler`, `queues` and `bridge` are what the
-//! OpenTelemetry SDK lacks: lifecycle spans that sampling and floods cannot lose, and links to
-//! spans that have closed. `meters` keeps the numbers of [`mcplex_proto::metric`], and
-//! [`prometheus()`] shows them as text.
+//! touching anything, [`install`] acts on them. `spans`, `records` and `meters` make of what the
+//! process says what OTLP knows; each fills a `queue`, which a task on the thread of the `carrier`
+//! empties. `sampler` and `bridge` are what the OpenTelemetry SDK lacks: lifecycle spans that
+//! sampling cannot lose, and links to spans that have closed. [`prometheus()`] shows the numbers as
+//! text. docs/design/telemetry.md says why it is built like this.
 //!
 //! ```
 //! use std::time::Duration;
@@ -30,31 +31,30 @@
 //!
 //! # Environment
 //!
-//! `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `OTEL_SDK_DISABLED`,
-//! `OTEL_TRACES_EXPORTER` (`otlp` or `none`), `OTEL_EXPORTER_OTLP_PROTOCOL` and
-//! `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL` (`http/protobuf`), the same four with `METRICS` for `TRACES`
-//! (`OTEL_METRICS_EXPORTER` may also be `prometheus`, or both with a comma),
-//! `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, `OTEL_TRACES_SAMPLER` and its `_ARG`,
-//! `OTEL_SERVICE_NAME`, `OTEL_BSP_SCHEDULE_DELAY`, `OTEL_BSP_MAX_QUEUE_SIZE` and `NO_COLOR` are
-//! taken from [`Options::env`]. The exporter reads `OTEL_EXPORTER_OTLP_HEADERS`,
-//! `OTEL_EXPORTER_OTLP_TIMEOUT`, `OTEL_RESOURCE_ATTRIBUTES`, the `OTEL_SPAN_*` limits and
-//! `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` from the process itself. A variable that asks for what is
-//! not there is a warning, since it may be meant for another program; an option that does is an
-//! error.
+//! [`VARIABLES`] are all that it follows, and it takes them from [`Options::env`] only. A variable
+//! that asks for what is not there is a warning, since it may be meant for another program; an
+//! option that does is an error.
 
 mod bridge;
+mod carrier;
 mod error;
-mod export;
 mod install;
 mod logs;
 mod meters;
 mod options;
 mod plan;
 mod prometheus;
-mod queues;
+mod queue;
+mod records;
+mod resource;
 mod sampler;
+mod spans;
+mod tally;
+mod variables;
 
-pub use error::{EndpointError, InstallError, ShutdownError};
+pub use error::{EndpointError, InstallError, Lost, ShutdownError};
 pub use install::{Telemetry, install, validate};
-pub use options::{Color, LogFormat, Options};
+pub use options::{Color, LogFormat, Options, Protocol};
+pub use plan::Propagators;
 pub use prometheus::prometheus;
+pub use variables::{NOT_FOLLOWED, VARIABLES, Variable};

@@ -6,6 +6,8 @@ use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
+use crate::records::Recording;
+
 /// A layer of the subscriber of this process.
 pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -33,6 +35,19 @@ where
     } else {
         lines.with_ansi(ansi).with_filter(filter).boxed()
     }
+}
+
+/// Builds the layer that sends the same events to a collector.
+///
+/// Those about exports are not among them: a failure to export would be one more thing to export.
+pub(crate) fn sent(filter: EnvFilter, records: &Recording) -> BoxedLayer {
+    let ours = filter_fn(|metadata| is_logged(metadata) && !is_of_telemetry(metadata));
+    let filter = filter.and(ours.with_max_level_hint(LevelFilter::TRACE));
+    records.layer().with_filter(filter).boxed()
+}
+
+fn is_of_telemetry(metadata: &Metadata<'_>) -> bool {
+    metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
 }
 
 /// Whether this is an event of mcplex or of a library it uses, except those that carry spans.

@@ -2,53 +2,65 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mcplex_proto::attr;
 use mcplex_proto::metric::{Instrument, Label, Metric, MetricDoc, Recorder};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _, UpDownCounter};
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter, Protocol, WithExportConfig as _};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
-use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+use opentelemetry_sdk::metrics::reader::MetricReader as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval_at};
 
+use crate::carrier::{Accepted, Batch, Carrier, Outlet};
 use crate::plan::{Measure, Push};
-use crate::prometheus::Page;
-use crate::queues::Counts;
+use crate::prometheus::{Page, Reader};
+use crate::spans;
+use crate::tally::{Lines, Tally};
 
 /// What keeps the numbers, and how somebody can read them.
 #[derive(Debug)]
 pub(crate) struct Meters {
     pub(crate) provider: SdkMeterProvider,
     pub(crate) page: Option<Page>,
+    pub(crate) sending: Option<Sending>,
+}
+
+/// What is told of in numbers beside what is recorded.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tallies {
+    pub(crate) spans: Option<Arc<Tally>>,
+    pub(crate) records: Option<Arc<Tally>>,
 }
 
 impl Meters {
-    /// Builds the readers that were asked for; the one that sends has a thread of its own.
+    /// Builds the readers that were asked for.
     pub(crate) fn start(
         measure: &Measure,
+        push: Option<(&Push, Outlet, &Carrier)>,
         resource: &Resource,
-    ) -> Result<Self, ExporterBuildError> {
+    ) -> Self {
         let mut builder = SdkMeterProvider::builder().with_resource(resource.clone());
-        if let Some(push) = &measure.push {
-            let reader = PeriodicReader::builder(SpeakingExporter::new(push)?);
-            builder = builder.with_reader(reader.with_interval(push.interval).build());
-        }
+        let sending = push.map(|(push, outlet, carrier)| {
+            let reader = Reader::new(push.temporality);
+            builder = std::mem::take(&mut builder).with_reader(reader.clone());
+            Sending::start(push, reader, outlet, carrier)
+        });
         let page = measure.pull.then(|| Page::new(resource));
         if let Some(page) = &page {
             builder = builder.with_reader(page.reader());
         }
-        Ok(Self { provider: builder.build(), page })
+        Self { provider: builder.build(), page, sending }
     }
 
     /// The recorder that feeds them.
-    pub(crate) fn recorder(&self, spans: Option<Arc<Counts>>) -> SdkRecorder {
-        let meter = self.provider.meter("mcplex");
-        let kept = Metric::ALL.iter().map(|metric| keep(&meter, *metric, spans.as_ref())).collect();
+    pub(crate) fn recorder(&self, tallies: &Tallies) -> SdkRecorder {
+        let meter = self.provider.meter_with_scope(spans::scope("mcplex"));
+        let kept = Metric::ALL.iter().map(|metric| keep(&meter, *metric, tallies)).collect();
         SdkRecorder { begun: clock(), kept }
     }
 }
@@ -111,11 +123,11 @@ fn attributes(metric: Metric, labels: &[Label<'_>]) -> Vec<KeyValue> {
     labels.iter().filter_map(pair).collect()
 }
 
-fn keep(meter: &Meter, metric: Metric, spans: Option<&Arc<Counts>>) -> Kept {
+fn keep(meter: &Meter, metric: Metric, tallies: &Tallies) -> Kept {
     let MetricDoc { name, instrument, unit, bounds, is_observed, meaning, .. } = *metric.doc();
     let meaning = meaning.trim();
     if is_observed {
-        observe(meter, metric, spans);
+        observe(meter, metric, tallies);
         return Kept::Observed;
     }
     match instrument {
@@ -135,7 +147,7 @@ fn keep(meter: &Meter, metric: Metric, spans: Option<&Arc<Counts>>) -> Kept {
 }
 
 /// Has the SDK look something up whenever somebody reads.
-fn observe(meter: &Meter, metric: Metric, spans: Option<&Arc<Counts>>) {
+fn observe(meter: &Meter, metric: Metric, tallies: &Tallies) {
     let MetricDoc { name, unit, meaning, .. } = *metric.doc();
     let up_down = |look: fn() -> Option<i64>| {
         let counter = meter.i64_observable_up_down_counter(name).with_unit(unit);
@@ -147,20 +159,29 @@ fn observe(meter: &Meter, metric: Metric, spans: Option<&Arc<Counts>>) {
         // The callback lives with the provider; the handle is of no use.
         let _handle = counter.build();
     };
+    // How many went well, and how many did not, and why.
+    let halves = |tally: &Option<Arc<Tally>>, look: fn(&Tally) -> (u64, u64), error| {
+        let Some(tally) = tally.clone() else { return };
+        let counter = meter.u64_observable_counter(name).with_unit(unit);
+        let counter = counter.with_description(meaning.trim()).with_callback(move |observer| {
+            let (well, badly) = look(&tally);
+            observer.observe(well, &[]);
+            observer.observe(badly, &[KeyValue::new(attr::ERROR_TYPE, error)]);
+        });
+        let _handle = counter.build();
+    };
     if metric == Metric::OpenFiles {
         up_down(open_files);
     } else if metric == Metric::Memory {
         up_down(memory);
-    } else if metric == Metric::SpansExported
-        && let Some(counts) = spans.cloned()
-    {
-        let counter = meter.u64_observable_counter(name).with_unit(unit);
-        let counter = counter.with_description(meaning.trim()).with_callback(move |observer| {
-            let (exported, refused) = counts.sent();
-            observer.observe(exported, &[]);
-            observer.observe(refused, &[KeyValue::new(attr::ERROR_TYPE, attr::ERROR_OTHER)]);
-        });
-        let _handle = counter.build();
+    } else if metric == Metric::SpansExported {
+        halves(&tallies.spans, Tally::sent, attr::ERROR_OTHER);
+    } else if metric == Metric::SpansProcessed {
+        halves(&tallies.spans, Tally::queued, attr::ERROR_QUEUE_FULL);
+    } else if metric == Metric::RecordsExported {
+        halves(&tallies.records, Tally::sent, attr::ERROR_OTHER);
+    } else if metric == Metric::RecordsProcessed {
+        halves(&tallies.records, Tally::queued, attr::ERROR_QUEUE_FULL);
     }
 }
 
@@ -179,51 +200,80 @@ fn memory() -> Option<i64> {
     kib.checked_mul(1024)
 }
 
-/// Sends, and says now and then that it cannot.
+/// How many may ask for the last numbers at a time; the end of the process is the only one.
+const ASKS: usize = 4;
+
+/// The task that sends the numbers.
 #[derive(Debug)]
-struct SpeakingExporter {
-    inner: MetricExporter,
-    /// For the operator: the exporter's own errors do not say it.
-    endpoint: String,
-    failures: AtomicU64,
+pub(crate) struct Sending {
+    asks: mpsc::Sender<oneshot::Sender<bool>>,
 }
 
-impl SpeakingExporter {
-    fn new(push: &Push) -> Result<Self, ExporterBuildError> {
-        let inner = MetricExporter::builder()
-            .with_http()
-            .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(&push.endpoint)
-            .with_temporality(push.temporality)
-            .build()?;
-        Ok(Self { inner, endpoint: push.endpoint.clone(), failures: AtomicU64::new(0) })
+impl Sending {
+    fn start(push: &Push, reader: Reader, outlet: Outlet, carrier: &Carrier) -> Self {
+        let (asks, asked) = mpsc::channel(ASKS);
+        carrier.run(send(push.interval, reader, outlet, asked));
+        Self { asks }
+    }
+
+    /// Has the numbers sent once more, and says whether they arrived.
+    pub(crate) fn flush(&self) -> oneshot::Receiver<bool> {
+        let (done, wait) = oneshot::channel();
+        drop(self.asks.try_send(done));
+        wait
     }
 }
 
-impl PushMetricExporter for SpeakingExporter {
-    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let result = self.inner.export(metrics).await;
-        if let Err(error) = &result {
-            let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-            // As for spans: a day without a collector is a handful of lines.
-            if failures.is_power_of_two() {
-                let endpoint = &self.endpoint;
-                tracing::warn!(endpoint, %error, failures, "metrics could not be exported");
+/// Sends the numbers again and again, until nobody may ask for them any more.
+async fn send(
+    every: Duration,
+    reader: Reader,
+    outlet: Outlet,
+    mut asked: mpsc::Receiver<oneshot::Sender<bool>>,
+) {
+    #[expect(clippy::disallowed_methods, reason = "when the first numbers leave; nothing else")]
+    let start = tokio::time::Instant::now() + every;
+    let mut ticks = interval_at(start, every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failures = Lines::default();
+    // They are read into the same place each time.
+    let mut numbers = ResourceMetrics::default();
+    loop {
+        let ask = tokio::select! {
+            _ = ticks.tick() => None,
+            ask = asked.recv() => match ask {
+                Some(ask) => Some(ask),
+                None => return,
+            },
+        };
+        let is_read = reader.collect(&mut numbers).is_ok();
+        let batch = Batch::Metrics(ExportMetricsServiceRequest::from(&numbers));
+        let sent = outlet.send(&batch, ask.is_some()).await;
+        let endpoint = outlet.endpoint();
+        match &sent {
+            Ok(Accepted { rejected: 0, .. }) => {}
+            Ok(Accepted { rejected, message }) => {
+                if let Some(times) = failures.failed() {
+                    tracing::warn!(
+                        endpoint,
+                        signal = "metrics",
+                        rejected,
+                        message,
+                        times,
+                        "the collector did not want everything"
+                    );
+                }
+            }
+            Err(error) => {
+                if let Some(times) = failures.failed() {
+                    tracing::warn!(endpoint, signal = "metrics", %error, times, "an export failed");
+                }
             }
         }
-        result
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.inner.force_flush()
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
-    }
-
-    fn temporality(&self) -> Temporality {
-        self.inner.temporality()
+        if let Some(done) = ask {
+            // Who asked may have lost patience.
+            let _ = done.send(is_read && sent.is_ok());
+        }
     }
 }
 
@@ -244,8 +294,9 @@ mod tests {
 
     #[test]
     fn the_table_and_the_recorder_are_in_one_order() {
-        let meters = Meters { provider: SdkMeterProvider::builder().build(), page: None };
-        let recorder = meters.recorder(None);
+        let provider = SdkMeterProvider::builder().build();
+        let meters = Meters { provider, page: None, sending: None };
+        let recorder = meters.recorder(&Tallies::default());
         assert_eq!(recorder.kept.len(), Metric::ALL.len());
         assert!(recorder.now() < Duration::from_secs(60));
     }

@@ -1,5 +1,7 @@
 //! What a caller says.
 
+use crate::variables;
+
 /// How logs look and where spans and metrics go.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -11,6 +13,8 @@ pub struct Options {
     pub color: Color,
     /// The base endpoint of the collector, from the configuration; the environment wins.
     pub endpoint: Option<String>,
+    /// What is spoken at that endpoint; one of the environment has its own variable.
+    pub protocol: Protocol,
     /// Whether [`prometheus`](crate::prometheus()) has something to say; the environment wins.
     pub prometheus: bool,
     /// The name spans are found under; the environment wins.
@@ -26,6 +30,7 @@ impl Default for Options {
             log_format: LogFormat::Auto,
             color: Color::Auto,
             endpoint: None,
+            protocol: Protocol::HttpProtobuf,
             prometheus: false,
             service_name: "mcplex".into(),
             env: Vec::new(),
@@ -36,8 +41,39 @@ impl Default for Options {
 impl Options {
     /// Looks up a variable; an empty one is unset, as OpenTelemetry wants it.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        debug_assert!(variables::is_listed(name), "{name} is not in the table of variables");
         let found = self.env.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+    }
+}
+
+/// What is spoken to a collector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP over HTTP, as protobuf.
+    #[default]
+    HttpProtobuf,
+    /// OTLP over HTTP, as JSON.
+    HttpJson,
+    /// OTLP over gRPC.
+    Grpc,
+}
+
+impl Protocol {
+    /// Finds the protocol of a name of the specification.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::HttpProtobuf, Self::HttpJson, Self::Grpc].into_iter().find(|it| it.as_str() == name)
+    }
+
+    /// The name in the specification.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HttpProtobuf => "http/protobuf",
+            Self::HttpJson => "http/json",
+            Self::Grpc => "grpc",
+        }
     }
 }
 

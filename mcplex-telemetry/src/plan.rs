@@ -1,6 +1,10 @@
 //! From options to decisions, without touching anything.
 
 mod endpoint;
+mod limits;
+mod read;
+mod ways;
+mod whose;
 
 use std::time::Duration;
 
@@ -8,21 +12,20 @@ use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::Sampler;
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use endpoint::Target;
+pub(crate) use limits::{Limits, RecordLimits};
+pub(crate) use whose::Service;
+
 use crate::error::InstallError;
 use crate::options::{Color, LogFormat, Options};
 use crate::sampler;
-
-/// How many request spans may wait.
-///
-/// The default of OpenTelemetry, 2048, loses most of a flood even to a healthy collector nearby.
-const REQUEST_QUEUE: usize = 8192;
-/// The most that `OTEL_BSP_MAX_QUEUE_SIZE` may ask for; the queue is allocated at the start.
-const REQUEST_QUEUE_MAX: usize = 1 << 20;
-/// How long a request span waits for company; the default of OpenTelemetry.
-const DELAY: Duration = Duration::from_secs(5);
+use limits::Batches;
+use ways::{LOGS, METRICS, TRACES};
 
 /// How often metrics are sent; the default of OpenTelemetry.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// How long one export of metrics may take; the default of OpenTelemetry.
+const METRIC_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Everything that is decided before anything is done.
 #[derive(Debug)]
@@ -33,60 +36,91 @@ pub(crate) struct Plan {
     pub(crate) json: bool,
     /// Whether text is colored.
     pub(crate) ansi: bool,
-    /// Who spans and metrics come from.
+    /// Who all of it comes from.
     pub(crate) service: Service,
-    /// Where spans go; none if they are off.
-    pub(crate) export: Option<Export>,
+    /// How spans leave; none if they are off.
+    pub(crate) spans: Option<Spans>,
     /// What becomes of metrics; none if they are off.
     pub(crate) measure: Option<Measure>,
+    /// How log records leave beside stderr; none if they do not.
+    pub(crate) records: Option<Records>,
+    /// What is taken from callers and passed on to upstreams.
+    pub(crate) propagators: Propagators,
     /// What of the environment could not be followed.
     pub(crate) warnings: Vec<Warning>,
 }
 
 /// How spans leave.
-#[derive(Debug)]
-pub(crate) struct Export {
-    /// The whole URL.
-    pub(crate) endpoint: String,
-    /// Whether the URL is a wish of the environment, which may fail, or of the configuration.
-    pub(crate) from_env: bool,
+#[derive(Clone, Debug)]
+pub(crate) struct Spans {
+    pub(crate) way: Way,
     /// Decides about request spans; lifecycle spans are always taken.
     pub(crate) sampler: Sampler,
-    /// How long a span waits for company.
-    pub(crate) delay: Duration,
-    /// How many request spans may wait.
-    pub(crate) queue: usize,
+    /// How much a span may hold.
+    pub(crate) limits: Limits,
+    /// How request spans wait.
+    pub(crate) batching: Batching,
 }
 
-/// The name of the service.
-#[derive(Debug)]
-pub(crate) struct Service {
-    /// The name if nothing else names it.
-    pub(crate) default: String,
-    /// `OTEL_SERVICE_NAME`.
-    pub(crate) name: Option<String>,
+/// How log records leave.
+#[derive(Clone, Debug)]
+pub(crate) struct Records {
+    pub(crate) way: Way,
+    /// How much a record may hold.
+    pub(crate) limits: RecordLimits,
+    pub(crate) batching: Batching,
 }
 
 /// What becomes of metrics.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Measure {
-    /// Where they are sent.
+    /// How they are sent.
     pub(crate) push: Option<Push>,
     /// Whether they can be read as text.
     pub(crate) pull: bool,
 }
 
 /// How metrics leave.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Push {
-    /// The whole URL.
-    pub(crate) endpoint: String,
-    /// Whether the URL is a wish of the environment, which may fail, or of the configuration.
-    pub(crate) from_env: bool,
+    pub(crate) way: Way,
     /// How often they are sent.
     pub(crate) interval: Duration,
+    /// How long one export may take, with all its attempts.
+    pub(crate) timeout: Duration,
     /// Whether a sum is one since the start or since the last export.
     pub(crate) temporality: Temporality,
+}
+
+/// The ways out of one signal; at least one of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    /// Over OTLP.
+    pub(crate) otlp: Option<Target>,
+    /// As lines on stderr.
+    pub(crate) console: bool,
+}
+
+/// How items wait for company.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Batching {
+    /// How many may wait.
+    pub(crate) queue: usize,
+    /// How many leave together.
+    pub(crate) batch: usize,
+    /// How long one waits for others.
+    pub(crate) delay: Duration,
+    /// How long one export may take, with all its attempts.
+    pub(crate) timeout: Duration,
+}
+
+/// Which contexts cross processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Propagators {
+    /// `traceparent` and `tracestate`.
+    pub trace: bool,
+    /// `baggage`.
+    pub baggage: bool,
 }
 
 /// A variable that cannot be followed.
@@ -100,10 +134,7 @@ pub(crate) struct Warning {
 
 /// Decides.
 pub(crate) fn plan(options: &Options, on_terminal: bool) -> Result<Plan, InstallError> {
-    let filter = EnvFilter::builder()
-        .with_regex(false)
-        .parse(&options.log_filter)
-        .map_err(|source| InstallError::LogFilter { filter: options.log_filter.clone(), source })?;
+    let filter = filter(options)?;
     let json = match options.log_format {
         LogFormat::Auto => !on_terminal,
         LogFormat::Text => false,
@@ -114,45 +145,62 @@ pub(crate) fn plan(options: &Options, on_terminal: bool) -> Result<Plan, Install
         Color::Always => true,
         Color::Never => false,
     };
-    let service = Service {
-        default: options.service_name.clone(),
-        name: options.variable("OTEL_SERVICE_NAME").map(str::to_owned),
-    };
     let mut warnings = Vec::new();
+    let service = whose::service(options, &mut warnings);
     let disabled = options.variable("OTEL_SDK_DISABLED");
-    let (export, measure) = if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        (None, None)
-    } else {
-        (export(options, &mut warnings)?, measure(options, &mut warnings)?)
-    };
-    // Both may have stumbled over the same variable.
+    let (spans, measure, records) =
+        if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            (None, None, None)
+        } else {
+            (
+                spans(options, &mut warnings)?,
+                measure(options, &mut warnings)?,
+                records(options, &mut warnings)?,
+            )
+        };
+    let propagators = propagators(options, &mut warnings);
+    read::unknown(options, &mut warnings);
+    // Several signals may have stumbled over the same variable.
     let mut told = Vec::new();
     warnings.retain(|warning| {
         let is_new = !told.contains(warning);
         told.push(*warning);
         is_new
     });
-    Ok(Plan { filter, json, ansi, service, export, measure, warnings })
+    Ok(Plan { filter, json, ansi, service, spans, measure, records, propagators, warnings })
+}
+
+/// Reads which events are logged.
+pub(crate) fn filter(options: &Options) -> Result<EnvFilter, InstallError> {
+    EnvFilter::builder()
+        .with_regex(false)
+        .parse(&options.log_filter)
+        .map_err(|source| InstallError::LogFilter { filter: options.log_filter.clone(), source })
 }
 
 /// Decides whether spans leave, and how.
-fn export(options: &Options, warnings: &mut Vec<Warning>) -> Result<Option<Export>, InstallError> {
-    let Some((endpoint, from_env)) = endpoint::find(options, &endpoint::TRACES, warnings)? else {
-        return Ok(None);
-    };
-    let wanted = endpoint::exporters(options, &endpoint::TRACES, warnings);
-    if !wanted.otlp || (from_env && !endpoint::is_spoken(options, &endpoint::TRACES, warnings)) {
-        return Ok(None);
-    }
-    Ok(Some(Export {
-        endpoint,
-        from_env,
+fn spans(options: &Options, warnings: &mut Vec<Warning>) -> Result<Option<Spans>, InstallError> {
+    let wanted = ways::wanted(options, &TRACES, warnings);
+    let Some(way) = ways::way(options, &TRACES, wanted, warnings)? else { return Ok(None) };
+    Ok(Some(Spans {
+        way,
         sampler: sampler::for_requests(options, warnings),
-        delay: number(options, "OTEL_BSP_SCHEDULE_DELAY", warnings)
-            .map_or(DELAY, Duration::from_millis),
-        queue: number(options, "OTEL_BSP_MAX_QUEUE_SIZE", warnings)
-            .and_then(|size| usize::try_from(size).ok())
-            .map_or(REQUEST_QUEUE, |size| size.clamp(1, REQUEST_QUEUE_MAX)),
+        limits: limits::of_spans(options, warnings),
+        batching: limits::batching(options, &Batches::SPANS, warnings),
+    }))
+}
+
+/// Decides whether log records leave, and how.
+fn records(
+    options: &Options,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Records>, InstallError> {
+    let wanted = ways::wanted(options, &LOGS, warnings);
+    let Some(way) = ways::way(options, &LOGS, wanted, warnings)? else { return Ok(None) };
+    Ok(Some(Records {
+        way,
+        limits: limits::of_records(options, warnings),
+        batching: limits::batching(options, &Batches::RECORDS, warnings),
     }))
 }
 
@@ -161,20 +209,16 @@ fn measure(
     options: &Options,
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<Measure>, InstallError> {
-    let wanted = endpoint::exporters(options, &endpoint::METRICS, warnings);
+    let wanted = ways::wanted(options, &METRICS, warnings);
     let pull = wanted.prometheus.unwrap_or(options.prometheus);
-    let found = endpoint::find(options, &endpoint::METRICS, warnings)?.filter(|_| wanted.otlp);
-    let push = match found {
-        Some((_, true)) if !endpoint::is_spoken(options, &endpoint::METRICS, warnings) => None,
-        Some((endpoint, from_env)) => Some(Push {
-            endpoint,
-            from_env,
-            interval: number(options, "OTEL_METRIC_EXPORT_INTERVAL", warnings)
-                .map_or(INTERVAL, |interval| Duration::from_millis(interval.max(1))),
-            temporality: temporality(options, warnings),
-        }),
-        None => None,
-    };
+    let push = ways::way(options, &METRICS, wanted, warnings)?.map(|way| Push {
+        way,
+        interval: read::milliseconds(options, "OTEL_METRIC_EXPORT_INTERVAL", warnings)
+            .unwrap_or(INTERVAL),
+        timeout: read::milliseconds(options, "OTEL_METRIC_EXPORT_TIMEOUT", warnings)
+            .unwrap_or(METRIC_TIMEOUT),
+        temporality: temporality(options, warnings),
+    });
     Ok((push.is_some() || pull).then_some(Measure { push, pull }))
 }
 
@@ -194,14 +238,30 @@ fn temporality(options: &Options, warnings: &mut Vec<Warning>) -> Temporality {
     }
 }
 
-/// Reads a whole number.
-fn number(options: &Options, variable: &'static str, warnings: &mut Vec<Warning>) -> Option<u64> {
-    let number = options.variable(variable)?.parse().ok();
-    if number.is_none() {
-        warnings.push(Warning { variable, problem: "is not a whole number; the default holds" });
+/// Reads which contexts cross processes.
+fn propagators(options: &Options, warnings: &mut Vec<Warning>) -> Propagators {
+    let variable = "OTEL_PROPAGATORS";
+    let Some(names) = options.variable(variable) else {
+        return Propagators { trace: true, baggage: true };
+    };
+    let mut found = Propagators { trace: false, baggage: false };
+    for name in names.split(',').map(str::trim) {
+        match name {
+            "tracecontext" => found.trace = true,
+            "baggage" => found.baggage = true,
+            "none" => {}
+            _ => {
+                let problem = "names a propagator other than tracecontext, baggage and none; it is \
+                               skipped, because MCP has fields for these two";
+                warnings.push(Warning { variable, problem });
+            }
+        }
     }
-    number
+    found
 }
+
+#[cfg(test)]
+mod every;
 
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,13 @@ impl Page {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reader(Arc<ManualReader>);
 
+impl Reader {
+    /// A reader of sums of this kind.
+    pub(crate) fn new(temporality: Temporality) -> Self {
+        Self(Arc::new(ManualReader::builder().with_temporality(temporality).build()))
+    }
+}
+
 impl MetricReader for Reader {
     fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
         self.0.register_pipeline(pipeline);

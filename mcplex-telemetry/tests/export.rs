@@ -134,6 +134,13 @@ fn check_lifecycle(spans: &[Span], connect: &TraceContext, death: &TraceContext)
     assert_eq!(connected.parent_span_id, None);
     assert_eq!(connected.resource["service.name"], "mcplex");
     assert_eq!(connected.resource["service.instance.id"].len(), 36);
+    for expect in ["host.arch", "os.type", "process.pid", "process.executable.name"] {
+        assert!(connected.resource.contains_key(expect), "{expect}: {:?}", connected.resource);
+    }
+    let schema = "https://opentelemetry.io/schemas/1.44.0";
+    assert_eq!((&*connected.scope.name, &*connected.scope.schema_url), ("mcplex", schema));
+    assert_eq!(connected.scope.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(connected.scope.resource_schema_url, schema);
 
     let handshake = named(spans, "initialize");
     assert_eq!(handshake.parent_span_id.as_ref(), Some(&connected.span_id));
@@ -155,6 +162,9 @@ fn check_requests(spans: &[Span], death: &TraceContext) {
     assert_eq!(called.trace_id, "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(called.parent_span_id.as_deref(), Some("b7ad6b7169203331"));
     assert_eq!(called.links[0].span_id, death.span_id_hex());
+    assert_eq!(called.trace_state, "vendor=1");
+    // Sampled, and the parent is in another process.
+    assert_eq!(called.flags, 0x301);
 }
 
 /// Nothing beyond the table of names: no thread ids, no lines of code, no targets.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mcplex_proto::attr;
-use mcplex_telemetry::{Options, ShutdownError};
+use mcplex_telemetry::{Lost, Options, ShutdownError};
 use mcplex_testkit::otlp::{Receiver, Span};
 
 const DEATHS: usize = 20;
@@ -43,6 +43,10 @@ fn every_death_survives_a_flood() {
     // What was lost is not kept quiet.
     let ended = DEATHS * (REQUESTS_PER_DEATH + 1);
     let lost = u64::try_from(ended - spans.len()).unwrap();
-    let expect = if lost == 0 { Ok(()) } else { Err(ShutdownError::Lost { spans: lost }) };
+    let expect = if lost == 0 {
+        Ok(())
+    } else {
+        Err(ShutdownError::Lost { lost: Lost { spans: lost, ..Lost::default() } })
+    };
     assert_eq!(result, expect);
 }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use mcplex_proto::attr;
-use mcplex_telemetry::{Options, ShutdownError};
+use mcplex_telemetry::{Lost, Options, ShutdownError};
 
 #[test]
 fn a_hung_collector_costs_the_timeout_and_no_more() {
@@ -22,5 +22,6 @@ fn a_hung_collector_costs_the_timeout_and_no_more() {
     let timeout = Duration::from_millis(100);
     // Far below the ten seconds that one export may take.
     let error = telemetry.shutdown(timeout).unwrap_err();
-    assert_eq!(error, ShutdownError::TimedOut { timeout, spans: 1 });
+    let lost = Lost { spans: 1, records: 0, numbers: true };
+    assert_eq!(error, ShutdownError::TimedOut { timeout, lost });
 }

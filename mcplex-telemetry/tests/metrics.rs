@@ -18,6 +18,8 @@ fn every_metric_of_the_table_leaves_and_can_be_read() {
         env: vec![
             ("OTEL_EXPORTER_OTLP_ENDPOINT".into(), receiver.endpoint()),
             ("OTEL_METRIC_EXPORT_INTERVAL".into(), "20".into()),
+            // What leaves of log records is counted too.
+            ("OTEL_LOGS_EXPORTER".into(), "otlp".into()),
         ],
         ..Options::default()
     };

@@ -15,10 +15,10 @@ metric.rs. -->
 
 # Telemetry
 
-Every span and every metric that mcplex exports, and every name they carry. Spans leave over OTLP (HTTP with
-protobuf) once `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or the endpoint
-in `[telemetry]` is set, and not otherwise. `OTEL_TRACES_SAMPLER` decides about requests; lifecycle
-spans, those with `mcplex.lifecycle`, are always exported.
+Every span and every metric that mcplex exports, and every name they carry. They leave over OTLP, by
+gRPC or HTTP, once an endpoint is set in the environment or in `[telemetry]`, and not otherwise;
+[environment.md](environment.md) has all the variables. `OTEL_TRACES_SAMPLER` decides about requests;
+lifecycle spans, those with `mcplex.lifecycle`, are always exported.
 
 No span lives as long as an upstream does. A death, its respawn and the connect after it are one
 trace; links lead from a failed call to the death that took it, and from there to the connect
@@ -28,10 +28,8 @@ before.
 const METRICS_INTRODUCTION: &str = "
 ## Metrics
 
-The same numbers leave in two ways. Over OTLP they are sent every 60 s to `/v1/metrics` of the
-endpoint that spans have, or to `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`;
-`OTEL_METRIC_EXPORT_INTERVAL` and `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` (`cumulative`,
-`delta` or `lowmemory`) say how. As text of Prometheus they can be read where
+The same numbers leave in two ways. Over OTLP they are sent every 60 s to the endpoint that spans
+have, or to one of their own. As text of Prometheus they can be read where
 `telemetry.prometheus` is on, with dots as underscores, the unit as a suffix and `_total` on
 counters. `OTEL_METRICS_EXPORTER` (`otlp`, `prometheus`, both with a comma, or `none`) has the last
 word. If neither is wanted nothing is counted and no clock is read.
@@ -47,7 +45,10 @@ const EVENTS_INTRODUCTION: &str = "
 ## Lines of the log
 
 Each lifecycle step is one line, of this name in the field `event`. Where spans are exported the
-fields `trace_id` and `span_id` say where the step is told at length.
+fields `trace_id` and `span_id` say where the step is told at length. Where `OTEL_LOGS_EXPORTER` is
+`otlp` every line leaves as a log record too: these names are then the name of the event, the ids
+are those of the record, the text is its body, and the other fields are its attributes, under the
+names that they have in a line of JSON.
 
 ";
 

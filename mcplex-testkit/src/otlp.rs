@@ -1,7 +1,9 @@
-//! An OTLP collector inside a test: spans and metrics that really left a process arrive here.
+//! An OTLP collector inside a test: what really left a process arrives here.
 //!
-//! The receiver speaks OTLP over HTTP with protobuf bodies, on a free port of the loopback. It
-//! never samples, never batches, and keeps what it got in the order it came.
+//! The receiver speaks all forms of OTLP on one free port of the loopback: gRPC, and HTTP with
+//! protobuf or JSON, gzipped or not; spans, metrics and logs. It never samples, never batches, and
+//! keeps what it got in the order it came. The gRPC of it is `tonic`, and not by the hands that
+//! wrote what it judges.
 //!
 //! ```
 //! use mcplex_testkit::otlp::Receiver;
@@ -15,88 +17,39 @@
 //! ```
 
 mod decode;
-mod http;
 mod points;
+mod records;
+mod serve;
+mod words;
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-pub use points::Point;
+use tokio::sync::oneshot;
 
-/// The most spans a receiver keeps; more is a runaway test, and is refused with 503.
+pub use points::Point;
+pub use records::Record;
+pub use words::{Event, Link, Request, Scope, Span};
+
+/// The most spans a receiver keeps; more is a runaway test, and is refused as by a full collector.
 const MAX_SPANS: usize = 200_000;
 /// The most points of metrics a receiver keeps.
 const MAX_POINTS: usize = 200_000;
-/// The most connections at a time; an exporter needs one or two.
-const MAX_CONNECTIONS: usize = 64;
-
-/// One exported span, as text where text is good enough to compare.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The exported name.
-    pub name: String,
-    /// `internal`, `server`, `client`, `producer`, `consumer` or `unspecified`.
-    pub kind: &'static str,
-    /// The trace, in 32 hex digits.
-    pub trace_id: String,
-    /// The span, in 16 hex digits.
-    pub span_id: String,
-    /// The parent, in 16 hex digits; none for a root.
-    pub parent_span_id: Option<String>,
-    /// The attributes, each value as text.
-    pub attributes: BTreeMap<String, String>,
-    /// The links, in the order they were added.
-    pub links: Vec<Link>,
-    /// `unset`, `ok` or `error`.
-    pub status_code: &'static str,
-    /// The text that goes with an error status; else empty.
-    pub status_message: String,
-    /// The events inside the span, oldest first.
-    pub events: Vec<Event>,
-    /// The start, in nanoseconds since 1970.
-    pub start: u64,
-    /// The end, in nanoseconds since 1970.
-    pub end: u64,
-    /// The resource the span came from.
-    pub resource: BTreeMap<String, String>,
-}
-
-impl Span {
-    /// Returns one attribute.
-    pub fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.get(name).map(String::as_str)
-    }
-}
-
-/// A link from one span to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// The trace it points to, in 32 hex digits.
-    pub trace_id: String,
-    /// The span it points to, in 16 hex digits.
-    pub span_id: String,
-    /// The attributes of the link.
-    pub attributes: BTreeMap<String, String>,
-}
-
-/// Something that happened inside a span.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The name of the event.
-    pub name: String,
-    /// The attributes of the event.
-    pub attributes: BTreeMap<String, String>,
-}
+/// The most log records a receiver keeps.
+const MAX_RECORDS: usize = 200_000;
+/// The most requests whose heads a receiver keeps.
+const MAX_REQUESTS: usize = 20_000;
 
 /// A collector on a free port; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
+    /// Gone with the receiver, which ends its thread.
+    _stop: oneshot::Sender<()>,
 }
 
 impl Receiver {
@@ -107,18 +60,36 @@ impl Receiver {
     /// No port or no thread is to be had.
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
-        let accepting = Arc::clone(&shared);
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let serving = Arc::clone(&shared);
         thread::Builder::new()
-            .name("otlp-accept".into())
-            .spawn(move || accept(&listener, &accepting))?;
-        Ok(Self { address, shared })
+            .name("otlp-receiver".into())
+            .spawn(move || runtime.block_on(serve::until(listener, serving, stopped)))?;
+        Ok(Self { address, shared, _stop: stop })
     }
 
     /// The base endpoint, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Refuses the next requests as a collector does that is busy: 503, or `UNAVAILABLE`.
+    pub fn refuse(&self, requests: usize) {
+        self.shared.lock().refusals = requests;
+    }
+
+    /// Takes the next requests only in part: it says that one item of each was rejected.
+    pub fn reject(&self, requests: usize) {
+        self.shared.lock().rejections = requests;
+    }
+
+    /// Every request so far, also those that were refused.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.lock().requests.clone()
     }
 
     /// Every span that arrived so far.
@@ -131,7 +102,22 @@ impl Receiver {
         self.shared.lock().points.clone()
     }
 
-    /// Waits until the points that arrived satisfy the predicate, and returns all of them.
+    /// Every log record that arrived so far.
+    pub fn records(&self) -> Vec<Record> {
+        self.shared.lock().records.clone()
+    }
+
+    /// Waits until the spans that arrived satisfy the predicate, and returns all of them.
+    ///
+    /// # Panics
+    ///
+    /// The time is over; the message lists the names that did arrive.
+    #[track_caller]
+    pub fn wait_for(&self, timeout: Duration, enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
+        self.until(timeout, |state| &state.spans, enough, |span| &span.name)
+    }
+
+    /// The same for points of metrics.
     ///
     /// # Panics
     ///
@@ -142,53 +128,56 @@ impl Receiver {
         timeout: Duration,
         enough: impl Fn(&[Point]) -> bool,
     ) -> Vec<Point> {
-        let (state, result) = self
-            .shared
-            .arrived
-            .wait_timeout_while(self.shared.lock(), timeout, |state| !enough(&state.points))
-            .unwrap_or_else(PoisonError::into_inner);
-        if result.timed_out() {
-            let names: Vec<_> = state.points.iter().map(|point| point.name.clone()).collect();
-            drop(state);
-            missing(timeout, &names);
-        }
-        state.points.clone()
+        self.until(timeout, |state| &state.points, enough, |point| &point.name)
     }
 
-    /// Waits until what arrived satisfies the predicate, and returns all of it.
+    /// The same for log records.
     ///
     /// # Panics
     ///
-    /// The time is over; the message lists the names that did arrive.
+    /// The time is over; the message lists the texts that did arrive.
     #[track_caller]
-    pub fn wait_for(&self, timeout: Duration, enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
+    pub fn wait_for_records(
+        &self,
+        timeout: Duration,
+        enough: impl Fn(&[Record]) -> bool,
+    ) -> Vec<Record> {
+        self.until(timeout, |state| &state.records, enough, |record| &record.body)
+    }
+
+    /// The same for requests.
+    ///
+    /// # Panics
+    ///
+    /// The time is over; the message lists what was asked.
+    #[track_caller]
+    pub fn wait_for_requests(
+        &self,
+        timeout: Duration,
+        enough: impl Fn(&[Request]) -> bool,
+    ) -> Vec<Request> {
+        self.until(timeout, |state| &state.requests, enough, |request| &request.path)
+    }
+
+    #[track_caller]
+    fn until<T: Clone>(
+        &self,
+        timeout: Duration,
+        part: impl Fn(&State) -> &Vec<T>,
+        enough: impl Fn(&[T]) -> bool,
+        name: impl Fn(&T) -> &String,
+    ) -> Vec<T> {
         let (state, result) = self
             .shared
             .arrived
-            .wait_timeout_while(self.shared.lock(), timeout, |state| !enough(&state.spans))
+            .wait_timeout_while(self.shared.lock(), timeout, |state| !enough(part(state)))
             .unwrap_or_else(PoisonError::into_inner);
+        let found = part(&state).clone();
+        drop(state);
         if result.timed_out() {
-            let names: Vec<_> = state.spans.iter().map(|span| span.name.clone()).collect();
-            drop(state);
-            missing(timeout, &names);
+            missing(timeout, &found.iter().map(name).collect::<Vec<_>>());
         }
-        state.spans.clone()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        let connections = {
-            let mut state = self.shared.lock();
-            state.closed = true;
-            std::mem::take(&mut state.connections)
-        };
-        for connection in connections.into_values() {
-            // It may have ended by itself.
-            drop(connection.shutdown(Shutdown::Both));
-        }
-        // Wakes the accept, which then sees that it is over.
-        drop(TcpStream::connect(self.address));
+        found
     }
 }
 
@@ -199,13 +188,24 @@ struct Shared {
     arrived: Condvar,
 }
 
-/// What has arrived, and who is connected.
+/// What has arrived, and what is to become of what comes next.
 #[derive(Debug, Default)]
 struct State {
     spans: Vec<Span>,
     points: Vec<Point>,
-    connections: BTreeMap<u64, TcpStream>,
-    closed: bool,
+    records: Vec<Record>,
+    requests: Vec<Request>,
+    refusals: usize,
+    rejections: usize,
+}
+
+/// What is answered to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Taken,
+    /// Taken, and some of it is said to be rejected.
+    InPart,
+    Busy,
 }
 
 impl Shared {
@@ -214,74 +214,56 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the spans; false if there are too many.
-    fn keep(&self, spans: Vec<Span>) -> bool {
+    /// Notes that somebody asked; says whether what came may be kept.
+    fn asked(&self, request: Request) -> Verdict {
         let mut state = self.lock();
-        if state.spans.len() + spans.len() > MAX_SPANS {
+        if state.requests.len() < MAX_REQUESTS {
+            state.requests.push(request);
+        }
+        let verdict = if state.refusals > 0 {
+            state.refusals -= 1;
+            Verdict::Busy
+        } else if state.rejections > 0 {
+            state.rejections -= 1;
+            Verdict::InPart
+        } else {
+            Verdict::Taken
+        };
+        drop(state);
+        self.arrived.notify_all();
+        verdict
+    }
+
+    /// Keeps what came; false if there is too much.
+    fn keep<T>(&self, part: impl Fn(&mut State) -> &mut Vec<T>, most: usize, new: Vec<T>) -> bool {
+        let mut state = self.lock();
+        let kept = part(&mut state);
+        if kept.len() + new.len() > most {
             return false;
         }
-        state.spans.extend(spans);
+        kept.extend(new);
         drop(state);
         self.arrived.notify_all();
         true
     }
 
-    /// Keeps the points; false if there are too many.
+    fn keep_spans(&self, spans: Vec<Span>) -> bool {
+        self.keep(|state| &mut state.spans, MAX_SPANS, spans)
+    }
+
     fn keep_points(&self, points: Vec<Point>) -> bool {
-        let mut state = self.lock();
-        if state.points.len() + points.len() > MAX_POINTS {
-            return false;
-        }
-        state.points.extend(points);
-        drop(state);
-        self.arrived.notify_all();
-        true
+        self.keep(|state| &mut state.points, MAX_POINTS, points)
     }
-}
 
-/// Takes connections until the receiver is dropped.
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for (number, connection) in (0..).zip(listener.incoming()) {
-        let mut state = shared.lock();
-        if state.closed {
-            return;
-        }
-        let Ok(connection) = connection else { continue };
-        let Ok(handle) = connection.try_clone() else { continue };
-        if state.connections.len() >= MAX_CONNECTIONS {
-            continue;
-        }
-        state.connections.insert(number, handle);
-        drop(state);
-        let serving = Arc::clone(shared);
-        let thread = thread::Builder::new().name("otlp-serve".into()).spawn(move || {
-            // A broken connection is the exporter's business: it retries or reports.
-            drop(http::serve(&connection, |signal, body| answer(signal, body, &serving)));
-            serving.lock().connections.remove(&number);
-        });
-        if thread.is_err() {
-            shared.lock().connections.remove(&number);
-        }
-    }
-}
-
-/// Decodes one request and says how it went.
-fn answer(signal: http::Signal, body: &[u8], shared: &Shared) -> http::Status {
-    let is_kept = match signal {
-        http::Signal::Traces => decode::spans(body).map(|spans| shared.keep(spans)),
-        http::Signal::Metrics => points::read(body).map(|points| shared.keep_points(points)),
-    };
-    match is_kept {
-        Ok(true) => http::Status::Ok,
-        Ok(false) => http::Status::Unavailable,
-        Err(_) => http::Status::BadRequest,
+    fn keep_records(&self, records: Vec<Record>) -> bool {
+        self.keep(|state| &mut state.records, MAX_RECORDS, records)
     }
 }
 
 /// Fails the test.
 #[track_caller]
 #[expect(clippy::panic, reason = "a test kit: the panic is how a test fails")]
-fn missing(timeout: Duration, names: &[String]) -> ! {
+fn missing(timeout: Duration, names: &[&String]) -> ! {
     panic!("what was waited for did not arrive within {timeout:?}; {} did: {names:?}", names.len());
 }
 

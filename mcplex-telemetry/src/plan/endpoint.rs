@@ -1,96 +1,198 @@
-//! Where a signal goes, and whether it goes by OTLP at all.
+//! Where a signal goes over OTLP, and in which form.
 
-use super::Warning;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::Scheme;
+
+use super::ways::Signal;
+use super::{Warning, read};
 use crate::error::{EndpointError, InstallError};
-use crate::options::Options;
+use crate::options::{Options, Protocol};
 
-/// The variables of one signal, and what OTLP appends to a base endpoint for it.
-pub(super) struct Signal {
-    endpoint: &'static str,
-    exporter: &'static str,
-    protocol: &'static str,
-    path: &'static str,
-    /// Whether somebody may come and read it.
-    can_be_read: bool,
+/// How long one export may take, with all its attempts; the default of OpenTelemetry.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A place that takes one signal over OTLP.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The whole URL; of gRPC without the method.
+    pub(crate) endpoint: String,
+    /// What is asked there.
+    pub(crate) uri: Uri,
+    /// Whether it is a wish of the environment, which may fail, or of the configuration.
+    pub(crate) from_env: bool,
+    pub(crate) protocol: Protocol,
+    /// What goes with each request; the values are secrets.
+    pub(crate) headers: HeaderMap,
+    /// How long one export may take, with all its attempts.
+    pub(crate) timeout: Duration,
+    /// Whether bodies are compressed.
+    pub(crate) gzip: bool,
+    /// Files about trust; of no meaning without TLS.
+    pub(crate) trust: Trust,
 }
 
-/// Spans.
-pub(super) const TRACES: Signal = Signal {
-    endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    exporter: "OTEL_TRACES_EXPORTER",
-    protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    path: "/v1/traces",
-    can_be_read: false,
-};
-
-/// Metrics.
-pub(super) const METRICS: Signal = Signal {
-    endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-    exporter: "OTEL_METRICS_EXPORTER",
-    protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
-    path: "/v1/metrics",
-    can_be_read: true,
-};
-
-/// Which ways out the environment names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// Over OTLP, if there is an endpoint.
-    pub(super) otlp: bool,
-    /// As text; `None` leaves it to the options.
-    pub(super) prometheus: Option<bool>,
+/// Files about trust.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trust {
+    /// Who may have signed the certificate of the collector, instead of whom the system trusts.
+    pub(crate) roots: Option<PathBuf>,
+    /// The certificate that this side shows.
+    pub(crate) certificate: Option<PathBuf>,
+    /// The key of it.
+    pub(crate) key: Option<PathBuf>,
 }
 
-/// Finds the URL for a signal, and whether the environment gave it.
-pub(super) fn find(
+/// The variable of one signal before that of all.
+pub(super) type Pair = [&'static str; 2];
+
+/// The variables about OTLP.
+pub(super) struct Names {
+    pub(super) endpoint: Pair,
+    pub(super) protocol: Pair,
+    pub(super) headers: Pair,
+    pub(super) timeout: Pair,
+    pub(super) compression: Pair,
+    pub(super) insecure: Pair,
+    pub(super) roots: Pair,
+    pub(super) certificate: Pair,
+    pub(super) key: Pair,
+}
+
+/// Names the variables of a signal.
+macro_rules! names {
+    ($signal:literal) => {
+        names!($signal:
+            endpoint "ENDPOINT", protocol "PROTOCOL", headers "HEADERS", timeout "TIMEOUT",
+            compression "COMPRESSION", insecure "INSECURE", roots "CERTIFICATE",
+            certificate "CLIENT_CERTIFICATE", key "CLIENT_KEY")
+    };
+    ($signal:literal: $( $field:ident $what:literal ),+) => {
+        $crate::plan::endpoint::Names { $( $field: [
+            concat!("OTEL_EXPORTER_OTLP_", $signal, "_", $what),
+            concat!("OTEL_EXPORTER_OTLP_", $what),
+        ] ),+ }
+    };
+}
+pub(super) use names;
+
+/// Finds where a signal goes; none if nobody says it, or says it in a way that cannot be followed.
+pub(super) fn target(
     options: &Options,
     signal: &Signal,
+    is_named: bool,
     warnings: &mut Vec<Warning>,
-) -> Result<Option<(String, bool)>, InstallError> {
-    for (variable, path) in [(signal.endpoint, ""), ("OTEL_EXPORTER_OTLP_ENDPOINT", signal.path)] {
-        let Some(value) = options.variable(variable) else { continue };
-        return Ok(match url(value, path) {
-            Ok(url) => Some((url, true)),
-            Err(error) => {
-                let problem = match error {
-                    EndpointError::Https => {
-                        "asks for https, which is not supported; nothing is sent"
-                    }
-                    EndpointError::NotHttp => {
-                        "is not of the form http://host:port; nothing is sent"
-                    }
-                    EndpointError::Credentials => {
-                        "holds credentials, use ..._HEADERS; nothing is sent"
-                    }
-                };
-                warnings.push(Warning { variable, problem });
-                None
+) -> Result<Option<Target>, InstallError> {
+    let given = read::first(options, signal.names.endpoint);
+    let configured = options.endpoint.as_deref().filter(|_| given.is_none());
+    let protocol = match configured {
+        // A protocol of the environment is that of an endpoint of the environment.
+        Some(_) => options.protocol,
+        None if given.is_none() && !is_named => return Ok(None),
+        None => match protocol(options, signal, warnings) {
+            Some(protocol) => protocol,
+            None => return Ok(None),
+        },
+    };
+    let place = match (given, configured) {
+        (Some((variable, text)), _) => {
+            let is_base = variable == signal.names.endpoint[1];
+            match place(options, signal, text, is_base, protocol) {
+                Ok(place) => place,
+                Err(error) => {
+                    warnings.push(Warning { variable, problem: error.as_warning() });
+                    return Ok(None);
+                }
             }
-        });
-    }
-    let Some(base) = &options.endpoint else { return Ok(None) };
-    let url = url(base.trim(), signal.path).map_err(InstallError::Endpoint)?;
-    Ok(Some((url, false)))
+        }
+        (None, Some(text)) => {
+            place(options, signal, text.trim(), true, protocol).map_err(InstallError::Endpoint)?
+        }
+        (None, None) => {
+            let usual = match protocol {
+                Protocol::Grpc => "http://localhost:4317",
+                Protocol::HttpProtobuf | Protocol::HttpJson => "http://localhost:4318",
+            };
+            place(options, signal, usual, true, protocol).map_err(InstallError::Endpoint)?
+        }
+    };
+    let (endpoint, uri) = place;
+    let file = |names| read::first(options, names).map(|(_, path)| PathBuf::from(path));
+    Ok(Some(Target {
+        endpoint,
+        uri,
+        from_env: configured.is_none(),
+        protocol,
+        headers: headers(options, signal, warnings),
+        timeout: timeout(options, signal, warnings),
+        gzip: gzip(options, signal, warnings),
+        trust: Trust {
+            roots: file(signal.names.roots),
+            certificate: file(signal.names.certificate),
+            key: file(signal.names.key),
+        },
+    }))
 }
 
-/// Checks a URL and appends the path.
-fn url(endpoint: &str, path: &str) -> Result<String, EndpointError> {
-    let (scheme, rest) = endpoint.split_once("://").ok_or(EndpointError::NotHttp)?;
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(EndpointError::Https);
+/// Reads what an endpoint of the environment speaks.
+fn protocol(options: &Options, signal: &Signal, warnings: &mut Vec<Warning>) -> Option<Protocol> {
+    let Some((variable, name)) = read::first(options, signal.names.protocol) else {
+        return Some(Protocol::HttpProtobuf);
+    };
+    let found = Protocol::named(name);
+    if found.is_none() {
+        let problem = "is neither http/protobuf, http/json nor grpc; nothing is sent";
+        warnings.push(Warning { variable, problem });
     }
+    found
+}
+
+/// Checks an endpoint; returns it as it is shown, and what is asked there.
+fn place(
+    options: &Options,
+    signal: &Signal,
+    text: &str,
+    is_base: bool,
+    protocol: Protocol,
+) -> Result<(String, Uri), EndpointError> {
+    let is_grpc = protocol == Protocol::Grpc;
+    let text = match text.contains("://") {
+        true => text.to_owned(),
+        // Only gRPC knows places without a scheme, and then a variable says what is meant.
+        false if is_grpc => {
+            let insecure = read::first(options, signal.names.insecure);
+            let is_plain = insecure.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
+            format!("{}://{text}", if is_plain { "http" } else { "https" })
+        }
+        false => return Err(EndpointError::NotHttp),
+    };
+    let (_, rest) = text.split_once("://").ok_or(EndpointError::NotHttp)?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
         return Err(EndpointError::Credentials);
     }
-    let is_http = scheme.eq_ignore_ascii_case("http") && !rest.contains(char::is_whitespace);
-    if !is_http || !is_host_and_port(authority) {
+    if !is_host_and_port(authority) {
         return Err(EndpointError::NotHttp);
     }
-    if path.is_empty() {
-        return Ok(endpoint.to_owned());
+    let whole = match is_base && !is_grpc {
+        true => format!("{}{}", text.trim_end_matches('/'), signal.path),
+        false => text,
+    };
+    let uri: Uri = whole.parse().map_err(|_| EndpointError::NotHttp)?;
+    let is_http = matches!(uri.scheme(), Some(it) if *it == Scheme::HTTP || *it == Scheme::HTTPS);
+    if !is_http {
+        return Err(EndpointError::NotHttp);
     }
-    Ok(format!("{}{path}", endpoint.trim_end_matches('/')))
+    if !is_grpc {
+        return Ok((whole, uri));
+    }
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(signal.method.parse().map_err(|_| EndpointError::NotHttp)?);
+    let uri = Uri::from_parts(parts).map_err(|_| EndpointError::NotHttp)?;
+    Ok((whole, uri))
 }
 
 /// Whether this names a host, and a port only if there is such a port.
@@ -102,45 +204,42 @@ fn is_host_and_port(authority: &str) -> bool {
     }
 }
 
-/// Reads which ways out are wanted; several are told apart by commas.
-pub(super) fn exporters(options: &Options, signal: &Signal, warnings: &mut Vec<Warning>) -> Wanted {
-    let variable = signal.exporter;
-    let Some(names) = options.variable(variable) else {
-        return Wanted { otlp: true, prometheus: None };
+/// Reads what goes with each request.
+fn headers(options: &Options, signal: &Signal, warnings: &mut Vec<Warning>) -> HeaderMap {
+    let Some((variable, list)) = read::first(options, signal.names.headers) else {
+        return HeaderMap::new();
     };
-    let mut wanted = Wanted { otlp: false, prometheus: Some(false) };
-    for name in names.split(',').map(str::trim) {
-        match name {
-            // It switches on what leaves; what can be read is for the options to say.
-            "otlp" => {
-                wanted.otlp = true;
-                wanted.prometheus = wanted.prometheus.filter(|is_wanted| *is_wanted);
-            }
-            "none" => {}
-            "prometheus" if signal.can_be_read => wanted.prometheus = Some(true),
-            _ => {
-                let problem = match signal.can_be_read {
-                    true => "names an exporter other than otlp, prometheus and none; it is skipped",
-                    false => "names an exporter other than otlp and none; it is skipped",
-                };
-                warnings.push(Warning { variable, problem });
-            }
-        }
-    }
-    wanted
+    let header = |(name, value): (String, String)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let mut value = HeaderValue::from_str(&value).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    };
+    let found: Option<HeaderMap> =
+        read::pairs(list).and_then(|pairs| pairs.into_iter().map(header).collect());
+    found.unwrap_or_else(|| {
+        let problem = "is not of the form name=value,name=value; no header is sent";
+        warnings.push(Warning { variable, problem });
+        HeaderMap::new()
+    })
 }
 
-/// Whether the environment's endpoint speaks what is spoken here.
-pub(super) fn is_spoken(options: &Options, signal: &Signal, warnings: &mut Vec<Warning>) -> bool {
-    let variables = [signal.protocol, "OTEL_EXPORTER_OTLP_PROTOCOL"];
-    let set = variables.into_iter().find_map(|name| Some((name, options.variable(name)?)));
-    match set {
-        None | Some((_, "http/protobuf")) => true,
-        Some((variable, _)) => {
-            let problem = "asks for a protocol other than http/protobuf, the only one supported \
-                           (port 4318 of most collectors); nothing is sent";
+/// Reads how long an export may take.
+fn timeout(options: &Options, signal: &Signal, warnings: &mut Vec<Warning>) -> Duration {
+    let found = signal.names.timeout.into_iter();
+    let mut found = found.filter_map(|name| read::milliseconds(options, name, warnings));
+    found.next().unwrap_or(TIMEOUT)
+}
+
+/// Reads whether bodies are compressed.
+fn gzip(options: &Options, signal: &Signal, warnings: &mut Vec<Warning>) -> bool {
+    match read::first(options, signal.names.compression) {
+        Some((_, value)) if value.eq_ignore_ascii_case("gzip") => true,
+        Some((variable, value)) if !value.eq_ignore_ascii_case("none") => {
+            let problem = "is neither gzip nor none; nothing is compressed";
             warnings.push(Warning { variable, problem });
             false
         }
+        Some(_) | None => false,
     }
 }

@@ -1,31 +1,42 @@
-//! From protobuf to plain spans.
+//! From OTLP to plain spans.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::trace::v1;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use prost::{DecodeError, Message as _};
 
-use super::{Event, Link, Span};
+use super::{Event, Link, Scope, Span};
 
-/// Reads the body of one export.
-pub(super) fn spans(body: &[u8]) -> Result<Vec<Span>, DecodeError> {
-    let request = ExportTraceServiceRequest::decode(body)?;
+/// Reads one export.
+pub(super) fn spans(request: ExportTraceServiceRequest) -> Vec<Span> {
     let mut spans = Vec::new();
-    for resource_spans in request.resource_spans {
-        let resource = attributes(resource_spans.resource.unwrap_or_default().attributes);
-        let exported = resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
-        spans.extend(exported.map(|exported| span(exported, resource.clone())));
+    for of_resource in request.resource_spans {
+        let resource = attributes(of_resource.resource.unwrap_or_default().attributes);
+        for of_scope in of_resource.scope_spans {
+            let scope = scope(of_scope.scope, of_scope.schema_url, &of_resource.schema_url);
+            let read = |exported| span(exported, scope.clone(), resource.clone());
+            spans.extend(of_scope.spans.into_iter().map(read));
+        }
     }
-    Ok(spans)
+    spans
 }
 
-fn span(span: v1::Span, resource: BTreeMap<String, String>) -> Span {
+/// Reads who made what.
+pub(super) fn scope(
+    scope: Option<InstrumentationScope>,
+    schema_url: String,
+    resource_schema_url: &str,
+) -> Scope {
+    let InstrumentationScope { name, version, .. } = scope.unwrap_or_default();
+    Scope { name, version, schema_url, resource_schema_url: resource_schema_url.to_owned() }
+}
+
+fn span(span: v1::Span, scope: Scope, resource: BTreeMap<String, String>) -> Span {
     let kind = match span.kind() {
         SpanKind::Unspecified => "unspecified",
         SpanKind::Internal => "internal",
@@ -45,14 +56,19 @@ fn span(span: v1::Span, resource: BTreeMap<String, String>) -> Span {
         kind,
         trace_id: hex(&span.trace_id),
         span_id: hex(&span.span_id),
+        trace_state: span.trace_state,
         parent_span_id: Some(hex(&span.parent_span_id)).filter(|id| !id.is_empty()),
+        flags: span.flags,
         attributes: attributes(span.attributes),
+        dropped_attributes: span.dropped_attributes_count,
         links: span.links.into_iter().map(link).collect(),
+        dropped_links: span.dropped_links_count,
         status_code,
         status_message: status.message,
         events: span.events.into_iter().map(event).collect(),
         start: span.start_time_unix_nano,
         end: span.end_time_unix_nano,
+        scope,
         resource,
     }
 }
@@ -74,7 +90,7 @@ pub(super) fn attributes(list: Vec<KeyValue>) -> BTreeMap<String, String> {
 }
 
 /// Writes a value as text; what mcplex never sends is shown as it is in memory.
-fn text(value: Option<AnyValue>) -> String {
+pub(super) fn text(value: Option<AnyValue>) -> String {
     match value.and_then(|value| value.value) {
         None => String::new(),
         Some(Value::StringValue(text)) => text,
@@ -85,7 +101,7 @@ fn text(value: Option<AnyValue>) -> String {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
         write!(digits, "{byte:02x}").expect("a string takes every write");
         digits

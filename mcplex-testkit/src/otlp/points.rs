@@ -1,4 +1,4 @@
-//! From protobuf to plain points of metrics.
+//! From OTLP to plain points of metrics.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint,
 };
-use prost::{DecodeError, Message as _};
 
-use super::decode::attributes;
+use super::Scope;
+use super::decode::{attributes, scope};
 
 /// One number of one series, as it was exported once.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub struct Point {
     pub count: u64,
     /// The bounds of a histogram.
     pub bounds: Vec<f64>,
+    /// Which part of the program made it.
+    pub scope: Scope,
     /// The resource it came from.
     pub resource: BTreeMap<String, String>,
 }
@@ -42,20 +44,22 @@ impl Point {
     }
 }
 
-/// Reads the body of one export.
-pub(super) fn read(body: &[u8]) -> Result<Vec<Point>, DecodeError> {
-    let request = ExportMetricsServiceRequest::decode(body)?;
+/// Reads one export.
+pub(super) fn read(request: ExportMetricsServiceRequest) -> Vec<Point> {
     let mut points = Vec::new();
-    for resource_metrics in request.resource_metrics {
-        let resource = attributes(resource_metrics.resource.unwrap_or_default().attributes);
-        for metric in resource_metrics.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
-            points.extend(of_metric(metric, &resource));
+    for of_resource in request.resource_metrics {
+        let resource = attributes(of_resource.resource.unwrap_or_default().attributes);
+        for of_scope in of_resource.scope_metrics {
+            let scope = scope(of_scope.scope, of_scope.schema_url, &of_resource.schema_url);
+            for metric in of_scope.metrics {
+                points.extend(of_metric(metric, &scope, &resource));
+            }
         }
     }
-    Ok(points)
+    points
 }
 
-fn of_metric(metric: Metric, resource: &BTreeMap<String, String>) -> Vec<Point> {
+fn of_metric(metric: Metric, scope: &Scope, resource: &BTreeMap<String, String>) -> Vec<Point> {
     let Metric { name, unit, data, .. } = metric;
     let is_delta = |temporality: i32| temporality == i32::from(AggregationTemporality::Delta);
     let base = |kind, is_delta| Point {
@@ -67,6 +71,7 @@ fn of_metric(metric: Metric, resource: &BTreeMap<String, String>) -> Vec<Point> 
         value: 0.0,
         count: 0,
         bounds: Vec::new(),
+        scope: scope.clone(),
         resource: resource.clone(),
     };
     match data {

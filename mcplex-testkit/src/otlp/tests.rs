@@ -1,6 +1,7 @@
 //! The receiver, driven by hand-written requests.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -51,7 +52,8 @@ fn send(connection: &mut BufReader<TcpStream>, head: &str, body: &[u8]) -> Strin
 }
 
 fn post(path: &str, length: usize) -> String {
-    format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n")
+    let kind = "Content-Type: application/x-protobuf";
+    format!("POST {path} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: {length}\r\n\r\n")
 }
 
 #[test]
@@ -74,7 +76,7 @@ fn a_connection_carries_several_requests() {
 fn connections_do_not_wait_for_each_other() {
     let receiver = Receiver::start().unwrap();
     let mut half = connect(&receiver);
-    half.get_mut().write_all(b"POST /v1/traces HTTP/1.1\r\n").unwrap();
+    half.get_mut().write_all(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\n").unwrap();
     let body = body("whole");
     send(&mut connect(&receiver), &post("/v1/traces", body.len()), &body);
     receiver.wait_for(SOON, |spans| spans.len() == 1);
@@ -91,20 +93,21 @@ fn chunks_are_joined() {
         chunked.extend_from_slice(piece);
         chunked.extend_from_slice(b"\r\n");
     }
-    let head = "POST /v1/traces HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
     assert_eq!(send(&mut connect(&receiver), head, &chunked), "HTTP/1.1 200 OK");
     assert_eq!(receiver.spans()[0].name, "in pieces");
 }
 
 #[test]
-fn what_is_neither_a_span_nor_a_metric_is_refused() {
+fn what_is_of_no_known_signal_or_form_is_refused() {
     let receiver = Receiver::start().unwrap();
     let mut connection = connect(&receiver);
     let status = send(&mut connection, &post("/v1/profiles", 0), b"");
     assert_eq!(status, "HTTP/1.1 404 Not Found");
     let status = send(&mut connection, &post("/v1/traces", 3), b"\xff\xff\xff");
     assert_eq!(status, "HTTP/1.1 400 Bad Request");
-    let head = "POST /v1/traces HTTP/1.1\r\nContent-Encoding: gzip\r\n\r\n";
+    let head = "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Encoding: br\r\n\r\n";
     assert_eq!(send(&mut connection, head, b""), "HTTP/1.1 415 Unsupported Media Type");
     assert!(receiver.spans().is_empty());
 }
@@ -147,4 +150,30 @@ fn points_of_metrics_are_kept_apart_from_spans() {
     assert_eq!((&*points[0].name, points[0].kind), ("mcplex.request.active", "sum"));
     assert_eq!((points[0].value, points[0].is_delta), (-3.0, false));
     assert!(receiver.spans().is_empty());
+}
+
+#[test]
+fn json_is_read_as_well_and_what_is_busy_says_so() {
+    let receiver = Receiver::start().unwrap();
+    let body = br#"{"resourceLogs":[{"scopeLogs":[{"schemaUrl":"s","scope":{"name":"n"},
+        "logRecords":[{"body":{"stringValue":"hello"},"severityText":"WARN","eventName":"e",
+        "traceId":"0af7651916cd43dd8448eb211c80319c"}]}]}]}"#;
+    let head = format!(
+        "POST /v1/logs HTTP/1.1\r\nHost: x\r\nX-Key: 7\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    receiver.refuse(1);
+    let mut connection = connect(&receiver);
+    assert_eq!(send(&mut connection, &head, body), "HTTP/1.1 503 Service Unavailable");
+    assert!(receiver.records().is_empty());
+    assert_eq!(send(&mut connect(&receiver), &head, body), "HTTP/1.1 200 OK");
+    let record = receiver.wait_for_records(SOON, |records| records.len() == 1).remove(0);
+    assert_eq!((&*record.body, &*record.event_name, &*record.severity), ("hello", "e", "WARN"));
+    assert_eq!((&*record.scope.name, &*record.scope.schema_url), ("n", "s"));
+    assert_eq!(record.trace_id, "0af7651916cd43dd8448eb211c80319c");
+    let asked = receiver.requests();
+    assert_eq!(asked.len(), 2);
+    assert_eq!((asked[1].protocol, &*asked[1].path), ("http/json", "/v1/logs"));
+    assert_eq!(asked[1].headers["x-key"], "7");
 }
