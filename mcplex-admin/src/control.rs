@@ -5,7 +5,8 @@
 //! a [`Problem`] under `error`, with a fitting status.
 
 use self::http::{
-    accept_all, connection, event_stream, json_answer, problem_answer, streamed, text_answer,
+    accept_all, connection, event_stream, json_answer, metrics_answer, problem_answer, streamed,
+    text_answer,
 };
 use crate::{
     act::{ActError, Acts},
@@ -259,7 +260,7 @@ impl Control {
 
     fn metrics(&self) -> Result<Response<Body>, (StatusCode, Problem)> {
         match self.metrics {
-            Some(metrics) => Ok(text_answer(metrics())),
+            Some(metrics) => Ok(metrics_answer(metrics())),
             None => {
                 let problem = Problem::new("no-metrics", "this mcplex keeps no metrics");
                 Err((StatusCode::NOT_FOUND, problem))

@@ -87,7 +87,7 @@ pub(crate) async fn examine(
         None => report.checks.extend(knock::port(settings.config(), address).await),
     }
     progress.say("address", "looked at");
-    report.checks.extend(premises::collector(settings).await);
+    report.checks.extend(premises::collectors(settings).await);
     let pid = running.as_ref().map(|found| found.instance.pid);
     report.checks.extend(premises::checks(settings, &places, pid));
     progress.say("machine", "looked at");

@@ -128,6 +128,13 @@ pub(crate) fn check_telemetry(settings: &Settings) -> Result<(), Failure> {
         .map_err(|error| telemetry_refused(&error))
 }
 
+/// What the options and the environment come to, for `mcplex doctor`.
+pub(crate) fn review_telemetry(
+    settings: &Settings,
+) -> Result<mcplex_telemetry::Review, InstallError> {
+    mcplex_telemetry::review(&telemetry_options(settings))
+}
+
 fn telemetry_options(settings: &Settings) -> mcplex_telemetry::Options {
     let wanted = &settings.config().telemetry;
     mcplex_telemetry::Options {
@@ -138,6 +145,11 @@ fn telemetry_options(settings: &Settings) -> mcplex_telemetry::Options {
             mcplex_config::LogFormat::Json => mcplex_telemetry::LogFormat::Json,
         },
         endpoint: wanted.endpoint.clone(),
+        protocol: match wanted.protocol {
+            mcplex_config::OtlpProtocol::HttpProtobuf => mcplex_telemetry::Protocol::HttpProtobuf,
+            mcplex_config::OtlpProtocol::HttpJson => mcplex_telemetry::Protocol::HttpJson,
+            mcplex_config::OtlpProtocol::Grpc => mcplex_telemetry::Protocol::Grpc,
+        },
         prometheus: wanted.prometheus,
         service_name: wanted.service_name.clone(),
         env: Sources::from_process().env,

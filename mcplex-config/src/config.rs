@@ -218,6 +218,8 @@ pub struct Telemetry {
     /// Where spans are sent, if the file says so; the standard variables are read elsewhere.
     #[serde(deserialize_with = "unit::endpoint")]
     pub endpoint: Option<String>,
+    /// What is spoken there.
+    pub protocol: OtlpProtocol,
     /// Whether numbers are kept for who reads them as text of Prometheus.
     pub prometheus: bool,
     /// The name under which spans and metrics appear.
@@ -265,6 +267,20 @@ pub struct Host {
     pub starts_burst: u32,
     /// How many file descriptors must be free for a start to begin.
     pub fd_reserve: usize,
+}
+
+/// What is spoken to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum OtlpProtocol {
+    /// OTLP over HTTP, as protobuf.
+    #[serde(rename = "http/protobuf")]
+    HttpProtobuf,
+    /// OTLP over HTTP, as JSON.
+    #[serde(rename = "http/json")]
+    HttpJson,
+    /// OTLP over gRPC.
+    #[serde(rename = "grpc")]
+    Grpc,
 }
 
 /// How logs are written.

@@ -63,7 +63,7 @@ impl Difference {
         fields!(restart, "admin", Admin, &old.admin, &new.admin =>
             listen token allowed_hosts traces);
         fields!(restart, "telemetry", Telemetry, &old.telemetry, &new.telemetry =>
-            endpoint prometheus service_name log log_format);
+            endpoint protocol prometheus service_name log log_format);
         fields!(restart, "history", History, &old.history, &new.history =>
             log_size log_files log_total crash_reports crash_total);
         fields!(restart, "host", Host, &old.host, &new.host =>

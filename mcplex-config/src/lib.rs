@@ -55,7 +55,8 @@ mod reference;
 
 pub use config::{
     Admin, Auth, Config, DownReply, Gateway, History, Host, HttpTransport, LogFormat, Naming,
-    Process, Reach, Remote, RemoteAuth, Router, SecretPlace, Server, Telemetry, TokenGrant,
+    OtlpProtocol, Process, Reach, Remote, RemoteAuth, Router, SecretPlace, Server, Telemetry,
+    TokenGrant,
 };
 pub use difference::Difference;
 pub use document::{Document, Format};

@@ -1,7 +1,7 @@
 //! Acts on the plan, and undoes it at the end.
 
 use std::io::{self, IsTerminal as _, stderr};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use mcplex_proto::{attr, metric, trace};
@@ -57,14 +57,10 @@ pub fn install(options: Options) -> Result<Telemetry, InstallError> {
     for (endpoint, error) in start.failures {
         tracing::warn!(endpoint, %error, "nothing is sent there");
     }
-    let mut telemetry = Telemetry {
-        carrier: start.carrier,
-        spans,
-        records,
-        numbers: None,
-        _meters: None,
-        propagators: plan.propagators,
-    };
+    // A second one means that the process set up its telemetry twice, which was refused before.
+    let _is_first = PROPAGATORS.set(plan.propagators).is_ok();
+    let mut telemetry =
+        Telemetry { carrier: start.carrier, spans, records, numbers: None, _meters: None };
     if let Some(meters) = meters {
         metric::install(Box::new(meters.recorder(&telemetry.tallies())));
         meters.page.into_iter().for_each(Page::install);
@@ -78,6 +74,15 @@ pub fn install(options: Options) -> Result<Telemetry, InstallError> {
     Ok(telemetry)
 }
 
+/// What crosses processes, as the environment has it.
+static PROPAGATORS: OnceLock<Propagators> = OnceLock::new();
+
+/// Tells which contexts cross processes, as `OTEL_PROPAGATORS` has it; all before [`install`].
+#[must_use]
+pub fn propagators() -> Propagators {
+    PROPAGATORS.get().copied().unwrap_or(Propagators { trace: true, baggage: true })
+}
+
 /// Says whether the options can be followed, as far as that shows without acting on them.
 ///
 /// # Errors
@@ -86,6 +91,50 @@ pub fn install(options: Options) -> Result<Telemetry, InstallError> {
 pub fn validate(options: &Options) -> Result<(), InstallError> {
     // A terminal changes what lines look like, never whether the options are right.
     plan(options, false).map(drop)
+}
+
+/// What the options and the environment come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Review {
+    /// Where something is sent, each place once.
+    pub endpoints: Vec<String>,
+    /// What cannot be followed: what it is, and why.
+    pub problems: Vec<(String, String)>,
+}
+
+/// Tells what [`install`] would do, and reads the files it would read.
+///
+/// # Errors
+///
+/// The options ask for something impossible.
+pub fn review(options: &Options) -> Result<Review, InstallError> {
+    let plan = plan(options, false)?;
+    let problem = |warning: &Warning| (warning.variable.to_owned(), warning.problem.to_owned());
+    let mut review =
+        Review { problems: plan.warnings.iter().map(problem).collect(), ..Review::default() };
+    let push = plan.measure.and_then(|measure| measure.push);
+    let ways = [
+        plan.spans.map(|spans| spans.way),
+        push.map(|push| push.way),
+        plan.records.map(|records| records.way),
+    ];
+    for way in ways.into_iter().flatten() {
+        let Some(target) = &way.otlp else { continue };
+        if let Err(error) = Outlet::new(&way, Duration::ZERO) {
+            review.problems.push((target.endpoint.clone(), error.to_string()));
+        }
+        // One place may take several signals, each at a path of its own.
+        let place = match (target.uri.scheme_str(), target.uri.authority()) {
+            (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
+            _ => target.endpoint.clone(),
+        };
+        if !review.endpoints.contains(&place) {
+            review.endpoints.push(place);
+        }
+    }
+    review.problems.dedup();
+    Ok(review)
 }
 
 /// What starts on the way to a subscriber.
@@ -197,18 +246,12 @@ pub struct Telemetry {
     numbers: Option<Sending>,
     /// Without it nothing is counted any more.
     _meters: Option<SdkMeterProvider>,
-    propagators: Propagators,
 }
 
 impl Telemetry {
     /// Where spans go; none if they are off.
     pub fn endpoint(&self) -> Option<&str> {
         self.spans.as_ref().map(|spans| spans.endpoint.as_str())
-    }
-
-    /// Which contexts cross processes, as the environment has it.
-    pub fn propagators(&self) -> Propagators {
-        self.propagators
     }
 
     /// Sends what is still waiting, and ends the export; call it after the last span closed.

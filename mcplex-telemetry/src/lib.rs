@@ -1,4 +1,4 @@
-//! Logs to stderr, spans and metrics out to OTLP, for mcplex.
+//! Logs to stderr, and spans, metrics and log records out to OTLP, for mcplex.
 //!
 //! It never decides what is logged or traced: the other crates say that with plain `tracing`,
 //! under the names of [`mcplex_proto::attr`]. It never blocks or ends a process because a
@@ -53,7 +53,7 @@ mod tally;
 mod variables;
 
 pub use error::{EndpointError, InstallError, Lost, ShutdownError};
-pub use install::{Telemetry, install, validate};
+pub use install::{Review, Telemetry, install, propagators, review, validate};
 pub use options::{Color, LogFormat, Options, Protocol};
 pub use plan::Propagators;
 pub use prometheus::prometheus;

@@ -132,6 +132,12 @@ pub(crate) fn text_answer(text: String) -> Response<Body> {
     answer(StatusCode::OK, "text/plain; charset=utf-8", body)
 }
 
+/// Metrics, in the form that every scraper reads.
+pub(crate) fn metrics_answer(text: String) -> Response<Body> {
+    let body = Full::new(Bytes::from(text)).boxed_unsync();
+    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body)
+}
+
 pub(crate) fn page_answer(text: String) -> Response<Body> {
     let body = Full::new(Bytes::from(text)).boxed_unsync();
     answer(StatusCode::OK, "text/html; charset=utf-8", body)

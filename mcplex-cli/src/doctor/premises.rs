@@ -4,8 +4,10 @@ use super::{
     finding::{Check, Finding},
     remote,
 };
-use crate::{places::Places, settings::Settings};
-use mcplex_config::Sources;
+use crate::{
+    places::Places,
+    settings::{self, Settings},
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -137,30 +139,31 @@ fn room(state: &Path) -> Option<Finding> {
     })
 }
 
-/// Whether spans would reach anybody.
-pub(crate) async fn collector(settings: &Settings) -> Option<Check> {
-    let env = Sources::from_process().env;
-    let variable = |name: &str| {
-        let found = env.iter().find(|(known, value)| known == name && !value.is_empty());
-        found.map(|(_, value)| value.clone())
-    };
-    let is_off = variable("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true"));
-    let url = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-        .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
-        .or_else(|| settings.config().telemetry.endpoint.clone());
-    let url = url.filter(|_| !is_off)?;
-    let finding = match remote::reach(&url).await {
-        Ok(_) => Finding::well(format!("{} takes connections", shown(&url))),
-        Err(finding) => Finding {
-            hint: Some(
-                "start the collector, or correct `telemetry.endpoint`; mcplex runs without it, and \
-                 its spans are lost"
-                    .to_owned(),
-            ),
-            ..Finding::warning("collector", format!("{}: {}", shown(&url), finding.what), "")
-        },
-    };
-    Some(Check::new("collector", finding))
+/// Whether spans, metrics and log records would reach anybody.
+pub(crate) async fn collectors(settings: &Settings) -> Vec<Check> {
+    // What is impossible was refused before anything was looked at.
+    let Ok(review) = settings::review_telemetry(settings) else { return Vec::new() };
+    let mut checks = Vec::new();
+    for (what, why) in review.problems {
+        let hint = "correct the variable; docs/reference/environment.md has all that are followed";
+        checks.push(Check::new(
+            "telemetry",
+            Finding::warning("variable", format!("{what} {why}"), hint),
+        ));
+    }
+    for url in review.endpoints {
+        let finding = match remote::reach(&url).await {
+            Ok(_) => Finding::well(format!("{} takes connections", shown(&url))),
+            Err(finding) => {
+                let hint = "start the collector, or correct `telemetry.endpoint`; mcplex runs without \
+                            it, and what is sent there is lost";
+                let what = format!("{}: {}", shown(&url), finding.what);
+                Finding::warning("collector", what, hint)
+            }
+        };
+        checks.push(Check::new("collector", finding));
+    }
+    checks
 }
 
 /// An address without what may be a secret in it.

@@ -40,6 +40,9 @@ mod matrix;
 mod metrics;
 
 #[cfg(test)]
+mod export;
+
+#[cfg(test)]
 mod reload;
 
 #[cfg(test)]

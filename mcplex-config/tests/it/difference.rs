@@ -30,6 +30,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("router.separator", "\"-\""),
     ("router.down_reply", "\"error\""),
     ("telemetry.endpoint", "\"http://127.0.0.1:1\""),
+    ("telemetry.protocol", "\"grpc\""),
     ("telemetry.service_name", "\"other\""),
     ("gateway.sse_path", "\"/other\""),
     ("telemetry.log", "\"debug\""),
