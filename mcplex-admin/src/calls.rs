@@ -2,29 +2,22 @@
 //!
 //! It stands between listeners and the gateway and sees what clients see: the name a client used,
 //! what it was answered, and how long that took as the client felt it. It reads no payload but the
-//! name of the tool and whether the result is a failure.
+//! name of the tool and whether the result is a failure. Nothing is counted until somebody wants to
+//! know, and then from that moment on.
 
-use async_trait::async_trait;
-use mcplex_proto::{
-    attr,
-    downstream::{Arrival, Client, Gateway, Session},
-    edit,
-    error::{self, ErrorObject},
-    header::HeaderParams,
-    message::{Notification, Outcome, Request, Response},
-    method,
-    raw::{self, Raw},
-    upstream::UNAVAILABLE_META,
-    version::Version,
-};
+mod counting;
+
+pub use self::counting::{Counting, Owner};
+
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::time::Instant;
 
 /// Calls that are kept: what a person reads back over, and some 100 KiB.
 const KEPT: usize = 500;
@@ -93,7 +86,14 @@ pub struct Figures {
 
 /// Takes ended calls; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Calls(Arc<Mutex<Kept>>);
+pub struct Calls(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+    /// Since when calls are counted, in milliseconds of Unix time; 0 while they are not.
+    since_ms: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -109,9 +109,27 @@ struct Counted {
 }
 
 impl Calls {
+    /// Counts from now on, unless that is so already.
+    pub fn count(&self) {
+        let set =
+            self.0.since_ms.compare_exchange(0, unix_ms(), Ordering::Relaxed, Ordering::Relaxed);
+        // Who came first has said since when.
+        let _is_first = set.is_ok();
+    }
+
+    /// Since when calls are counted, in milliseconds of Unix time.
+    #[must_use]
+    pub fn since_ms(&self) -> Option<u64> {
+        Some(self.0.since_ms.load(Ordering::Relaxed)).filter(|since| *since != 0)
+    }
+
+    fn are_counted(&self) -> bool {
+        self.0.since_ms.load(Ordering::Relaxed) != 0
+    }
+
     /// Takes a call, and gives it its number.
     pub fn tell(&self, call: Ended) {
-        let mut kept = lock(&self.0);
+        let mut kept = lock(&self.0.kept);
         kept.count += 1;
         let call = Ended { number: kept.count, ..call };
         let is_known = kept.tools.contains_key(&call.tool);
@@ -126,7 +144,7 @@ impl Calls {
     /// The last calls, newest first.
     #[must_use]
     pub fn last(&self, upstream: Option<&str>) -> Vec<Ended> {
-        let kept = lock(&self.0);
+        let kept = lock(&self.0.kept);
         let wanted = |call: &&Ended| upstream.is_none() || call.upstream.as_deref() == upstream;
         kept.last.iter().rev().filter(wanted).cloned().collect()
     }
@@ -134,7 +152,19 @@ impl Calls {
     /// The figures of all tools, by name.
     #[must_use]
     pub fn figures(&self) -> Vec<Figures> {
-        lock(&self.0).tools.values().map(Counted::figures).collect()
+        lock(&self.0.kept).tools.values().map(Counted::figures).collect()
+    }
+
+    /// The figures of all upstreams whose tools were called, by name; `tool` is empty in them.
+    #[must_use]
+    pub fn figures_of_upstreams(&self) -> Vec<Figures> {
+        let mut all: BTreeMap<String, Counted> = BTreeMap::new();
+        for tool in lock(&self.0.kept).tools.values() {
+            if let Some(upstream) = &tool.figures.upstream {
+                all.entry(upstream.clone()).or_default().add(tool);
+            }
+        }
+        all.values().map(Counted::figures).collect()
     }
 }
 
@@ -153,6 +183,19 @@ impl Counted {
         figures.errors += u64::from(call.error_type.is_some());
         figures.last_ms = call.at_ms;
         figures.max_us = figures.max_us.max(call.duration_us);
+    }
+
+    /// Adds what was counted of another tool of the same upstream.
+    fn add(&mut self, other: &Self) {
+        for (part, more) in self.parts.iter_mut().zip(other.parts) {
+            *part += more;
+        }
+        let (sum, more) = (&mut self.figures, &other.figures);
+        sum.upstream.clone_from(&more.upstream);
+        sum.calls += more.calls;
+        sum.errors += more.errors;
+        sum.last_ms = sum.last_ms.max(more.last_ms);
+        sum.max_us = sum.max_us.max(more.max_us);
     }
 
     fn figures(&self) -> Figures {
@@ -176,171 +219,6 @@ impl Counted {
         }
         self.figures.max_us
     }
-}
-
-/// Who has a tool of this name.
-pub type Owner = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
-/// A gateway whose calls of tools are told.
-pub struct Counting {
-    gateway: Arc<dyn Gateway>,
-    calls: Calls,
-    owner: Owner,
-}
-
-impl fmt::Debug for Counting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Counting").field("calls", &self.calls).finish_non_exhaustive()
-    }
-}
-
-impl Counting {
-    /// The same gateway, with its calls told.
-    #[must_use]
-    pub fn new(gateway: Arc<dyn Gateway>, calls: Calls, owner: Owner) -> Self {
-        Self { gateway, calls, owner }
-    }
-}
-
-impl Gateway for Counting {
-    fn open(&self, client: Arc<dyn Client>, arrival: Arrival) -> Arc<dyn Session> {
-        let session = self.gateway.open(client, arrival);
-        Arc::new(CountedSession {
-            session,
-            calls: self.calls.clone(),
-            owner: Arc::clone(&self.owner),
-        })
-    }
-
-    fn header_params(&self, tool: &str) -> Option<Arc<HeaderParams>> {
-        self.gateway.header_params(tool)
-    }
-}
-
-/// A session whose calls of tools are told.
-struct CountedSession {
-    session: Arc<dyn Session>,
-    calls: Calls,
-    owner: Owner,
-}
-
-#[async_trait]
-impl Session for CountedSession {
-    async fn request(&self, request: Request) -> Option<Response> {
-        if request.method != method::TOOLS_CALL {
-            return self.session.request(request).await;
-        }
-        let (tool, trace_id) = asked(request.params.as_ref());
-        // Told when it is dropped, so also when nobody waits for the answer any more.
-        let mut running = Running { of: self, tool, trace_id, begun: now(), end: CANCELLED };
-        let response = self.session.request(request).await;
-        running.end = outcome(response.as_ref());
-        response
-    }
-
-    fn notification(&self, notification: Notification) {
-        self.session.notification(notification);
-    }
-
-    fn response(&self, response: Response) {
-        self.session.response(response);
-    }
-
-    fn version(&self) -> Option<Version> {
-        self.session.version()
-    }
-
-    fn drain(&self) {
-        self.session.drain();
-    }
-
-    fn close(&self) {
-        self.session.close();
-    }
-}
-
-/// How a call ended, and with what kind of error.
-type End = (&'static str, Option<String>);
-
-/// How a call ends for which no answer is wanted.
-const CANCELLED: End = ("cancelled", None);
-
-/// A call that is on its way.
-struct Running<'a> {
-    of: &'a CountedSession,
-    tool: String,
-    trace_id: Option<String>,
-    begun: Instant,
-    end: End,
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        let duration = self.begun.elapsed();
-        let (outcome, error_type) = std::mem::replace(&mut self.end, CANCELLED);
-        self.of.calls.tell(Ended {
-            number: 0,
-            at_ms: unix_ms(),
-            upstream: (self.of.owner)(&self.tool),
-            tool: std::mem::take(&mut self.tool),
-            outcome: outcome.to_owned(),
-            error_type,
-            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            trace_id: self.trace_id.take(),
-        });
-    }
-}
-
-/// The name of the tool, and the trace.
-fn asked(params: Option<&Raw>) -> (String, Option<String>) {
-    let members = params.and_then(|params| edit::members(params.as_str())).unwrap_or_default();
-    let of = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
-    let tool = of("name").and_then(raw::string).unwrap_or_default();
-    let tool = tool.chars().take(NAME).collect();
-    let parent = of("_meta").and_then(|meta| edit::member(meta.get(), "traceparent"));
-    let parent = parent.and_then(raw::string);
-    // The second of its four parts, as W3C has them.
-    let trace = parent.and_then(|parent| parent.split('-').nth(1).map(str::to_owned));
-    (tool, trace.filter(|trace| trace.len() == 32))
-}
-
-/// What came of a call.
-fn outcome(response: Option<&Response>) -> End {
-    let Some(response) = response else { return CANCELLED };
-    match &response.outcome {
-        Outcome::Error(error) => of_code(ErrorObject::read(error).code),
-        Outcome::Result(result) => {
-            let members = edit::members(result.as_str()).unwrap_or_default();
-            let of = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, it)| *it);
-            if of("isError").is_none_or(|is_error| is_error.get() != "true") {
-                return ("ok", None);
-            }
-            let own = of("_meta").and_then(|meta| edit::member(meta.get(), UNAVAILABLE_META));
-            let code = own.and_then(|own| edit::member(own.get(), "code")?.get().parse().ok());
-            code.map_or_else(|| ("error", Some(attr::ERROR_TOOL.to_owned())), of_code)
-        }
-    }
-}
-
-/// What a code of JSON-RPC is in the words of the spans.
-fn of_code(code: i64) -> End {
-    let (outcome, kind) = match code {
-        error::UPSTREAM_UNAVAILABLE
-        | error::QUEUE_FULL
-        | error::UPSTREAM_DISABLED
-        | error::SESSIONS_FULL => ("rejected", attr::ERROR_UPSTREAM_UNAVAILABLE.to_owned()),
-        error::UPSTREAM_TRIPPED => ("rejected", attr::ERROR_UPSTREAM_TRIPPED.to_owned()),
-        error::UPSTREAM_DIED => ("error", attr::ERROR_UPSTREAM_DIED.to_owned()),
-        error::UPSTREAM_TIMEOUT => ("error", attr::ERROR_TIMEOUT.to_owned()),
-        other => ("error", other.to_string()),
-    };
-    (outcome, Some(kind))
-}
-
-/// For how long something took.
-#[expect(clippy::disallowed_methods, reason = "measured for people; nothing is decided by it")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// What people call the time.

@@ -180,8 +180,15 @@ impl Control {
         use routes::Route;
         let value = match route {
             Route::Page => return dashboard::page(),
-            Route::Calls { upstream } => to_value(&self.kept.calls.last(upstream.as_deref())),
-            Route::Tools => to_value(&self.kept.calls.figures()),
+            Route::Calls { upstream } => {
+                self.kept.calls.count();
+                to_value(&self.kept.calls.last(upstream.as_deref()))
+            }
+            Route::Tools { by_upstream } => {
+                self.kept.calls.count();
+                let calls = &self.kept.calls;
+                to_value(&if by_upstream { calls.figures_of_upstreams() } else { calls.figures() })
+            }
             Route::Health => return Ok(text_answer("ok\n".to_owned())),
             Route::Readiness => return Ok(self.readiness()),
             Route::Metrics => return self.metrics(),
@@ -246,6 +253,7 @@ impl Control {
         instance.lost_lines = self.kept.logs.lost();
         instance.lost_reports = self.kept.crashes.lost();
         instance.dashboard = dashboard.map(str::to_owned);
+        instance.calls_since_ms = self.kept.calls.since_ms();
         Snapshot { instance, upstreams: self.operator.upstreams() }
     }
 

@@ -41,6 +41,9 @@ pub struct Instance {
     pub lost_lines: u64,
     /// Crash reports that could not be written to disk.
     pub lost_reports: u64,
+    /// Since when calls are counted, in milliseconds of Unix time; nothing before somebody wanted to
+    /// know of them.
+    pub calls_since_ms: Option<u64>,
     /// What two gateways of the same configuration have in common; tells whether a file is what runs.
     pub fingerprint: String,
     /// Settings of the file that only a restart can apply.

@@ -24,6 +24,7 @@ Examples:
   mcplex stdio -c mcplex.toml         what a desktop client starts by itself
   mcplex reload                       apply a changed configuration, now; or kill -HUP PID
   mcplex status                       how every server of the running mcplex is
+  mcplex top                          the same as it changes, on a whole terminal
   mcplex why telegram                 why one is down, and what to do
   mcplex reset telegram               forget its deaths and start it, now
 
@@ -43,6 +44,14 @@ Examples:
   mcplex status
   mcplex status --watch
   mcplex status --json | jq '.upstreams[] | select(.health == \"tripped\")'";
+
+const TOP: &str = "\
+Without a terminal it fails with exit code 1; `mcplex status --watch` needs none. NO_COLOR=1 leaves
+out colours. When mcplex is started anew, it is found again.
+
+Examples:
+  mcplex top
+  mcplex top -c mcplex.toml";
 
 const CRASHES: &str = "\
 Examples:
@@ -81,6 +90,13 @@ pub(crate) enum Command {
     /// Shows every upstream of the running mcplex.
     #[command(after_help = STATUS)]
     Status(StatusOptions),
+    /// Shows the running mcplex on a whole terminal, as it changes.
+    ///
+    /// Every upstream with its health, process, deaths, calls and last error; one of them with its
+    /// lives, last words and the figures of its tools; events as they come. `r` resets what is
+    /// selected, `s` stops or starts it, `?` lists all keys, `q` leaves. Leaving ends nothing.
+    #[command(after_help = TOP)]
+    Top(TopOptions),
     /// Starts upstreams that are stopped.
     ///
     /// Waits until they are ready, or says why they are not.
@@ -216,6 +232,12 @@ pub(crate) struct StatusOptions {
     /// Shows it again every second, until Ctrl-C.
     #[arg(short, long)]
     pub(crate) watch: bool,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct TopOptions {
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

@@ -249,10 +249,14 @@ fn listen(
     listeners
 }
 
-/// What clients meet: the router, with its calls told where somebody may look at them.
+/// What clients meet: the router, with its calls told where somebody may look at them: from the start
+/// where there is a dashboard, else once `mcplex top` has asked.
 fn face(settings: &Settings, router: &Router, desk: &Desk) -> Arc<dyn Gateway> {
     let gateway = Arc::new(router.clone());
-    if settings.config().admin.listen.is_none() {
+    let config = settings.config();
+    if config.admin.listen.is_some() {
+        desk.kept().calls.count();
+    } else if !config.gateway.control {
         return gateway;
     }
     let router = router.clone();

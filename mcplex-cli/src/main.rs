@@ -25,6 +25,7 @@ mod service;
 mod settings;
 mod signals;
 mod tokens;
+mod top;
 mod verdict;
 mod wire;
 
@@ -56,6 +57,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Doctor(options) => commands::doctor::run(&options),
         Command::Service { command } => commands::service::run(&command),
         Command::Status(options) => commands::status::run(&options),
+        Command::Top(options) => commands::top::run(&options),
         Command::Start(options) => commands::act::run(Verb::Start, &options),
         Command::Stop(options) => commands::act::run(Verb::Stop, &options),
         Command::Restart(options) => commands::act::run(Verb::Restart, &options),

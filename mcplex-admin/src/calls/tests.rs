@@ -1,5 +1,16 @@
-use super::*;
-use mcplex_proto::message::Extra;
+use super::{
+    counting::{CountedSession, asked},
+    *,
+};
+use async_trait::async_trait;
+use mcplex_proto::{
+    downstream::Session,
+    message::{Extra, Notification, Outcome, Request, Response},
+    method,
+    raw::Raw,
+    upstream::UNAVAILABLE_META,
+    version::Version,
+};
 use serde_json::json;
 
 fn call(tool: &str, duration_us: u64) -> Ended {
@@ -32,6 +43,37 @@ fn percentiles_are_as_precise_as_the_histogram() {
 }
 
 #[test]
+fn the_figures_of_an_upstream_are_those_of_its_tools_together() {
+    let calls = Calls::default();
+    let of = |tool: &str, upstream: &str, us| {
+        let error_type = (tool == "b").then(|| "tool_error".to_owned());
+        calls.tell(Ended { upstream: Some(upstream.to_owned()), error_type, ..call(tool, us) });
+    };
+    for us in 1..=50 {
+        of("a", "one", us * 1_000);
+        of("b", "one", (us + 50) * 1_000);
+    }
+    of("c", "two", 7);
+    calls.tell(call("nobody's", 9));
+    let all = calls.figures_of_upstreams();
+    assert_eq!(all.len(), 2);
+    assert_eq!((all[0].upstream.as_deref(), all[0].calls, all[0].errors), (Some("one"), 100, 50));
+    assert_eq!((all[0].p50_us, all[0].p95_us, all[0].max_us), (50_000, 100_000, 100_000));
+    assert_eq!((all[1].upstream.as_deref(), all[1].p99_us), (Some("two"), 7));
+}
+
+#[test]
+fn nothing_is_counted_until_somebody_wants_to_know() {
+    let calls = Calls::default();
+    assert_eq!(calls.since_ms(), None);
+    calls.count();
+    let since = calls.since_ms();
+    assert!(since.is_some());
+    calls.count();
+    assert_eq!(calls.since_ms(), since);
+}
+
+#[test]
 fn names_without_end_take_memory_with_an_end() {
     let calls = Calls::default();
     for number in 0..2 * TOOLS {
@@ -49,7 +91,7 @@ fn names_without_end_take_memory_with_an_end() {
 fn an_end_is_said_in_the_words_of_the_spans() {
     let of = |outcome: Outcome| {
         let response = Response { id: None, outcome, extra: Extra::default() };
-        super::outcome(Some(&response))
+        counting::outcome(Some(&response))
     };
     let result = |value| of(Outcome::Result(Raw::of(&value)));
     assert_eq!(result(json!({ "content": [] })), ("ok", None));
@@ -62,7 +104,7 @@ fn an_end_is_said_in_the_words_of_the_spans() {
     assert_eq!(error, ("error", Some("mcplex.upstream_died".to_owned())));
     let unknown = of(Outcome::Error(Raw::of(&json!({ "code": -32602, "message": "" }))));
     assert_eq!(unknown, ("error", Some("-32602".to_owned())));
-    assert_eq!(outcome(None), ("cancelled", None));
+    assert_eq!(counting::outcome(None), ("cancelled", None));
 }
 
 #[test]
@@ -104,7 +146,12 @@ async fn a_call_for_which_nobody_waits_any_more_is_told_too() {
     let owner: Owner = Arc::new(|tool| (tool == "add").then(|| "files".to_owned()));
     let session = CountedSession { session: Arc::new(Silent), calls: calls.clone(), owner };
     let params = Some(Raw::of(&json!({ "name": "add" })));
-    for method in [method::TOOLS_CALL, method::PING] {
+    for (method, is_counted) in
+        [(method::TOOLS_CALL, false), (method::TOOLS_CALL, true), (method::PING, true)]
+    {
+        if is_counted {
+            calls.count();
+        }
         let request = Request {
             id: mcplex_proto::id::Id::from(1_u64),
             method: method.into(),

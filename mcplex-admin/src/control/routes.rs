@@ -22,7 +22,7 @@ const LINES: usize = 50;
 pub(crate) enum Route {
     Page,
     Calls { upstream: Option<String> },
-    Tools,
+    Tools { by_upstream: bool },
     Health,
     Readiness,
     Metrics,
@@ -257,7 +257,8 @@ pub(super) static TABLE: &[Entry] = &[
     },
     Entry {
         path: "/api/v1/calls",
-        summary: "The last calls of tools, newest first; they are told where `admin.listen` is set.",
+        summary: "The last calls of tools, newest first; they are kept from the start where \
+                  `admin.listen` is set, else from the first time that somebody asks.",
         query: &[UPSTREAM],
         answer: Kind::Json(|| json!([Ended::default()])),
         make: |given| Ok(Route::Calls { upstream: given.word("upstream") }),
@@ -265,9 +266,12 @@ pub(super) static TABLE: &[Entry] = &[
     },
     Entry {
         path: "/api/v1/tools",
-        summary: "Figures of each tool that was called, by name.",
+        summary: "Figures of each tool that was called, by name; counted as long as calls are kept.",
+        query: &[("by", "`upstream` puts the tools of each upstream together.")],
         answer: Kind::Json(|| json!([Figures::default()])),
-        make: |_| Ok(Route::Tools),
+        make: |given| {
+            Ok(Route::Tools { by_upstream: given.word("by").as_deref() == Some("upstream") })
+        },
         ..GET
     },
     Entry {

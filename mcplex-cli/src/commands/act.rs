@@ -1,7 +1,7 @@
 //! `mcplex start`, `stop`, `restart` and `reset`.
 
 use crate::{
-    args::ActOptions,
+    args::{ActOptions, ConfigOptions},
     console,
     exit::{Code, Failure, print},
 };
@@ -45,6 +45,23 @@ pub(crate) fn run(verb: Verb, options: &ActOptions) -> Result<(), Failure> {
         }
         last
     })
+}
+
+/// Tells one upstream, and gives a sentence of what was done.
+pub(crate) async fn one(
+    options: &ConfigOptions,
+    verb: Verb,
+    upstream: &str,
+) -> Result<String, Failure> {
+    let mut client = console::connect(options).await?;
+    let upstreams = console::snapshot(&mut client).await?.upstreams;
+    let path = format!("/v1/upstreams/{}/{verb}", escaped(upstream));
+    let answer = client.post(&path, patience(&upstreams, Some(upstream))).await;
+    let done = answer.map_err(|error| console::failure(&error))?;
+    match serde_json::from_value::<Done>(done) {
+        Ok(done) => Ok(sentence(&done).trim_end().to_owned()),
+        Err(_) => Err(console::failure(&ClientError::Strange)),
+    }
 }
 
 /// How long a verb may take at one upstream, or at all of them side by side.

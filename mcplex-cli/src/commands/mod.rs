@@ -12,4 +12,5 @@ pub(crate) mod serve;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod stdio;
+pub(crate) mod top;
 pub(crate) mod why;

@@ -193,12 +193,12 @@ fn line(
 }
 
 /// A duration in as few characters as can be read.
-fn short(ms: u64) -> String {
+pub(crate) fn short(ms: u64) -> String {
     long(Duration::from_millis(ms)).replace(" min", "m").replace(' ', "")
 }
 
 /// The beginning of a text that is too long.
-fn cut(text: &str, room: usize) -> String {
+pub(crate) fn cut(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
         return text.to_owned();
     }

@@ -1,0 +1,232 @@
+//! The terminal: taken as a whole, and given back as it was, however this ends.
+
+use super::state::Key;
+use crate::exit::{Code, Failure};
+use ratatui::{
+    Frame, Terminal,
+    backend::CrosstermBackend,
+    crossterm::{
+        cursor::Show,
+        event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+        execute,
+        terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    },
+};
+use std::{
+    io::{self, Stdout, Write},
+    panic,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
+
+/// Whether the terminal is ours; a panic of any thread asks.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// A terminal that is ours; given back when this is dropped.
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    _taken: Taken<Stdout>,
+}
+
+impl Screen {
+    /// Takes the terminal of this process.
+    pub(super) fn take() -> io::Result<Self> {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            // First, so that what is said of it can be read.
+            give_back(&mut io::stdout());
+            before(info);
+        }));
+        enable_raw_mode()?;
+        let taken = Taken::new(io::stdout())?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(Self { terminal, _taken: taken })
+    }
+
+    /// Draws what has changed.
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.terminal.draw(draw)?;
+        Ok(())
+    }
+}
+
+/// Leaves the second screen and shows the cursor when it is dropped, also by a panic.
+struct Taken<W: Write>(W);
+
+impl<W: Write> Taken<W> {
+    fn new(mut out: W) -> io::Result<Self> {
+        IS_TAKEN.store(true, Ordering::Relaxed);
+        let entered = execute!(out, EnterAlternateScreen);
+        // Made first, so that half of it is undone.
+        let taken = Self(out);
+        entered.map(|()| taken)
+    }
+}
+
+impl<W: Write> Drop for Taken<W> {
+    fn drop(&mut self) {
+        give_back(&mut self.0);
+    }
+}
+
+/// Undoes everything, once.
+fn give_back(out: &mut impl Write) {
+    if IS_TAKEN.swap(false, Ordering::Relaxed) {
+        // The terminal may be gone, and then nobody misses this.
+        let _is_shown = execute!(out, LeaveAlternateScreen, Show).is_ok();
+        let _is_plain = disable_raw_mode().is_ok();
+    }
+}
+
+/// What ends this from outside.
+pub(super) struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Ends {
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::from_error(Code::Failed, "signals cannot be listened to", &error)
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one of them; cancel safe.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+/// Keys as they are pressed. They are read on a thread of their own, which nobody can wake: it ends
+/// with the process.
+pub(super) fn keys(bound: usize) -> io::Result<mpsc::Receiver<Key>> {
+    let (out, keys) = mpsc::channel(bound);
+    let read = move || {
+        while let Ok(event) = event::read() {
+            if let Some(key) = key(&event)
+                && out.blocking_send(key).is_err()
+            {
+                return;
+            }
+        }
+    };
+    drop(thread::Builder::new().name("keys".to_owned()).spawn(read)?);
+    Ok(keys)
+}
+
+/// What an event of a terminal means here.
+fn key(event: &Event) -> Option<Key> {
+    let KeyEvent { code, modifiers, kind, .. } = match event {
+        Event::Key(event) => event,
+        Event::Resize(..) => return Some(Key::Other),
+        Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_) => return None,
+    };
+    if *kind == KeyEventKind::Release {
+        return None;
+    }
+    if modifiers.contains(KeyModifiers::CONTROL) {
+        return Some(if *code == KeyCode::Char('c') { Key::Quit } else { Key::Other });
+    }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most keys mean nothing here")]
+    Some(match code {
+        KeyCode::Up | KeyCode::Char('k') => Key::Up,
+        KeyCode::Down | KeyCode::Char('j') => Key::Down,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown | KeyCode::Char(' ') => Key::PageDown,
+        KeyCode::Home | KeyCode::Char('g') => Key::First,
+        KeyCode::End | KeyCode::Char('G') => Key::Last,
+        KeyCode::Enter | KeyCode::Right | KeyCode::Char('l') => Key::Open,
+        KeyCode::Esc | KeyCode::Backspace | KeyCode::Left | KeyCode::Char('h') => Key::Back,
+        KeyCode::Char('r') => Key::Reset,
+        KeyCode::Char('s') => Key::Toggle,
+        KeyCode::Char('y') => Key::Yes,
+        KeyCode::Char('?') => Key::Help,
+        KeyCode::Char('q') => Key::Quit,
+        _ => Key::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        panic::AssertUnwindSafe,
+        sync::{Arc, Mutex},
+    };
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What was written to a terminal that was taken while something went on.
+    fn written(goes_on: impl FnOnce()) -> String {
+        let paper = Paper::default();
+        let took = panic::catch_unwind(AssertUnwindSafe(|| {
+            let _taken = Taken::new(paper.clone()).unwrap();
+            goes_on();
+        }));
+        drop(took);
+        let bytes = paper.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_terminal_is_given_back_once_also_by_a_panic() {
+        let all = "\x1b[?1049h\x1b[?1049l\x1b[?25h";
+        assert_eq!(written(|| {}), all);
+        assert_eq!(written(|| panic!("a bug")), all);
+        // The hook of a panic comes first, and then there is nothing left to do.
+        let mut first = Vec::new();
+        assert_eq!(written(|| give_back(&mut first)), "\x1b[?1049h");
+        assert_eq!(first, b"\x1b[?1049l\x1b[?25h");
+    }
+
+    #[test]
+    fn keys_mean_what_the_help_says() {
+        let check = |code, modifiers, expect| {
+            assert_eq!(key(&Event::Key(KeyEvent::new(code, modifiers))), expect, "{code:?}");
+        };
+        let none = KeyModifiers::NONE;
+        check(KeyCode::Char('j'), none, Some(Key::Down));
+        check(KeyCode::Up, none, Some(Key::Up));
+        check(KeyCode::Enter, none, Some(Key::Open));
+        check(KeyCode::Esc, none, Some(Key::Back));
+        check(KeyCode::Char('r'), none, Some(Key::Reset));
+        check(KeyCode::Char('?'), KeyModifiers::SHIFT, Some(Key::Help));
+        check(KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Key::Quit));
+        // A terminal that asks for another page must not reset anything.
+        check(KeyCode::Char('r'), KeyModifiers::CONTROL, Some(Key::Other));
+        check(KeyCode::F(1), none, Some(Key::Other));
+        assert_eq!(key(&Event::Resize(80, 24)), Some(Key::Other));
+        assert_eq!(key(&Event::FocusLost), None);
+        let press = KeyEvent::new(KeyCode::Char('q'), none);
+        let released = KeyEvent { kind: KeyEventKind::Release, ..press };
+        assert_eq!(key(&Event::Key(released)), None);
+    }
+}
