@@ -39,6 +39,7 @@ pub(crate) async fn run(options: &ConfigOptions) -> Result<(), Failure> {
     // While the terminal is still as it was, so that it can be said plainly that nobody runs.
     let mut client = console::connect(options).await?;
     let mut state = State::new(console::snapshot(&mut client).await?);
+    state.take(feed::figures(&mut client).await?);
     drop(client);
     let mut ends = Ends::listen()?;
     let mut feed = Feed::begin(options);

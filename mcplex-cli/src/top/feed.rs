@@ -147,11 +147,9 @@ async fn look_while_it_runs(
         let snapshot = console::snapshot(&mut client).await?;
         let upstream = wanted.borrow_and_update().clone();
         let detail = closely.look(&mut client, &snapshot, upstream).await?;
-        let tools: Vec<Figures> = ask(&mut client, "/v1/tools").await?;
-        let upstreams: Vec<Figures> = ask(&mut client, "/v1/tools?by=upstream").await?;
         let news = [
             Some(News::Snapshot(Box::new(snapshot))),
-            Some(News::Figures(tools, upstreams)),
+            Some(figures(&mut client).await?),
             detail.map(|detail| News::Detail(Box::new(detail))),
         ];
         for news in news.into_iter().flatten() {
@@ -169,6 +167,12 @@ async fn look_while_it_runs(
         };
         let _is_sooner = timeout(EVERY.saturating_sub(LEAST), sooner).await.is_ok();
     }
+}
+
+/// The figures of all calls, which are counted from the first ask on.
+pub(super) async fn figures(client: &mut Client) -> Result<News, Failure> {
+    let tools: Vec<Figures> = ask(client, "/v1/tools").await?;
+    Ok(News::Figures(tools, ask(client, "/v1/tools?by=upstream").await?))
 }
 
 /// What was looked at closely, so that a report is read once.

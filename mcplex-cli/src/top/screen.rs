@@ -134,7 +134,7 @@ pub(super) fn keys(bound: usize) -> io::Result<mpsc::Receiver<Key>> {
 fn key(event: &Event) -> Option<Key> {
     let KeyEvent { code, modifiers, kind, .. } = match event {
         Event::Key(event) => event,
-        Event::Resize(..) => return Some(Key::Other),
+        Event::Resize(..) => return Some(Key::Redraw),
         Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_) => return None,
     };
     if *kind == KeyEventKind::Release {
@@ -223,7 +223,7 @@ mod tests {
         // A terminal that asks for another page must not reset anything.
         check(KeyCode::Char('r'), KeyModifiers::CONTROL, Some(Key::Other));
         check(KeyCode::F(1), none, Some(Key::Other));
-        assert_eq!(key(&Event::Resize(80, 24)), Some(Key::Other));
+        assert_eq!(key(&Event::Resize(80, 24)), Some(Key::Redraw));
         assert_eq!(key(&Event::FocusLost), None);
         let press = KeyEvent::new(KeyCode::Char('q'), none);
         let released = KeyEvent { kind: KeyEventKind::Release, ..press };

@@ -112,8 +112,10 @@ pub(crate) enum Key {
     Yes,
     Help,
     Quit,
-    /// Any other one, or a terminal of another size.
+    /// Any other one, which is a no where something is asked.
     Other,
+    /// None: the terminal has another size.
+    Redraw,
 }
 
 /// What a key asks of the world.
@@ -248,8 +250,7 @@ impl State {
 
     /// What a key does; a question that is open takes the next one.
     pub(crate) fn press(&mut self, key: Key) -> Want {
-        if key == Key::Other {
-            // Also a new size, which answers nothing.
+        if key == Key::Redraw {
             return Want::Nothing;
         }
         if let Some((verb, upstream)) = self.question.take() {
@@ -270,7 +271,7 @@ impl State {
             Key::Up | Key::Down | Key::PageUp | Key::PageDown | Key::First | Key::Last => {
                 self.go(key);
             }
-            Key::Yes | Key::Other => {}
+            Key::Yes | Key::Other | Key::Redraw => {}
         }
         Want::Nothing
     }
@@ -305,7 +306,8 @@ impl State {
             | Key::Yes
             | Key::Help
             | Key::Quit
-            | Key::Other => now,
+            | Key::Other
+            | Key::Redraw => now,
         };
         let next = next.min(last);
         match self.page {

@@ -164,6 +164,14 @@ impl Setup {
         self.launch(self.dress(command), terminal)
     }
 
+    /// `mcplex` in a session of its own, whose terminal is what it gets as stdin.
+    pub(crate) fn in_session(&self, args: &[&str]) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "a shell would start mcplex like this")]
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(env!("CARGO_BIN_EXE_mcplex")).args(args);
+        self.dress(command)
+    }
+
     fn launch(&self, mut command: Command, stdin: Stdio) -> Gateway {
         self.write();
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -112,3 +112,9 @@ mod service;
 
 #[cfg(test)]
 mod far;
+
+#[cfg(test)]
+mod terminal;
+
+#[cfg(test)]
+mod top;

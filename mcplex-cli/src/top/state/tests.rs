@@ -83,6 +83,7 @@ fn nothing_is_stopped_by_one_key_alone() {
     for (answer, want) in [
         (Key::Yes, Want::Act(Verb::Stop, "a".to_owned())),
         (Key::Back, Want::Nothing),
+        (Key::Other, Want::Nothing),
         (Key::Quit, Want::Nothing),
         (Key::Toggle, Want::Nothing),
     ] {
@@ -90,7 +91,7 @@ fn nothing_is_stopped_by_one_key_alone() {
         assert_eq!(it.press(Key::Toggle), Want::Nothing);
         assert_eq!(it.question, Some((Verb::Stop, "a".to_owned())));
         // A terminal that changes its size says nothing.
-        assert_eq!(it.press(Key::Other), Want::Nothing);
+        assert_eq!(it.press(Key::Redraw), Want::Nothing);
         assert_eq!(it.press(answer), want, "{answer:?}");
         assert_eq!(it.question, None);
     }

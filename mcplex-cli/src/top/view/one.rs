@@ -89,11 +89,11 @@ fn facts(one: &UpstreamStatus, look: &Look) -> Line<'static> {
         place,
         Some(format!("life {}", one.incarnation)),
         one.uptime_ms.map(|ms| format!("up {}", short(ms))),
-        Some(format!("{} of {} deaths borne", one.deaths, one.max_deaths)),
+        Some(format!("{} deaths, {} borne", one.deaths, one.max_deaths)),
         breaker,
         one.retry_after_ms.map(|ms| format!("again in {}", short(ms))),
         Some(format!("{} tools", one.tools)),
-        Some(format!("{} in flight", one.in_flight)),
+        (one.in_flight > 0).then(|| format!("{} in flight", one.in_flight)),
     ];
     let text = facts.into_iter().flatten().collect::<Vec<_>>().join("  ");
     Line::from(vec![
