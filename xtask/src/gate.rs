@@ -1,6 +1,6 @@
 //! The gate: every step that a change must pass, in the order that fails soonest.
 
-use crate::{arrows, chaos, conformance, deny, fuzz, interop, workspace::Workspace};
+use crate::{arrows, chaos, conformance, dashboard, deny, fuzz, interop, workspace::Workspace};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ enum Step {
     Chaos,
     /// Real servers and clients work through mcplex.
     Interop,
+    /// The dashboard works in a real browser.
+    Dashboard,
     /// The official suite passes through mcplex.
     Conformance,
 }
@@ -63,6 +65,7 @@ impl Step {
             Self::Fuzz => "fuzz",
             Self::Chaos => "chaos",
             Self::Interop => "interop",
+            Self::Dashboard => "dashboard",
             Self::Conformance => "conformance",
         }
     }
@@ -78,6 +81,7 @@ impl Step {
             Self::Fuzz => fuzz::run(workspace, &fuzz::Options::quick()),
             Self::Chaos => chaos::run(workspace, &chaos::Options::quick()),
             Self::Interop => interop::run(workspace),
+            Self::Dashboard => dashboard::run(workspace, &dashboard::Options::default()),
             Self::Conformance => conformance::run(workspace, &conformance::Options::default()),
         }
     }

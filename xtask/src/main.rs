@@ -17,6 +17,7 @@ mod arrows;
 mod bench;
 mod chaos;
 mod conformance;
+mod dashboard;
 mod deny;
 mod dist;
 mod fuzz;
@@ -32,8 +33,8 @@ use workspace::Workspace;
 /// The chores of the mcplex workspace.
 ///
 /// Start with `cargo xtask test`: it needs nothing but Rust. `cargo xtask ci` is the whole gate
-/// and also talks to real servers and clients, for which it wants Node, Python and cargo-deny;
-/// `.ci/run` installs what is missing and then calls it.
+/// and also talks to real servers, clients and a browser, for which it wants Node, Python, Chromium
+/// and cargo-deny; `.ci/run` installs what is missing and then calls it.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
 struct Arguments {
@@ -49,6 +50,7 @@ Examples:
   cargo xtask ci --skip interop,deny    all that works without Node, Python and cargo-deny
   cargo xtask ci --keep-going           do not stop at the first step that fails
   cargo xtask conformance               the official suite through mcplex, one table
+  cargo xtask dashboard                 the page for operators in a real browser
   cargo xtask fuzz message --seconds 600    one fuzzer for ten minutes
   cargo xtask chaos                     every known fault, one table, in some minutes
   cargo xtask chaos F36 --json          one of them, for a program to read
@@ -71,6 +73,8 @@ enum Chore {
     Deny,
     /// Runs mcplex between real servers and real clients (Node and Python).
     Interop,
+    /// Looks at the page for operators with a real browser (Node and Chromium).
+    Dashboard(dashboard::Options),
     /// Judges mcplex by the official conformance suite, over every way to an upstream.
     Conformance(conformance::Options),
     /// Feeds random input to everything that reads what strangers write (cargo-fuzz).
@@ -108,6 +112,7 @@ fn run(chore: Chore) -> anyhow::Result<()> {
         Chore::Arrows => arrows::run(&workspace),
         Chore::Deny => deny::run(&workspace),
         Chore::Interop => interop::run(&workspace),
+        Chore::Dashboard(options) => dashboard::run(&workspace, &options),
         Chore::Conformance(options) => conformance::run(&workspace, &options),
         Chore::Fuzz(options) => fuzz::run(&workspace, &options),
         Chore::Chaos(options) => chaos::run(&workspace, &options),

@@ -2,7 +2,8 @@
 //!
 //! It is the same for all and says nothing by itself, so it needs no token; its script has the token
 //! from the fragment of the link, which a browser sends to nobody. Nothing is loaded from elsewhere,
-//! and nothing but its own script runs: both are bound to a number that is used once.
+//! and nothing but its own script runs: both are bound to a number that is used once. What it does
+//! is shown in a real browser by `cargo xtask dashboard`.
 
 use super::{
     Problem,
@@ -12,7 +13,13 @@ use hyper::{Response, StatusCode, header};
 use std::fmt::Write as _;
 
 const PAGE: &str = include_str!("dashboard/page.html");
-const SCRIPT: &str = include_str!("dashboard/page.js");
+const STYLE: &str = include_str!("dashboard/page.css");
+const SCRIPT: &str = concat!(
+    include_str!("dashboard/base.js"),
+    include_str!("dashboard/cards.js"),
+    include_str!("dashboard/sheet.js"),
+    include_str!("dashboard/page.js"),
+);
 
 /// Random bytes of the number; 128 bits, as the specification of CSP asks at least.
 const NONCE: usize = 16;
@@ -30,10 +37,12 @@ pub(super) fn page() -> Result<Response<Body>, (StatusCode, Problem)> {
     }
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
-         connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+         img-src data:; connect-src 'self'; base-uri 'none'; form-action 'self'; \
+         frame-ancestors 'none'"
     );
     let policy = header::HeaderValue::from_str(&policy).expect("it is ASCII");
-    let mut response = page_answer(PAGE.replace("{nonce}", &nonce).replace("{script}", SCRIPT));
+    let page = PAGE.replace("{nonce}", &nonce).replace("{style}", STYLE);
+    let mut response = page_answer(page.replace("{script}", SCRIPT));
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     Ok(response)
 }
@@ -44,7 +53,7 @@ mod tests {
 
     #[test]
     fn nothing_comes_from_elsewhere_and_nothing_is_written_into_html() {
-        for text in [PAGE, SCRIPT] {
+        for text in [PAGE, STYLE, SCRIPT] {
             assert!(!text.contains("http://") && !text.contains("https://"));
             // What upstreams say must stay text.
             for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "document.write"] {
@@ -53,6 +62,10 @@ mod tests {
         }
         // The script must not end its element by itself, nor look like a place for another text.
         assert!(!SCRIPT.contains("</script") && !SCRIPT.contains("{nonce}"));
+        assert!(
+            !STYLE.contains("</style") && !STYLE.contains("{nonce}") && !STYLE.contains("{script}")
+        );
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
         // A style in an attribute would not be allowed.
         assert!(!PAGE.contains("style=\"") && !PAGE.contains("onclick="));
     }

@@ -36,6 +36,11 @@ pub(crate) fn lives<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Life
         }
         if lives.last().is_none_or(|last| last.number != event.incarnation) {
             let begun_ms = event.at_ms;
+            // One that was restarted neither dies nor stops, as far as events tell.
+            if let Some(last) = lives.last_mut() {
+                let end = End { at_ms: begun_ms, death: None, is_trip: false };
+                last.end.get_or_insert(end);
+            }
             lives.push(Life { number: event.incarnation, begun_ms, ..Life::default() });
         }
         let Some(life) = lives.last_mut() else { continue };
@@ -106,6 +111,13 @@ mod tests {
             (3, 20, true, None),
         ];
         assert_eq!(shown, expect);
+    }
+
+    #[test]
+    fn a_restart_is_an_end_too() {
+        let lives = lives(&[changed(1, 1, "ready"), changed(7, 2, "recovering")]);
+        assert_eq!(lives[0].end, Some(End { at_ms: 7, death: None, is_trip: false }));
+        assert_eq!(lives[1].end, None);
     }
 
     #[test]

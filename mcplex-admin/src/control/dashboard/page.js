@@ -1,195 +1,122 @@
-"use strict";
-// The token comes in the fragment, which no server sees, and stays in this tab.
-const FRAGMENT = "#token=";
-if (location.hash.startsWith(FRAGMENT)) {
-  sessionStorage.setItem("token", decodeURIComponent(location.hash.slice(FRAGMENT.length)));
-  history.replaceState(null, "", location.pathname);
-}
-const at = (id) => document.getElementById(id);
+// Looks and listens, and shows what it sees. Made of questions to the API that anybody may ask.
+
 const EVENTS = 200; // lines that are shown
+const PAST = 100; // events that are kept of each upstream, as the API does
+const TOOLS = 200; // rows that are shown
 const EVERY = 500; // at most two looks per second, however fast an upstream dies
-const CALM = 5000; // a look without an event, for uptimes and tools
+const CALM = 5000; // a look without an event, for tools
+const TICK = 1000; // times go on without a look
 const AGAIN = 2000; // how long to wait for a server that has gone
+
+/** What happened to each upstream, by its label, oldest first. */
 let timeline = new Map();
-let traces = null;
+let isLocked = false;
+let listening = 0; // which of the loops that listen is meant
+let seen = 0; // when the fleet was looked at last
 
-function make(tag, properties = {}, ...children) {
-  const { class: kind, ...rest } = properties;
-  const element = Object.assign(document.createElement(tag), rest);
-  if (kind) element.className = kind;
-  element.append(...children);
-  return element;
+/** There is no token, or it is not the right one. */
+function lock() {
+  isLocked = true;
+  const had = sessionStorage.getItem("token");
+  sessionStorage.removeItem("token");
+  if (at("door").hidden || had) put(at("door-why"), had ? "The token that was given is not the one of this mcplex." : "No token was given.");
+  at("all").hidden = true;
+  at("lost").hidden = true;
+  const isNew = at("door").hidden;
+  at("door").hidden = false;
+  link("off", "no token");
+  if (isNew && document.activeElement === document.body) at("token").focus();
 }
 
-async function ask(path, method = "GET", signal) {
-  const headers = { Authorization: "Bearer " + (sessionStorage.getItem("token") ?? "") };
-  const response = await fetch("/api/v1/" + path, { method, headers, signal, cache: "no-store" });
-  if (response.status === 401) at("door").hidden = false;
-  return response;
+function unlock() {
+  isLocked = false;
+  at("all").hidden = false;
+  if (at("door").hidden) return;
+  const hadFocus = at("door").contains(document.activeElement);
+  at("door").hidden = true;
+  if (hadFocus) at("main").focus();
 }
 
-async function json(path, method) {
-  const response = await ask(path, method);
-  const body = await response.json();
-  if (!response.ok) {
-    const { message = response.statusText, hint } = body.error ?? {};
-    throw new Error(hint ? `${message}; ${hint}` : message);
-  }
-  return body;
+function link(kind, text) {
+  at("link").className = "link " + kind;
+  put(at("link"), text);
 }
 
-function complain(error) {
-  at("problem").hidden = !error;
-  at("problem").textContent = error ? String(error.message ?? error) : "";
-}
-
-function long(ms) {
-  const s = Math.floor(ms / 1000);
-  if (s < 60) return s + " s";
-  if (s < 3600) return Math.floor(s / 60) + " min";
-  if (s < 86400) return Math.floor(s / 3600) + " h " + (Math.floor(s / 60) % 60) + " min";
-  return Math.floor(s / 86400) + " d " + (Math.floor(s / 3600) % 24) + " h";
-}
-
-const short = (us) => us < 1000 ? us + " µs" : us < 1e6 ? (us / 1000).toFixed(us < 1e4 ? 1 : 0) + " ms" : (us / 1e6).toFixed(1) + " s";
-const time = (ms) => new Date(ms).toLocaleTimeString();
-const part = encodeURIComponent;
-const label = (it) => it.member ?? it.upstream ?? it.name;
-
-function said(event) {
-  if (event.kind === "died") return `life ${event.incarnation} died: ${event.what ?? ""}`;
-  const wait = event.retry_after_ms ? `, again in ${long(event.retry_after_ms)}` : "";
-  return `${event.health}, life ${event.incarnation}${event.what ? ": " + event.what : ""}${wait}`;
-}
-
-function trace(id) {
-  if (!traces || !/^[0-9a-f]{32}$/.test(id ?? "")) return [];
-  const href = `${traces.replace(/\/$/, "")}/trace/${id}`;
-  return [make("a", { href, target: "_blank", rel: "noreferrer", textContent: "trace" })];
+/** mcplex is not there, or does not say what happens; what is shown is as it was. */
+function lose(error) {
+  if (isLocked || at("link").classList.contains("off")) return;
+  link("off", "not connected");
+  const why = error instanceof Refused ? `No events: ${error.message}.` : "mcplex does not answer.";
+  const old = seen ? ` What follows is how it was at ${time(seen)}.` : "";
+  put(at("lost"), `${why}${old} It is asked again every ${AGAIN / 1000} s.`);
+  at("lost").hidden = false;
 }
 
 function remember(event) {
-  const of = timeline.get(event.upstream) ?? [];
+  const key = label(event);
+  const of = timeline.get(key) ?? [];
   if (of.some((it) => it.number === event.number)) return false;
   of.push(event);
-  timeline.set(event.upstream, of.slice(-60));
+  timeline.set(key, of.slice(-PAST));
   return true;
 }
 
-function note(event, aloud) {
+/** A line for an event. The next step of the same moment replaces the one before. */
+function note(event) {
   const list = at("events");
-  const line = make("li", {}, make("time", { class: "dim", textContent: time(event.at_ms) }), ` ${label(event)}: ${said(event)} `, ...trace(event.trace_id));
-  list.prepend(line);
+  const word = event.kind === "died" ? "died" : event.health;
+  const what = event.what ? ": " + event.what : "";
+  const again = event.kind !== "died" && event.retry_after_ms ? `; again in ${long(event.retry_after_ms)}` : "";
+  const line = make("li", {}, make("time", { class: "dim", textContent: time(event.at_ms) }), " ", make("strong", { textContent: label(event) }), " ", make("span", { class: "word " + word, textContent: word }), `, life ${event.incarnation}${what}${again} `, ...trace(event.trace_id));
+  line.dataset.same = `${label(event)} ${word} ${event.incarnation}`;
+  line.dataset.number = event.number;
+  if (list.firstElementChild?.dataset.same === line.dataset.same) list.firstElementChild.replaceWith(line);
+  else list.prepend(line);
   while (list.childElementCount > EVENTS) list.lastElementChild.remove();
-  // Only what somebody has to know is read aloud; a loop would never let it end.
-  if (aloud && (event.health === "tripped" || event.health === "ready")) at("said").textContent = `${label(event)}: ${event.health}`;
 }
 
-async function act(name, verb, button) {
-  button.disabled = true;
-  try {
-    const done = await json(`upstreams/${part(name)}/${verb}`, "POST");
-    at("said").textContent = `${name}: ${done.what}`;
-    complain(null);
-  } catch (error) {
-    complain(error);
-  } finally {
-    button.disabled = false;
-    look();
+/** What an event says of its upstream is shown at once; the rest comes with the next look. */
+function hear(event) {
+  if (!remember(event)) return;
+  note(event);
+  const it = cards.get(label(event));
+  if (!it) return;
+  const before = it.upstream.health;
+  if (event.kind === "changed") {
+    const { health, incarnation, pid, deaths, what, retry_after_ms } = event;
+    it.upstream = { ...it.upstream, health, incarnation, pid, deaths, reason: what, retry_after_ms, uptime_ms: health === "ready" ? 0 : null };
+    it.heard = Date.now();
+    // A loop would never let a voice end: only a trip, and that one is back after it.
+    if (health === "tripped" && before !== "tripped") { it.wasTripped = true; say(`${label(event)} is tripped`); }
+    if (health === "ready" && it.wasTripped) { it.wasTripped = false; say(`${label(event)} is ready again`); }
+    showSum();
   }
-}
-
-function show(title, ...children) {
-  at("sheet-title").textContent = title;
-  at("sheet-body").replaceChildren(...children);
-  if (!at("sheet").open) at("sheet").showModal();
-}
-
-async function why(name) {
-  try {
-    const text = (await json(`upstreams/${part(name)}/why`)).text;
-    const log = await (await ask(`upstreams/${part(name.split("/")[0])}/logs?lines=100`)).text();
-    show(name, make("p", { textContent: text }), make("h3", { textContent: "Its log" }), make("pre", { tabIndex: 0, textContent: log || "(empty)" }));
-  } catch (error) {
-    complain(error);
-  }
-}
-
-async function crashes(name, number = 1) {
-  try {
-    const all = await json(`crashes?upstream=${part(name)}`);
-    if (!all.length) return show(name, make("p", { textContent: "There is no crash report." }));
-    const it = await json(`crashes/${part(name)}/${number}`);
-    const facts = make("dl");
-    const fact = (term, value) => value != null && value !== "" && facts.append(make("dt", { textContent: term }), make("dd", { textContent: String(value) }));
-    fact("when", new Date(it.at_ms).toLocaleString());
-    fact("what", it.what);
-    fact("probable cause", it.probable_cause);
-    fact("advice", it.advice);
-    fact("life", it.incarnation);
-    fact("lived", long(it.uptime_ms));
-    fact("deaths", it.is_counted ? `${it.deaths} within ${long(it.window_ms)}, ${it.max_deaths} are borne` : "not counted");
-    fact("trip", it.trip);
-    fact("calls in flight", it.in_flight.map((call) => `${call.method} ${call.name ?? ""}`).join(", "));
-    const lines = it.stderr.map((line) => line.text).join("\n");
-    const words = it.messages.map((m) => `${m.is_from_upstream ? "<-" : "->"} ${m.text}`).join("\n");
-    const choice = make("div", { class: "actions" });
-    all.slice(0, 20).forEach((one) => choice.append(make("button", { type: "button", disabled: one.number === number, textContent: `life ${one.incarnation}, ${time(one.at_ms)}`, onclick: () => crashes(name, one.number) })));
-    show(`Crash report of ${name}`, choice, facts, ...trace(it.trace_id), make("h3", { textContent: "Last words" }), make("pre", { tabIndex: 0, textContent: lines || "(none)" }), make("h3", { textContent: "Last messages" }), make("pre", { tabIndex: 0, textContent: words || "(none)" }));
-  } catch (error) {
-    complain(error);
-  }
-}
-
-function strip(name) {
-  const line = make("ol", { class: "line" });
-  line.setAttribute("aria-label", "what happened last, newest at the right");
-  for (const event of timeline.get(name) ?? []) {
-    const text = `${time(event.at_ms)} ${said(event)}`;
-    const mark = make("li", { class: event.kind === "died" ? "died" : event.health, title: text });
-    mark.append(make("span", { class: "unseen", textContent: text }));
-    line.append(mark);
-  }
-  return line;
-}
-
-/// A card is made once and changed in place, so that a button under a finger stays what it is.
-function card(upstream) {
-  const key = label(upstream);
-  let card = [...at("fleet").children].find((it) => it.dataset.key === key);
-  if (!card) {
-    const name = upstream.name;
-    const actions = make("div", { class: "actions" });
-    for (const verb of upstream.member ? [] : ["reset", "restart", "start", "stop"]) {
-      const button = make("button", { type: "button", textContent: verb, onclick: () => act(name, verb, button) });
-      button.dataset.verb = verb;
-      button.setAttribute("aria-label", `${verb} ${name}`);
-      actions.append(button);
-    }
-    for (const [word, open] of [["why", () => why(key)], ["crashes", () => crashes(name)]]) {
-      const button = make("button", { type: "button", textContent: word, onclick: open });
-      button.setAttribute("aria-label", `${word} of ${key}`);
-      actions.append(button);
-    }
-    card = make("li", { class: "card" }, make("div", { class: "top" }, make("h3", { textContent: key }), make("span", { class: "health" })), make("p", { class: "dim facts" }), make("p", { class: "words" }), make("div", { class: "strip" }), actions);
-    card.dataset.key = key;
-  }
-  card.className = "card " + upstream.health;
-  const put = (kind, text) => { const it = card.querySelector(kind); if (it.textContent !== text) it.textContent = text; };
-  put(".health", upstream.is_enabled ? upstream.health : "disabled");
-  const facts = [`life ${upstream.incarnation}`, upstream.pid ? `process ${upstream.pid}` : upstream.url, upstream.uptime_ms != null && `up ${long(upstream.uptime_ms)}`, `${upstream.tools} tools`, upstream.in_flight && `${upstream.in_flight} in flight`, `${upstream.deaths} deaths in the window, ${upstream.max_deaths} borne`, upstream.breaker !== "closed" && `breaker ${upstream.breaker}`, upstream.retry_after_ms != null && `again in ${long(upstream.retry_after_ms)}`];
-  put(".facts", facts.filter(Boolean).join(" · "));
-  put(".words", upstream.reason ?? (upstream.last_error ? "last: " + upstream.last_error : ""));
-  card.querySelector(".strip").replaceChildren(strip(upstream.name));
-  return card;
+  showCard(it);
 }
 
 function tools(all) {
-  all.sort((one, other) => other.calls - one.calls);
-  at("tools").replaceChildren(...all.slice(0, 200).map((it) => {
-    const cell = (text, kind = "") => make("td", { class: kind, textContent: text });
-    return make("tr", {}, make("th", { scope: "row", textContent: it.tool }), cell(it.upstream ?? ""), cell(it.calls, "n"), cell(it.errors, "n"), cell(short(it.p50_us), "n"), cell(short(it.p95_us), "n"), cell(short(it.p99_us), "n"), cell(short(it.max_us), "n"));
-  }));
+  all.sort((one, other) => other.calls - one.calls || one.tool.localeCompare(other.tool));
+  at("no-tools").hidden = all.length > 0;
+  at("figures").hidden = all.length === 0;
+  const body = at("tools");
+  const shown = all.slice(0, TOOLS);
+  while (body.childElementCount > shown.length) body.lastElementChild.remove();
+  shown.forEach((it, index) => {
+    const row = body.children[index] ?? body.appendChild(newRow());
+    const texts = [it.tool, it.upstream ?? "", it.calls, it.errors, short(it.p50_us), short(it.p95_us), short(it.p99_us), short(it.max_us)];
+    texts.forEach((text, column) => put(row.children[column], String(text)));
+    row.children[3].classList.toggle("some", it.errors > 0);
+  });
+}
+
+function newRow() {
+  const cell = (name) => {
+    const it = make("td", { class: "n", role: "cell" });
+    it.dataset.label = name;
+    return it;
+  };
+  const head = make("th", { role: "rowheader", scope: "row" });
+  return make("tr", { role: "row" }, head, make("td", { class: "owner", role: "cell" }), ...["calls", "errors", "p50", "p95", "p99", "longest"].map(cell));
 }
 
 let looking = false;
@@ -197,7 +124,7 @@ let again = false;
 let last = 0;
 let timer = 0;
 
-/// Looks at most every half second; who asks meanwhile is served by the next look.
+/** Looks at most every half second; who asks meanwhile is served by the next look. */
 function look() {
   if (looking) { again = true; return; }
   clearTimeout(timer);
@@ -208,54 +135,60 @@ async function really() {
   looking = true;
   again = false;
   try {
-    const { instance, upstreams } = await json("status");
+    const [{ instance, upstreams }, all, of] = await Promise.all([json("status"), json("tools"), json("tools?by=upstream")]);
+    unlock();
     traces = instance.traces;
-    at("about").textContent = `${instance.version} · ${instance.configuration ?? "the built-in demo"} · since ${new Date(instance.started_ms).toLocaleString()}`;
-    const cards = upstreams.map(card);
-    const list = at("fleet");
-    const isSame = cards.length === list.childElementCount && cards.every((it, index) => it === list.children[index]);
-    if (!isSame) list.replaceChildren(...cards);
-    const ill = upstreams.filter((it) => it.health === "tripped" || it.health === "recovering").length;
-    document.title = ill ? `(${ill}) mcplex` : "mcplex";
-    tools(await json("tools"));
-    at("door").hidden = true;
-    complain(null);
+    put(at("about"), `${instance.version} · ${instance.configuration ?? "the built-in demo"} · process ${instance.pid}, since ${new Date(instance.started_ms).toLocaleString()}${instance.endpoint ? " · " + instance.endpoint : ""}`);
+    seen = Date.now();
+    showFleet(upstreams, new Map(of.map((it) => [it.upstream, it])));
+    for (const it of cards.values()) it.heard = seen;
+    tools(all);
   } catch (error) {
-    complain(error);
+    lose(error);
   }
   looking = false;
   last = Date.now();
   clearTimeout(timer);
+  if (isLocked) return;
   if (again) look(); else timer = setTimeout(really, CALM);
 }
 
 async function listen() {
-  for (;;) {
+  const own = ++listening;
+  while (!isLocked && own === listening) {
     try {
       const response = await ask("events");
-      if (response.status === 401) { at("link").textContent = "no token"; return; }
-      if (!response.ok) throw new Error("events are not to be had");
-      at("link").textContent = "live";
+      if (isLocked) return;
+      if (!response.ok) throw new Refused((await response.json()).error?.message);
       // It may be another process, which counts its events anew.
+      const [{ instance }, past] = await Promise.all([json("status"), json("timeline")]);
+      traces = instance.traces;
       timeline = new Map();
       at("events").replaceChildren();
-      (await json("timeline")).forEach((event) => remember(event) && note(event, false));
+      past.forEach((event) => remember(event) && note(event));
+      showAgain();
+      at("lost").hidden = true;
+      link("live", "live");
       look();
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      let text = "";
-      for (;;) {
-        const { value, done } = await reader.read();
-        if (done) break;
-        text += value;
-        const blocks = text.split("\n\n");
-        text = blocks.pop();
-        for (const block of blocks) take(block);
-      }
+      await read(response.body);
+      lose();
     } catch (error) {
-      complain(error);
+      lose(error);
     }
-    at("link").textContent = "not connected";
     await new Promise((wake) => setTimeout(wake, AGAIN));
+  }
+}
+
+/** Takes events until there are no more. */
+async function read(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const blocks = (text + value).split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) take(block);
   }
 }
 
@@ -263,11 +196,8 @@ function take(block) {
   const line = (name) => block.split("\n").find((it) => it.startsWith(name + ": "))?.slice(name.length + 2);
   const data = line("data");
   if (!data) return;
-  if (line("event") === "missed") at("said").textContent = `${JSON.parse(data).count} events were missed`;
-  else {
-    const event = JSON.parse(data);
-    if (remember(event)) note(event, true);
-  }
+  if (line("event") === "missed") say(`${JSON.parse(data).count} events were missed`);
+  else hear(JSON.parse(data));
   look();
 }
 
@@ -275,9 +205,14 @@ at("door").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", at("token").value.trim());
   at("token").value = "";
-  at("door").hidden = true;
+  isLocked = false;
   listen();
   look();
 });
+at("dismiss").addEventListener("click", () => complain(null));
+// Times go on, and nothing else; not where mcplex is gone, which would be made up.
+setInterval(() => {
+  if (at("link").classList.contains("live")) showAgain();
+}, TICK);
 look();
 listen();

@@ -1,0 +1,89 @@
+// What goes on is seen as it goes on, and a loop of deaths disturbs nobody.
+
+import { check, equal, say } from '../say.mjs';
+
+const CALLS = 20;
+const FAILURES = 3;
+const LIVES = 4;
+
+/** A time as the page writes it. */
+const short = (us) => (us < 1000 ? `${us} µs` : us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`);
+
+export const checks = [
+  {
+    name: 'events come by themselves',
+    async run(world, browser) {
+      const window = await browser.window();
+      await window.open(world.link);
+      const newest = () => window.page.locator('#events > li').first().getAttribute('data-number');
+      for (let count = 0; count < 3; count += 1) {
+        const before = Number(await newest());
+        await world.until('another event is shown', async () => Number(await newest()) > before);
+      }
+      return window;
+    },
+  },
+  {
+    name: 'the figures of tools are those of the API',
+    async run(world, browser) {
+      const client = await world.client();
+      await world.until('tools are listed', async () => (await client.ask('tools/list')).includes('files__echo'));
+      const window = await browser.window();
+      await window.open(world.link);
+      for (let count = 0; count < CALLS; count += 1) await client.call('files__echo', { count });
+      for (let count = 0; count < FAILURES; count += 1) await client.call('files__fail');
+      const row = (tool) => window.page.locator('#tools > tr', { has: window.page.getByRole('rowheader', { name: tool, exact: true }) });
+      for (const [tool, calls, errors] of [['files__echo', CALLS, 0], ['files__fail', FAILURES, FAILURES]]) {
+        await row(tool).getByRole('cell', { name: String(calls), exact: true }).first().waitFor();
+        const figures = (await world.api('tools')).find((it) => it.tool === tool);
+        const expected = ['files', calls, errors, ...[figures.p50_us, figures.p95_us, figures.p99_us, figures.max_us].map(short)];
+        equal((await row(tool).getByRole('cell').allInnerTexts()).join(' | '), expected.join(' | '), tool);
+      }
+      equal(await window.card('files').locator('.facts div', { hasText: 'calls' }).locator('dd').innerText(), String(CALLS + FAILURES), 'calls of the upstream');
+      return window;
+    },
+  },
+  {
+    name: 'a loop of deaths takes nobody\'s focus and is not read aloud',
+    async run(world, browser) {
+      const window = await browser.window();
+      await window.open(world.link);
+      const button = window.card('restless').getByRole('button', { name: 'Why of restless' });
+      await button.focus();
+      await window.page.evaluate(() => {
+        globalThis.aloud = [];
+        globalThis.focused = document.activeElement;
+        const hear = (changes) => globalThis.aloud.push(...changes.map((it) => it.target.textContent));
+        for (const region of document.querySelectorAll('[aria-live], [role=status], [role=alert]')) {
+          new MutationObserver(hear).observe(region, { childList: true, characterData: true, subtree: true, attributes: true });
+        }
+      });
+      const life = async () => (await world.upstream('restless')).incarnation;
+      const shown = () => window.card('restless').locator('.facts dd').first().innerText();
+      const until = (await life()) + LIVES;
+      await world.until(`it shows life ${until}`, async () => Number(await shown()) >= until);
+      const { aloud, isSame, isThere } = await window.page.evaluate(() => ({
+        aloud: globalThis.aloud, isSame: globalThis.focused === document.activeElement, isThere: globalThis.focused.isConnected,
+      }));
+      check(isSame && isThere, 'the focus is lost');
+      equal(aloud.join(), '', 'what is read aloud');
+      say(`${LIVES} lives`);
+      // It is a button still.
+      await window.page.keyboard.press('Enter');
+      await window.page.locator('#sheet[open]').waitFor();
+      return window;
+    },
+  },
+  {
+    name: 'stop and start are one button that says what it does',
+    async run(world, browser) {
+      const window = await browser.window();
+      await window.open(world.link);
+      await window.button('restless', 'Stop').click();
+      await window.health('restless', 'stopped');
+      await window.button('restless', 'Start').waitFor();
+      equal((await world.upstream('restless')).health, 'stopped', 'health');
+      return window;
+    },
+  },
+];

@@ -1,0 +1,73 @@
+// What is opened over the page: why an upstream is as it is, and its crash reports.
+
+const REPORTS = 20; // that can be chosen
+
+function show(title, ...children) {
+  put(at("sheet-title"), title);
+  at("sheet-body").replaceChildren(...children);
+  if (!at("sheet").open) at("sheet").showModal();
+}
+
+function block(title, text) {
+  const words = make("pre", { tabIndex: 0, textContent: text || "(none)" });
+  words.setAttribute("aria-label", title);
+  words.setAttribute("role", "region");
+  return [make("h3", { textContent: title }), words];
+}
+
+async function why(key, name) {
+  try {
+    const { text } = await json(`upstreams/${part(key)}/why`);
+    const log = await (await ask(`upstreams/${part(name)}/logs?lines=100`)).text();
+    show(key, make("p", { textContent: text }), ...block("The end of its log", log));
+    complain(null);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+async function crashes(key, name) {
+  try {
+    // Of one of several children only its own, where it is not the first, which stands for all.
+    const all = (await json(`crashes?upstream=${part(name)}`)).filter((one) => label(one) === key || key === name);
+    if (!all.length) return show(`Crash reports of ${key}`, make("p", { textContent: "It has not died, as far as is known." }));
+    const report = make("div");
+    const choice = make("select", { id: "which" });
+    for (const one of all.slice(0, REPORTS)) {
+      const text = `${label(one) === name ? "" : label(one) + ", "}life ${one.incarnation}, ${new Date(one.at_ms).toLocaleString()}${one.tripped ? ", tripped" : ""}`;
+      choice.append(make("option", { value: one.number, textContent: text }));
+    }
+    const look = () => crash(name, choice.value, report).catch(complain);
+    choice.addEventListener("change", look);
+    await look();
+    show(`Crash reports of ${key}`, make("p", { class: "row" }, make("label", { htmlFor: "which", textContent: "Report of" }), choice), report);
+    complain(null);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+/** Fills a place with one report. */
+async function crash(name, number, place) {
+  const it = await json(`crashes/${part(name)}/${number}`);
+  const link = trace(it.trace_id, "Open its trace").map((link) => make("p", {}, link));
+  const words = it.stderr.map((line) => line.text).join("\n");
+  const messages = it.messages.map((m) => `${m.is_from_upstream ? "<-" : "->"} ${m.text}`).join("\n");
+  place.replaceChildren(facts(it), ...link, ...block("Last words", words), ...block("Last messages", messages));
+}
+
+function facts(it) {
+  const list = make("dl", { class: "report" });
+  const fact = (term, value) => {
+    if (value != null && value !== "") list.append(make("dt", { textContent: term }), make("dd", { textContent: String(value) }));
+  };
+  fact("what happened", it.what);
+  fact("probable cause", it.probable_cause);
+  fact("what to do", it.advice);
+  fact("when", new Date(it.at_ms).toLocaleString());
+  fact("life", `${it.incarnation}, which lasted ${long(it.uptime_ms)}`);
+  fact("deaths", it.is_counted ? `${it.deaths} within ${long(it.window_ms)}, ${it.max_deaths} are borne` : "this one does not count");
+  fact("breaker", it.trip ? `tripped: ${it.trip}` : null);
+  fact("calls in flight", it.in_flight.map((call) => `${call.method} ${call.name ?? ""}`).join(", "));
+  return list;
+}
