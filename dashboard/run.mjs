@@ -24,7 +24,6 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.e
 
 const began = performance.now();
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1).padStart(5)} s`;
-// In this order: the looks want the state that the others leave.
 const wanted = [...trips, ...lives, ...looks, ...doors].filter((one) => one.name.includes(flags.only));
 const world = await World.make({ mcplex: resolve(flags.mcplex), fakeServer: resolve(flags['fake-server']) });
 const [browser] = await Promise.all([Browser.start(resolve(flags.dir), flags.pictures && resolve(flags.pictures)), world.start()]);

@@ -23,13 +23,18 @@ export const MARKUP = '<img src=x onerror="document.title=1">';
 export const LAST_WORDS = `Client not created! Set TELEGRAM_TOKEN. ${MARKUP}`;
 export const TOKEN = '0123456789abcdef-of-operators';
 
-/** A port that nobody has. mcplex is started more than once on it. */
+/**
+ * A port that nobody has, and that no system gives away by itself: mcplex is started more than once on
+ * it, and somebody else must not get it in between.
+ */
 async function freePort() {
-  const server = createServer();
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = createServer();
+    const isFree = await new Promise((done) => server.once('error', () => done(false)).listen(port, '127.0.0.1', () => done(true)));
+    await new Promise((done) => (isFree ? server.close(done) : done()));
+    if (isFree) return port;
+  }
 }
 
 /** Takes traces and says thank you. */
@@ -116,6 +121,12 @@ export class World {
       await new Promise((done) => setTimeout(done, 20));
     }
     throw new Error(`it never comes that ${what}`);
+  }
+
+  /** Has an upstream in this state, whatever was before. */
+  async bring(name, verb, health) {
+    if ((await this.upstream(name))?.health !== health) await this.api(`upstreams/${name}/${verb}`, 'POST');
+    await this.until(`${name} is ${health}`, async () => (await this.upstream(name))?.health === health);
   }
 
   /** From now on the sick one is well, once it is started. */

@@ -1,5 +1,5 @@
-// It can be read and used at any size, in light and dark, by everybody. It comes after the one that
-// dies in a loop was stopped, so that nothing changes under what is measured.
+// It can be read and used at any size, in light and dark, by everybody. The one that dies in a loop is
+// stopped before, so that nothing changes under what is measured.
 
 import { check, equal } from '../say.mjs';
 
@@ -31,12 +31,23 @@ function measure({ target, smallest }) {
   return [...new Set(faults)].slice(0, 10);
 }
 
+/** One upstream of each kind, and figures. */
+async function settle(world) {
+  world.sicken();
+  await world.bring('restless', 'stop', 'stopped');
+  await world.bring('telegram', 'restart', 'tripped');
+  const client = await world.client();
+  await world.until('tools are listed', async () => (await client.ask('tools/list')).includes('files__echo'));
+  await client.call('files__echo');
+}
+
 /** The mean of the channels of a colour. */
 const brightness = (colour) => colour.match(/\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
 
 export const checks = SIZES.map(([width, height]) => ({
   name: `at ${width} px, light and dark`,
   async run(world, browser) {
+    await settle(world);
     const window = await browser.window({ width, height });
     await window.open(world.link);
     const { page } = window;

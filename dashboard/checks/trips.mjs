@@ -10,9 +10,11 @@ const MAX_TABS = 200;
 /** Has the sick one run, and gives a client that can make it die. */
 async function well(world) {
   world.heal();
-  const before = await world.upstream('telegram');
-  if (before.health !== 'ready') await world.api('upstreams/telegram/reset', 'POST');
-  await world.until('telegram is ready', async () => (await world.upstream('telegram'))?.health === 'ready');
+  await world.until('telegram is ready', async () => {
+    const now = await world.upstream('telegram');
+    if (now?.health === 'tripped') await world.api('upstreams/telegram/reset', 'POST');
+    return now?.health === 'ready';
+  });
   const client = await world.client();
   await world.until('its tools are listed', async () => (await client.ask('tools/list')).includes('telegram__crash'));
   return client;

@@ -67,7 +67,7 @@ function newCard(upstream) {
   const it = {
     element, verbs, upstream,
     heard: Date.now(), // when it was so
-    wasTripped: upstream.health === "tripped", // and nobody was told that it is back
+    isTripped: upstream.health === "tripped", // as far as was said aloud
     health: make("span", { class: "badge" }),
     reason: make("p", { class: "reason" }),
     lives: make("ol", { class: "lives" }),

@@ -81,14 +81,15 @@ function hear(event) {
   note(event);
   const it = cards.get(label(event));
   if (!it) return;
-  const before = it.upstream.health;
   if (event.kind === "changed") {
     const { health, incarnation, pid, deaths, what, retry_after_ms } = event;
     it.upstream = { ...it.upstream, health, incarnation, pid, deaths, reason: what, retry_after_ms, uptime_ms: health === "ready" ? 0 : null };
     it.heard = Date.now();
-    // A loop would never let a voice end: only a trip, and that one is back after it.
-    if (health === "tripped" && before !== "tripped") { it.wasTripped = true; say(`${label(event)} is tripped`); }
-    if (health === "ready" && it.wasTripped) { it.wasTripped = false; say(`${label(event)} is ready again`); }
+    // A loop would never let a voice end: only a trip, and that one is back after it. A look may
+    // have shown it before the event came, so what counts is what was said.
+    if (health === "tripped" && !it.isTripped) say(`${label(event)} is tripped`);
+    if (health === "ready" && it.isTripped) say(`${label(event)} is ready again`);
+    if (health === "tripped" || health === "ready") it.isTripped = health === "tripped";
     showSum();
   }
   showCard(it);

@@ -15,6 +15,8 @@ fn a_path_says_what_is_asked_for() {
         get("/v1/upstreams/a-b/logs?lines=7&follow=1"),
         Ok(Route::Logs { upstream: name(), lines: 7, follow: true })
     );
+    assert_eq!(get("/v1/tools"), Ok(Route::Tools { by_upstream: false }));
+    assert_eq!(get("/v1/tools?by=upstream"), Ok(Route::Tools { by_upstream: true }));
     assert_eq!(get("/v1/upstreams/a-b"), Ok(Route::Upstream { upstream: name() }));
     assert_eq!(get("/v1/crashes?upstream=a-b"), Ok(Route::Crashes { upstream: Some(name()) }));
     assert_eq!(get("/v1/crashes/a-b/2"), Ok(Route::Crash { upstream: name(), number: 2 }));

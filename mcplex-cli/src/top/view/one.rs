@@ -58,7 +58,9 @@ pub(super) fn draw(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect
         Layout::vertical([Constraint::Length(tools_height), Constraint::Fill(1)]).areas(middle)
     };
     draw_head(state, one, look, frame, head);
-    draw_tools(&own, look, frame, tools);
+    let since = state.snapshot.instance.calls_since_ms.unwrap_or(look.now_ms);
+    let title = format!("Tools, calls of {}", short(look.now_ms.saturating_sub(since)));
+    draw_tools(&title, &own, look, frame, tools);
     let happened = state.events_of(one).rev().map(|it| event(it, look, false));
     let lines: Vec<_> = happened.take(usize::from(events.height)).collect();
     part("What happened, newest first", lines, look, frame, events);
@@ -155,10 +157,10 @@ fn shown(life: &Life, look: &Look) -> (String, ratatui::style::Style) {
     }
 }
 
-fn draw_tools(own: &[&Figures], look: &Look, frame: &mut Frame<'_>, area: Rect) {
-    let block = Block::new().borders(Borders::TOP).title(look.title("Tools that were called"));
+fn draw_tools(title: &str, own: &[&Figures], look: &Look, frame: &mut Frame<'_>, area: Rect) {
+    let block = Block::new().borders(Borders::TOP).title(look.title(title));
     if own.is_empty() {
-        frame.render_widget(Paragraph::new(" none since calls are counted").block(block), area);
+        frame.render_widget(Paragraph::new(" none was called").block(block), area);
         return;
     }
     let number = |text: String| Cell::from(Line::from(text).right_aligned());
