@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// Measures these alone.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,..")]
     only: Vec<Scenario>,
+    /// Of the faults of one upstream measures these alone, named as `twin-stderr`.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,..", conflicts_with = "write")]
+    fault: Vec<String>,
     /// Measures this mcplex instead of building one.
     #[arg(long, value_name = "FILE")]
     mcplex: Option<Utf8PathBuf>,
@@ -94,9 +97,14 @@ fn measure(programs: &Programs, options: &Options) -> Vec<Figure> {
             continue;
         }
         eprintln!("measuring {scenario:?}");
-        let measured = scenario.measure(programs, effort);
+        let measured = scenario.measure(programs, effort, &options.fault);
         let mut rounds = measured.map_err(|error| format!("{error:#}")).map(Vec::into_iter);
         for question in scenario.questions() {
+            if *scenario == Scenario::Independence
+                && !independence::is_wanted(question.name, &options.fault)
+            {
+                continue;
+            }
             let rounds = match &mut rounds {
                 Ok(rounds) => Ok(rounds.next().unwrap_or_default()),
                 Err(reason) => Err(reason.clone()),

@@ -89,8 +89,20 @@ pub(crate) fn catalogue() -> String {
     text
 }
 
-/// How much longer the twin's slowest hundredth takes, in each round and for each fault.
-pub(crate) fn measure(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
+/// Whether a fault is to be measured, of which these alone are if there are any.
+pub(crate) fn is_wanted(name: &str, only: &[String]) -> bool {
+    only.is_empty() || only.iter().any(|one| one == name)
+}
+
+/// How much longer the twin's slowest hundredth takes, in each round and for each wanted fault.
+pub(crate) fn measure(
+    programs: &Programs,
+    effort: Effort,
+    only: &[String],
+) -> anyhow::Result<Vec<Vec<f64>>> {
+    for name in only {
+        ensure!(KINDS.iter().any(|kind| kind.name == name), "there is no fault named {name}");
+    }
     let ids = Ids::default();
     let good = kinds::GOOD;
     let scene = Scene::start(programs, &good, &ids)?;
@@ -102,7 +114,7 @@ pub(crate) fn measure(programs: &Programs, effort: Effort) -> anyhow::Result<Vec
             Vec::new()
         })
     };
-    Ok(KINDS.iter().map(of_kind).collect())
+    Ok(KINDS.iter().filter(|kind| is_wanted(kind.name, only)).map(of_kind).collect())
 }
 
 fn with(

@@ -144,6 +144,7 @@ impl Scenario {
         self,
         programs: &Programs,
         effort: Effort,
+        faults: &[String],
     ) -> anyhow::Result<Vec<Vec<f64>>> {
         match self {
             Self::Rate => rate(programs, effort),
@@ -151,7 +152,7 @@ impl Scenario {
             Self::Fleet => fleet(programs, effort),
             Self::Payload => payload(programs, effort),
             Self::Guard => guard::measure(programs, effort),
-            Self::Independence => independence::measure(programs, effort),
+            Self::Independence => independence::measure(programs, effort, faults),
         }
     }
 }
