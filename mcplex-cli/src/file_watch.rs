@@ -33,6 +33,10 @@ pub(crate) const LATEST: Duration = Duration::from_secs(3);
 /// late anyway; one `stat` in this time costs nothing.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// How long after being told of a folder the file is looked at, and so at most ten times a second:
+/// in a folder that is busy with other files, one look for each of them would cost every call.
+const REST: Duration = Duration::from_millis(100);
+
 /// Links on the way to a file; as many as Linux follows.
 const MAX_LINKS: usize = 40;
 
@@ -111,7 +115,7 @@ impl FileWatch {
     async fn changed(&mut self) {
         while !self.look() {
             tokio::select! {
-                () = self.woken.notified() => {}
+                () = self.woken.notified() => sleep(REST).await,
                 () = sleep(LOOK) => {}
             }
         }
