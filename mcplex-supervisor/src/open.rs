@@ -11,11 +11,14 @@ use mcplex_proto::{
     upstream::Incarnation,
 };
 use std::{
-    fmt, io,
+    fmt,
+    future::Future as _,
+    io,
+    pin::pin,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task};
 
 /// How long the other signs of a death are waited for after the first: the exit code and the last
 /// answers. Their order is chance; 250 ms is a thousand times what they are apart on a busy host.
@@ -24,6 +27,10 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// How many messages are read before a try to write: enough for many to share one write, and too
 /// few for one that talks without a pause to look as if it did not read.
 const MAX_IN_A_ROW: u32 = 16;
+
+/// How many of them nobody may have asked for: 20 µs to 40 µs, after which every other upstream and
+/// client gets its turn. A burst is heard as fast as the thread is free, and delays nobody by more.
+const MAX_UNASKED_IN_A_ROW: u32 = 4;
 
 /// What happened on the connection.
 #[derive(Debug)]
@@ -69,6 +76,8 @@ pub(crate) struct Open {
     has_heard: bool,
     /// Messages read since the last try to write.
     heard_in_a_row: u32,
+    /// Those of them that nobody asked for.
+    unasked_in_a_row: u32,
     pace: Pace,
     /// Until when nothing is read, because it talks too fast.
     paused: Option<Time>,
@@ -115,6 +124,7 @@ impl Open {
             stuck: None,
             has_heard: false,
             heard_in_a_row: 0,
+            unasked_in_a_row: 0,
             pace: Pace::default(),
             paused: None,
             is_silent: false,
@@ -150,7 +160,7 @@ impl Open {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Incident> {
         if !self.is_silent
             && self.paused.is_none()
-            && self.heard_in_a_row < MAX_IN_A_ROW
+            && !self.is_turn_over()
             && let Poll::Ready(received) = self.incoming.as_mut().poll_next(cx)
         {
             self.has_heard = true;
@@ -173,11 +183,12 @@ impl Open {
                 }
             });
         }
-        let is_cut_short = std::mem::take(&mut self.heard_in_a_row) >= MAX_IN_A_ROW;
-        if is_cut_short {
-            // There may be more to read, and nothing else would say so.
-            cx.waker().wake_by_ref();
+        if self.is_turn_over() && self.paused.is_none() {
+            // There may be more to read, and nothing else would say so. Woken like this, the task
+            // comes after whatever else is ready, what the system has to tell included.
+            let _later = pin!(task::yield_now()).poll(cx);
         }
+        (self.heard_in_a_row, self.unasked_in_a_row) = (0, 0);
         if self.is_unflushed && self.write_error.is_none() {
             match self.outgoing.as_mut().poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
@@ -195,6 +206,10 @@ impl Open {
             }
             None => Poll::Pending,
         }
+    }
+
+    fn is_turn_over(&self) -> bool {
+        self.heard_in_a_row >= MAX_IN_A_ROW || self.unasked_in_a_row >= MAX_UNASKED_IN_A_ROW
     }
 
     /// Takes a sign of a death; gives the cause when nothing better can come.
@@ -227,9 +242,16 @@ impl Open {
         self.stuck.is_some()
     }
 
-    /// It said something that nobody asked for.
-    pub(crate) fn is_unasked(&mut self, now: Time) {
-        self.paused = self.pace.spend(now);
+    /// It said something that nobody asked for, with so many bytes of payload.
+    pub(crate) fn is_unasked(&mut self, bytes: usize, now: Time) {
+        self.unasked_in_a_row += 1;
+        self.paused = self.pace.spend(bytes, now);
+    }
+
+    /// It wrote a line that is no message.
+    pub(crate) fn is_garbage(&mut self, now: Time) {
+        self.unasked_in_a_row += 1;
+        self.paused = self.pace.spend_on_garbage(now);
     }
 
     /// Notes how the time passes: what is stuck, and what was heard.

@@ -85,7 +85,7 @@ impl Driver {
         match incident {
             Incident::Heard(message, about) => self.hear(message, about),
             Incident::Garbage(bad) => {
-                open.is_unasked(self.now);
+                open.is_garbage(self.now);
                 let is_too_much = open.garbage.take(self.now);
                 let lines = open.garbage.lines;
                 if lines.is_power_of_two() {

@@ -25,6 +25,18 @@ fn error_code(message: &Message) -> Option<i64> {
     }
 }
 
+/// Bytes of what is said, without the envelope.
+fn length(message: &Message) -> usize {
+    let payload = match message {
+        Message::Request(request) => request.params.as_ref(),
+        Message::Notification(notification) => notification.params.as_ref(),
+        Message::Response(response) => match &response.outcome {
+            Outcome::Result(payload) | Outcome::Error(payload) => Some(payload),
+        },
+    };
+    payload.map_or(0, |payload| payload.bytes().len())
+}
+
 impl Driver {
     pub(super) fn hear(&mut self, message: Message, about: Option<u64>) {
         let Phase::Open(open) = &mut self.phase else { return };
@@ -56,6 +68,7 @@ impl Driver {
                 }
             },
         };
+        let bytes = length(&message);
         match message {
             Message::Response(response) => {
                 let id = response.id.as_ref().and_then(mcplex_proto::id::Id::minted);
@@ -67,15 +80,15 @@ impl Driver {
                     let reply = Reply { outcome: response.outcome, extra: response.extra, from };
                     drop(sent.reply.send(Ok(reply)));
                 } else {
-                    open.is_unasked(self.now);
+                    open.is_unasked(bytes, self.now);
                 }
             }
             Message::Request(request) if open.is_modern => {
-                open.is_unasked(self.now);
+                open.is_unasked(bytes, self.now);
                 self.refuse_request(request);
             }
             other @ (Message::Request(_) | Message::Notification(_)) => {
-                open.is_unasked(self.now);
+                open.is_unasked(bytes, self.now);
                 self.events.message(from, other, about);
             }
         }
