@@ -1,9 +1,12 @@
 //! What a child writes on its stderr: always read, logged, and the last of it kept.
 //!
-//! A flood of it is read as fast as it comes, but no more of it is logged than somebody could
-//! read; the last lines are kept in any case.
+//! A flood of it is read at a pace that costs the other upstreams nothing, and no more of it is
+//! logged than somebody could read; the last lines are kept in any case.
 
-use crate::{command::Command, rate::Rate};
+use crate::{
+    command::Command,
+    rate::{Flow, Rate},
+};
 use mcplex_proto::{
     redact::redact,
     transport::{LastWords, LogSink, Word},
@@ -16,7 +19,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
-    task::JoinSet,
+    task::{self, JoinSet},
     time::{self, Instant},
 };
 
@@ -30,15 +33,12 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 /// The longest line kept and logged: 4 KiB; the rest of a longer one is dropped.
 const MAX_LINE: usize = 4 * 1024;
 
-/// What is read at once.
+/// What is read at once: as much as a line is kept of, so that idle upstreams cost little.
 const READ: usize = 4 * 1024;
 
-/// What is read at once in a flood: what a pipe holds.
-const READ_FLOOD: usize = 64 * 1024;
-
-/// The pause after each such part, for the others on the same thread: a flood is read at 32 MiB/s,
-/// and 1 GiB of it is gone in half a minute.
-const PAUSE: Duration = Duration::from_millis(2);
+/// What is read at once in a flood: reading and counting it takes a few microseconds, and four such
+/// parts are what a pipe holds.
+const READ_FLOOD: usize = 16 * 1024;
 
 /// The reader of a child's stderr and the lines it kept.
 #[derive(Debug)]
@@ -98,22 +98,33 @@ fn last(kept: &Mutex<VecDeque<Word>>) -> Vec<Word> {
 }
 
 async fn read<R: AsyncRead + Unpin>(mut stderr: R, mut lines: Lines) {
-    let mut rate = Rate::new(clock());
+    let begin = clock();
+    let (mut rate, mut flow) = (Rate::new(begin), Flow::new(begin));
     let mut chunk = vec![0; READ];
     while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
+        let now = clock();
         let ends = memchr::memchr_iter(b'\n', &chunk[..count]).count();
-        let passed = rate.take(u32::try_from(ends).unwrap_or(u32::MAX), clock());
+        let passed = rate.take(u32::try_from(ends).unwrap_or(u32::MAX), now);
         if passed > 0 {
             lines.tell(rate.held_back());
         }
         lines.take(&chunk[..count], ends, usize::try_from(passed).unwrap_or(usize::MAX));
-        if count == READ_FLOOD {
-            time::sleep(PAUSE).await;
+        let is_flood = match flow.take(count, now) {
+            Some(until) => {
+                time::sleep_until(until).await;
+                true
+            }
+            None => {
+                // Others on the same thread are not to wait for more than one part.
+                task::yield_now().await;
+                false
+            }
+        };
+        // A flood is read in larger parts, for little of it is looked at.
+        let size = if is_flood { READ_FLOOD } else { READ };
+        if size != chunk.len() {
+            chunk = vec![0; size];
         }
-        // A flood is read in large parts, for little of it is looked at.
-        let size = if count == chunk.len() { READ_FLOOD } else { READ };
-        chunk.resize(size, 0);
-        chunk.shrink_to(size);
     }
     lines.end(true);
     lines.tell(rate.held_back());
