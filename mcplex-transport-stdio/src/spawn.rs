@@ -27,15 +27,18 @@ pub(crate) fn spawn(command: &Command) -> Result<(Child, Pipes), ConnectError> {
 
 #[cfg(target_os = "linux")]
 fn start(command: &Command, mut child: process::Command) -> io::Result<(Child, Pipes)> {
-    use crate::linux::{Lowered, VARIABLE, lower_limit, trees::Trees};
-    let mut trees = Trees::lock();
-    let (tree, cookie) = trees.next(command.name.as_str(), false);
+    use crate::linux::{
+        Lowered, VARIABLE, lower_limit,
+        trees::{Trees, Turn},
+    };
+    let turn = Turn::wait();
+    let (tree, cookie) = Trees::lock().next(command.name.as_str(), false);
     if let Some(cookie) = cookie {
         child.env(VARIABLE, cookie.to_string());
     }
     let lowered = Lowered::for_a_child();
     let is_born_with_it = lowered.is_some();
-    let started = Child::start(&mut child, &mut trees, tree);
+    let started = Child::start(&mut child, &turn, tree);
     drop(lowered);
     let (child, pipes) = started?;
     if !is_born_with_it && let Some(pid) = rustix::process::Pid::from_raw(child.pid().cast_signed())

@@ -14,14 +14,14 @@ use std::sync::Arc;
 /// Reaches an upstream by starting it as a child process, anew at each connect.
 #[derive(Debug)]
 pub struct StdioTransport {
-    command: Command,
+    command: Arc<Command>,
 }
 
 impl StdioTransport {
     /// A transport that starts `command`.
     #[must_use]
     pub fn new(command: Command) -> Self {
-        Self { command }
+        Self { command: Arc::new(command) }
     }
 
     fn connection(
@@ -29,7 +29,7 @@ impl StdioTransport {
         pipes: Pipes,
         lifeline: impl FnOnce(Words) -> Box<dyn Lifeline>,
     ) -> Connection {
-        let Command { name, max_line, .. } = &self.command;
+        let Command { name, max_line, .. } = &*self.command;
         Connection {
             outgoing: Box::pin(Lines::new(pipes.stdin)),
             incoming: Box::pin(Messages::new(name.clone(), pipes.stdout, *max_line)),
@@ -41,8 +41,8 @@ impl StdioTransport {
 #[async_trait]
 impl Transport for StdioTransport {
     /// Without a guard it never waits between the start of the child and the return; with one it
-    /// waits for what the guard says of the start. Dropped meanwhile it leaves nothing behind, and
-    /// a connection that is dropped is killed.
+    /// is started on a thread beside, and waits for what the guard says of the start. Dropped
+    /// meanwhile it leaves nothing behind, and a connection that is dropped is killed.
     async fn connect(&self) -> Result<Connection, ConnectError> {
         #[cfg(target_os = "linux")]
         if let Some(guard) = &self.command.guard {
@@ -58,8 +58,8 @@ impl Transport for StdioTransport {
     }
 
     fn of_member(&self, label: &str) -> Option<Arc<dyn Transport>> {
-        let command = Command { member: Some(label.into()), ..self.command.clone() };
-        Some(Arc::new(Self { command }))
+        let command = Command { member: Some(label.into()), ..(*self.command).clone() };
+        Some(Arc::new(Self::new(command)))
     }
 
     fn failure_tells_era(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::{
     guard::number,
     linux::{
         sys::{self, Reaped},
-        trees::Trees,
+        trees::{Trees, Turn},
         usage::{OutOfMemory, usage},
     },
 };
@@ -50,14 +50,14 @@ impl Child {
     /// was killed.
     pub(crate) fn start(
         command: &mut Command,
-        trees: &mut Trees,
+        _turn: &Turn,
         tree: u64,
     ) -> io::Result<(Self, Pipes)> {
         let before = OutOfMemory::so_far();
         let mut started = command.spawn()?;
         let pid = i32::try_from(started.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the child has no number"))?;
-        trees.add(pid, tree);
+        Trees::lock().add(pid, tree);
         let mut child = Self { pid, end: None, reaped: None, before, usage: None, is_guard: false };
         let watched = Self::watch(pid).and_then(|end| Ok((end, Pipes::of(&mut started)?)));
         match watched {
@@ -66,10 +66,9 @@ impl Child {
                 Ok((child, pipes))
             }
             Err(error) => {
-                // The register is held, so it is waited for without asking it.
                 child.signal(Signal::KILL);
                 let _status = started.wait();
-                trees.remove(pid);
+                Trees::lock().remove(pid);
                 child.reaped = Some(Reaped { status: 0, peak_memory: 0, cpu: Duration::ZERO });
                 Err(error)
             }
@@ -167,6 +166,7 @@ async fn wait_for(end: &mut Option<AsyncFd<OwnedFd>>) {
 }
 
 fn reap(pid: Pid) -> Option<Reaped> {
+    // Held over both, or a new child with the same number could be the one that is removed.
     let mut trees = Trees::lock();
     let reaped = match sys::reap(pid) {
         Ok(reaped) => reaped?,

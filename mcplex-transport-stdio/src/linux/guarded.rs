@@ -2,7 +2,7 @@
 
 use super::{
     cookie, limit, orphans,
-    trees::{Trees, inherited},
+    trees::{Trees, Turn, inherited},
     usage::Reports,
 };
 use crate::{
@@ -25,16 +25,14 @@ use rustix::{
     process::Signal,
 };
 use std::{
-    ffi::OsStr,
     io,
-    os::{
-        fd::{BorrowedFd, OwnedFd},
-        unix::process::CommandExt as _,
-    },
-    path::Path,
+    os::{fd::BorrowedFd, unix::process::CommandExt as _},
+    panic,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
-use tokio::{net::unix::pipe, time};
+use tokio::{net::unix::pipe, sync::Semaphore, task, time};
 
 /// How long a guard may take to start its server. It takes 1 ms; a program on a slow network disk
 /// takes longer, and whoever connects has a limit of their own.
@@ -43,21 +41,21 @@ const START: Duration = Duration::from_secs(10);
 /// How long a guard may take to end, once told, after a start that failed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long a start lets the one before it go first.
+const AFTER_YOU: Duration = Duration::from_millis(100);
+
+/// Starts take turns before they take a thread: fifty at once need one and not eight, whose stacks
+/// would stay. No more than that: what a dead disk holds up is not waited for.
+static STARTS: Semaphore = Semaphore::const_new(1);
+
 /// Starts the program of `command` under `guard`.
 ///
 /// Dropping the future ends what was started.
 pub(crate) async fn spawn_guarded(
-    command: &Command,
+    command: &Arc<Command>,
     guard: &Guard,
 ) -> Result<(Tree, Pipes), ConnectError> {
-    let program = find(command)?;
-    let own = |error: Errno| classify_own(error.into());
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(own)?;
-    let status = pipe::Receiver::from_owned_fd(read).map_err(classify_own)?;
-    let (mut tree, pipes) = start(command, guard, program.as_os_str(), &write)?;
-    // The guard alone holds it now, unless somebody else in this process started a program in the
-    // same moment; so its end is not waited for.
-    drop(write);
+    let Started { mut tree, pipes, status, program } = start_aside(command, guard).await?;
     let record = tokio::select! {
         record = read_record(&status) => record,
         _ = tree.guard.wait() => last_record(&status),
@@ -84,12 +82,40 @@ pub(crate) async fn spawn_guarded(
     }
 }
 
-fn start(
-    command: &Command,
-    guard: &Guard,
-    program: &OsStr,
-    status: &OwnedFd,
-) -> Result<(Tree, Pipes), ConnectError> {
+/// A guard that has not said yet whether it could start its server.
+struct Started {
+    tree: Tree,
+    pipes: Pipes,
+    /// Where it says that.
+    status: pipe::Receiver,
+    program: PathBuf,
+}
+
+/// Looks for the program and starts the guard on a thread beside: what looks for a file may wait
+/// for a disk, and the start of a process stops the thread that it comes from until the new one runs
+/// its own program, 0.2 ms to 3 ms in which no call of any upstream would move.
+async fn start_aside(command: &Arc<Command>, guard: &Guard) -> Result<Started, ConnectError> {
+    // A closed semaphore there is not, and one who waited long enough goes on without it.
+    let turn = time::timeout(AFTER_YOU, STARTS.acquire()).await;
+    let (command, guard) = (Arc::clone(command), guard.clone());
+    let started = task::spawn_blocking(move || {
+        let program = find(&command)?;
+        start(&command, &guard, program)
+    });
+    // Whoever gives up meanwhile drops the task's result, which ends what was started.
+    let started = started.await;
+    drop(turn);
+    started.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => panic::resume_unwind(panic),
+        // The runtime is about to end.
+        Err(error) => Err(ConnectError::Other(error.into())),
+    })
+}
+
+fn start(command: &Command, guard: &Guard, program: PathBuf) -> Result<Started, ConnectError> {
+    let own = |error: Errno| classify_own(error.into());
+    let (read, status) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(own)?;
+    let read = pipe::Receiver::from_owned_fd(read).map_err(classify_own)?;
     let reports = Reports::of_this_process();
     let usage = reports.map(Reports::write_end);
     let orders = Orders {
@@ -104,20 +130,23 @@ fn start(
     child
         .arg0(format!("mcplex-guard {}", command.name.as_str()))
         .args(orders.to_args())
-        .arg(program)
+        .arg(&program)
         .args(&command.args);
-    let mut trees = Trees::lock();
-    let (tree, cookie) = trees.next(command.name.as_str(), true);
+    let turn = Turn::wait();
+    let (tree, cookie) = Trees::lock().next(command.name.as_str(), true);
     if let Some(cookie) = cookie {
         child.env(cookie::VARIABLE, cookie.to_string());
     }
     let fds: Vec<BorrowedFd<'_>> =
-        std::iter::once(status).chain(usage).map(|fd| fd.as_fd()).collect();
-    let (guard, pipes) = inherited(&fds, &mut trees, |trees| Child::start(&mut child, trees, tree))
+        std::iter::once(&status).chain(usage).map(|fd| fd.as_fd()).collect();
+    let (guard, pipes) = inherited(&fds, &turn, |turn| Child::start(&mut child, turn, tree))
         .map_err(classify_own)?;
-    drop(trees);
+    drop(turn);
     let guard = guard.into_guard();
-    Ok((Tree { tree, guard, server: 0, ending: None, is_swept: false }, pipes))
+    let tree = Tree { tree, guard, server: 0, ending: None, is_swept: false };
+    // The guard alone holds the other end of the pipe from here, unless somebody else in this
+    // process started a program in the same moment; so its end is not waited for.
+    Ok(Started { tree, pipes, status: read, program })
 }
 
 /// Sorts an error in starting the guard itself.

@@ -46,8 +46,8 @@ impl Lowered {
     /// Lowers our limit for a moment, so that a child is born with it and never sees another.
     ///
     /// Nothing that is open is touched by that, but what is opened meanwhile has to fit below it.
-    /// Where there is no room for that, nothing is done, and [`lower_limit`] has to follow. The
-    /// register of children must be held, so that only one start at a time does this.
+    /// Where there is no room for that, nothing is done, and [`lower_limit`] has to follow. It
+    /// must be this start's turn, so that only one at a time does this.
     pub(crate) fn for_a_child() -> Option<Self> {
         let before = of_children()?;
         if !has_room(fs::read_dir("/proc/self/fd").ok()?.count(), before) {

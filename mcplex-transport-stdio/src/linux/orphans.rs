@@ -3,7 +3,7 @@
 use super::{
     cookie::{Cookie, Gateway},
     sys,
-    trees::Trees,
+    trees::{Trees, Turn},
 };
 use crate::guard::{number, own_children, pids_in_proc, stat_of};
 use rustix::process::{
@@ -59,7 +59,9 @@ impl Orphans {
         let mut ends = signal(SignalKind::child())?;
         loop {
             // What ended before it was listened for counts too.
-            reap_unknown();
+            while !reap_unknown() {
+                time::sleep(PAUSE).await;
+            }
             if ends.recv().await.is_none() {
                 return Ok(());
             }
@@ -67,20 +69,35 @@ impl Orphans {
     }
 }
 
-/// Waits for dead children that nobody here has started.
-fn reap_unknown() {
-    let trees = Trees::lock();
-    for child in own_children().into_iter().filter(|child| !trees.has(*child)) {
+/// Waits for dead children that nobody here has started; whether it could be done now.
+///
+/// Mostly the end that it is told of is that of a known child, which was waited for already; then
+/// one question to the system tells that there is nothing to do.
+fn reap_unknown() -> bool {
+    if !matches!(sys::dead_child(), Ok(Some(_))) {
+        return true;
+    }
+    // While something is started, its new child would look like a stranger.
+    let Some(_turn) = Turn::now() else { return false };
+    for child in strangers() {
         // Most are alive.
         let _status = sys::reap(child);
     }
+    true
+}
+
+/// Children that nobody here has started; only known while nothing is being started.
+fn strangers() -> Vec<Pid> {
+    let children = own_children();
+    let trees = Trees::lock();
+    children.into_iter().filter(|child| !trees.has(*child)).collect()
 }
 
 /// Ends what is left of a tree whose guard has ended; whether nothing is left.
 pub(crate) async fn sweep(tree: u64, limit: Duration) -> bool {
     let until = now() + limit;
     loop {
-        if sweep_once(tree) {
+        if Turn::now().is_some_and(|turn| sweep_in(&turn, tree)) {
             return true;
         }
         if now() >= until {
@@ -90,12 +107,16 @@ pub(crate) async fn sweep(tree: u64, limit: Duration) -> bool {
     }
 }
 
-/// As much of it as can be done without waiting.
+/// As much of it as can be done at once.
 pub(crate) fn sweep_once(tree: u64) -> bool {
+    sweep_in(&Turn::wait(), tree)
+}
+
+fn sweep_in(turn: &Turn, tree: u64) -> bool {
     if INHERITED.get().is_none() {
         return sweep_strangers(tree);
     }
-    (0..ROUNDS).any(|_| kill_adopted() == 0)
+    (0..ROUNDS).any(|_| kill_adopted(turn) == 0)
 }
 
 /// Kills the processes that have come to us from trees with guards; how many there were.
@@ -103,12 +124,12 @@ pub(crate) fn sweep_once(tree: u64) -> bool {
 /// Those of a tree whose guard lives go to that guard, so they cannot be among them. Where every
 /// tree has a guard nothing is read about a process before it is killed: one that forks and ends
 /// in a loop would have moved on.
-fn kill_adopted() -> usize {
-    let trees = Trees::lock();
+fn kill_adopted(_turn: &Turn) -> usize {
+    let has_free = Trees::lock().has_free();
     let mut found = 0;
-    for child in own_children().into_iter().filter(|child| !trees.has(*child)) {
+    for child in strangers() {
         let is_inherited = INHERITED.get().is_some_and(|before| before.contains(&number(child)));
-        if is_inherited || (trees.has_free() && !is_guarded(child)) {
+        if is_inherited || (has_free && !is_guarded(child)) {
             continue;
         }
         found += 1;

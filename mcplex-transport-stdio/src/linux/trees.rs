@@ -9,10 +9,38 @@ use rustix::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
-/// The register of children; held over every start, so that a child is never seen unregistered.
+/// The turn of one start, which others wait for: no child is there that is not in the register yet,
+/// and no other start inherits what is meant for this one.
+///
+/// A start may take milliseconds and runs beside the thread of the gateway, so nothing on the way of
+/// a message waits for this, and whoever looks for strange children there comes back later.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _held: MutexGuard<'static, ()>,
+}
+
+static TURN: Mutex<()> = Mutex::new(());
+
+impl Turn {
+    pub(crate) fn wait() -> Self {
+        // Nothing is behind it that a panic could make wrong.
+        Self { _held: TURN.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// Nothing while something is started.
+    pub(crate) fn now() -> Option<Self> {
+        match TURN.try_lock() {
+            Ok(held) => Some(Self { _held: held }),
+            Err(TryLockError::Poisoned(held)) => Some(Self { _held: held.into_inner() }),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// The register of children, held for a moment only.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
     /// By the number of the child, until it was waited for.
@@ -63,16 +91,16 @@ impl Trees {
 
 /// Lets the next program inherit these descriptors while `start` runs.
 ///
-/// The caller holds the register, so no other start of this crate sees them; a start elsewhere in
-/// this process might, so nobody may wait for all copies to be closed.
+/// It is this start's turn, so no other one of this crate sees them; a start elsewhere in this
+/// process might, so nobody may wait for all copies to be closed.
 pub(crate) fn inherited<T>(
     fds: &[BorrowedFd<'_>],
-    held: &mut Trees,
-    start: impl FnOnce(&mut Trees) -> std::io::Result<T>,
+    turn: &Turn,
+    start: impl FnOnce(&Turn) -> std::io::Result<T>,
 ) -> std::io::Result<T> {
     let set = |flags| fds.iter().try_for_each(|fd| fcntl_setfd(fd, flags));
     set(FdFlags::empty())?;
-    let started = start(held);
+    let started = start(turn);
     set(FdFlags::CLOEXEC)?;
     started
 }
