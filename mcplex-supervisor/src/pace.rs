@@ -18,9 +18,9 @@ const GARBAGE: u64 = 1024;
 /// fiftieth of the thread, and a client shows a person some tens of them a second.
 const PER_MS: u64 = 4 * MESSAGE;
 
-/// Taken at once after a quiet time, 5000 small messages: the start of a chatty server, the steps
-/// of a long task or a log that was held back takes no pause.
-const BURST: u64 = 5000 * MESSAGE;
+/// Taken at once after a quiet time, 5000 messages of some hundred bytes: the start of a chatty
+/// server, the steps of a long task or a log that was held back takes no pause.
+const BURST: u64 = 24 * 1024 * 1024;
 
 /// No pause is longer, in milliseconds: whoever waits for an answer behind it has more patience.
 const LONGEST: u64 = 1000;

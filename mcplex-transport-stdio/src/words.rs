@@ -63,6 +63,7 @@ impl Words {
             log: command.log.clone(),
             kept: Arc::clone(&kept),
             line: Vec::new(),
+            now: wall_clock(),
         };
         let mut reader = JoinSet::new();
         reader.spawn(read(stderr, lines));
@@ -140,12 +141,15 @@ struct Lines {
     kept: Arc<Mutex<VecDeque<Word>>>,
     /// The line that has not ended yet.
     line: Vec<u8>,
+    /// When it was read.
+    now: SystemTime,
 }
 
 impl Lines {
     /// Takes what was read, in which so many lines end, the first of which are logged; of the
     /// others only those are looked at that will be kept.
     fn take(&mut self, chunk: &[u8], ends: usize, logged: usize) {
+        self.now = wall_clock();
         let mut start = 0;
         for (n, end) in memchr::memchr_iter(b'\n', chunk).enumerate() {
             if n < logged || n + self.bound >= ends {
@@ -170,7 +174,7 @@ impl Lines {
         if text.trim().is_empty() {
             return;
         }
-        let word = Word { at: wall_clock(), text };
+        let word = Word { at: self.now, text };
         if is_logged {
             tracing::info!(
                 target: TARGET_STDERR,
@@ -228,6 +232,10 @@ fn wall_clock() -> SystemTime {
 
 /// Without escape sequences and control characters, which could rewrite a person's terminal.
 fn plain(text: &str) -> String {
+    // Most lines have none; in a flood it would be most of what a line costs.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {

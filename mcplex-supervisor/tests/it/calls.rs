@@ -205,6 +205,29 @@ async fn a_call_dropped_while_it_waits_is_never_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_burst_is_heard_at_once_and_all_of_a_flood_in_order() {
+    let world = World::ready().await;
+    let step = |n: usize| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":1,"progress":{n}}}}}"#
+        )
+    };
+    (0..5000).for_each(|n| world.server().says(&step(n)));
+    world.settle().await;
+    let mut heard = world.events.take_messages();
+    assert_eq!(heard.len(), 5000, "a burst is never paused");
+    // So much more is a flood: it takes its time, and nothing of it is lost.
+    (5000..20_000).for_each(|n| world.server().says(&step(n)));
+    pass(Duration::from_secs(2)).await;
+    heard.extend(world.events.take_messages());
+    assert!((10_000..15_000).contains(&heard.len()), "{}", heard.len());
+    pass(Duration::from_secs(3)).await;
+    heard.extend(world.events.take_messages());
+    let heard: Vec<_> = heard.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(heard, (0..20_000).map(step).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_of_the_upstream_arrive_in_order_and_can_be_answered_at_once() {
     let world = World::ready().await;
     let note = r#"{"jsonrpc":"2.0","method":"x/note"}"#;
