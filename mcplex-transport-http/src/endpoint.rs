@@ -2,6 +2,7 @@
 
 use crate::{
     accept::Accept,
+    alarm::Alarms,
     clock::Clock,
     cors::Page,
     duplex, envelope,
@@ -53,6 +54,7 @@ pub(crate) struct Endpoint {
     pub(crate) runtime: Handle,
     /// What bodies take that are still coming in.
     pub(crate) bodies: Budget,
+    pub(crate) alarms: Alarms,
     guard: Guard,
     gateway: Arc<dyn Gateway>,
     doorman: Option<Arc<dyn Doorman>>,
@@ -66,7 +68,18 @@ impl Endpoint {
         let guard = Guard::new(bound, &options);
         let sessions = Mutex::new(Sessions::default());
         let bodies = Budget::new(&options);
-        Self { options, runtime, bodies, guard, gateway, doorman, clock: Clock::start(), sessions }
+        let alarms = Alarms::default();
+        Self {
+            options,
+            runtime,
+            bodies,
+            alarms,
+            guard,
+            gateway,
+            doorman,
+            clock: Clock::start(),
+            sessions,
+        }
     }
 
     /// Serves one request.

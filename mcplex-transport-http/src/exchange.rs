@@ -6,6 +6,7 @@
 
 use crate::{
     accept::Accept,
+    alarm::Alarms,
     endpoint::Endpoint,
     line::{Line, Reader},
     reply,
@@ -23,12 +24,11 @@ use mcplex_proto::{
 use std::{
     fmt,
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::Sleep;
 
 type Call = Pin<Box<dyn Future<Output = Option<Response>> + Send>>;
 
@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     }
     let patience = if is_listening { Some(Duration::ZERO) } else { endpoint.patience(accept) };
     let mut exchange = Exchange::begin(endpoint, request, principal, accept, is_listening)?;
-    if let Some(answer) = exchange.wait(patience).await {
+    if let Some(answer) = exchange.wait(patience, &endpoint.alarms).await {
         let Some(answer) = answer else { return Ok(reply::empty(StatusCode::ACCEPTED)) };
         let status = status_of(&answer.outcome);
         // What is no success has a body in JSON, whatever the client would rather read.
@@ -123,8 +123,12 @@ impl Exchange {
     /// The answer, if it comes within `patience` and nothing is said before it.
     ///
     /// `None` as patience has no end.
-    async fn wait(&mut self, patience: Option<Duration>) -> Option<Option<Response>> {
-        let mut timer = pin!(None::<Sleep>);
+    async fn wait(
+        &mut self,
+        patience: Option<Duration>,
+        alarms: &Alarms,
+    ) -> Option<Option<Response>> {
+        let mut alarm = None;
         poll_fn(|cx| {
             let answer = self.poll_call(cx);
             if self.line.has_events(cx.waker()) {
@@ -140,10 +144,7 @@ impl Exchange {
             if patience.is_zero() {
                 return Poll::Ready(None);
             }
-            if timer.is_none() {
-                timer.set(Some(tokio::time::sleep(patience)));
-            }
-            timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx)).map(|()| None)
+            alarm.get_or_insert_with(|| alarms.set(patience)).poll(cx).map(|()| None)
         })
         .await
     }

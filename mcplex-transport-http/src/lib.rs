@@ -60,6 +60,8 @@ mod guard;
 
 mod accept;
 
+mod alarm;
+
 mod sse;
 
 mod clock;

@@ -26,13 +26,12 @@ use mcplex_proto::{
     version::{Era, Version},
 };
 use std::{
-    future::{Future as _, poll_fn},
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::Sleep;
 
 /// Serves a POST.
 pub(crate) async fn serve(
@@ -231,7 +230,8 @@ impl Waiting {
     /// Runs the calls until all are answered or a stream is needed; `patience` is how long
     /// JSON is still worth waiting for, without an end if the client reads nothing else.
     async fn wait(&mut self, patience: Option<Duration>) -> End {
-        let mut timer: Option<Pin<Box<Sleep>>> = None;
+        let endpoint = Arc::clone(&self.endpoint);
+        let mut alarm = None;
         poll_fn(|cx| {
             if self.poll_work(cx).is_ready() {
                 let is_json = patience != Some(Duration::ZERO)
@@ -247,8 +247,8 @@ impl Waiting {
             if patience.is_zero() {
                 return Poll::Ready(End::Stream);
             }
-            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-            timer.as_mut().poll(cx).map(|()| End::Stream)
+            let alarm = alarm.get_or_insert_with(|| endpoint.alarms.set(patience));
+            alarm.poll(cx).map(|()| End::Stream)
         })
         .await
     }
