@@ -177,8 +177,8 @@ impl Members for Siblings {
         let drain = lock(&self.state).drain;
         lock(&tasks).spawn(async move {
             match member {
-                // The session took its calls along.
-                MemberKey::Session(_) => handle.shutdown().await,
+                // The session took its calls along, and a call itself.
+                MemberKey::Session(_) | MemberKey::Call(_) => handle.shutdown().await,
                 MemberKey::First | MemberKey::Pool(_) => handle.retire(drain).await,
             }
         });
@@ -186,7 +186,9 @@ impl Members for Siblings {
 }
 
 impl State {
-    /// What a child is made of: like the first one, but it is wanted now if a session waits for it.
+    /// What a child is made of: like the first one, but it is wanted now if a session waits for it. A
+    /// call that it is made for waits for its start, however long that may take: the next one would
+    /// find no child that has meanwhile come up.
     fn next(&mut self, member: MemberKey) -> Spec {
         self.spec.seed = self.spec.seed.wrapping_add(1);
         let mut spec = self.spec.clone();
@@ -195,8 +197,14 @@ impl State {
             spec.transport = own;
         }
         spec.member = Some(label);
-        if let MemberKey::Session(_) = member {
+        if let MemberKey::Session(_) | MemberKey::Call(_) = member {
             spec.starts = Starts::Now;
+        }
+        if let MemberKey::Call(_) = member {
+            let options = &mut spec.options;
+            let start = options.first_handshake_timeout.unwrap_or_default();
+            let start = start.max(options.handshake_timeout);
+            options.queue_wait = options.queue_wait.max(start);
         }
         spec
     }

@@ -51,9 +51,15 @@ pub(crate) fn attribute(shared: &Shared, member: &Member, about: Option<u64>) ->
         Some((_, _, false)) => return Addressee::Ambiguous,
         None => {}
     }
-    if let MemberKey::Session(number) = member.key {
-        let session = shared.session(SessionNumber(number)).filter(|session| session.is_ready());
-        return session.map_or(Addressee::Nobody, Addressee::Client);
+    match member.key {
+        MemberKey::Session(number) => {
+            let session = shared.session(SessionNumber(number));
+            let session = session.filter(|session| session.is_ready());
+            return session.map_or(Addressee::Nobody, Addressee::Client);
+        }
+        // Its call is over.
+        MemberKey::Call(_) => return Addressee::Nobody,
+        MemberKey::First | MemberKey::Pool(_) => {}
     }
     let mut ready = shared.sessions().into_iter().filter(|session| session.is_ready());
     match (ready.next(), ready.next()) {

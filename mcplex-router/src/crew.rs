@@ -99,13 +99,16 @@ impl Crew {
     /// without a session, has set nothing up and was away for longest: nobody says when such a
     /// client has left.
     fn evict(&mut self, shared: &Shared) -> bool {
-        let others =
-            || self.others.iter().filter(|(_, member)| member.flights() == 0 && !member.is_leased);
+        // One of a call ends by itself, and has its call in a moment if it has none yet.
+        let is_free = |key: MemberKey, member: &Member| {
+            member.flights() == 0 && !matches!(key, MemberKey::Call(_))
+        };
+        let others = || self.others.iter().filter(|(key, member)| is_free(**key, member));
         let rests =
             |member: &Member| matches!(member.health(), Some(Health::Idle | Health::Stopped));
         let is_of_session = |key: MemberKey| match key {
             MemberKey::Session(number) => shared.session(SessionNumber(number)).is_some(),
-            MemberKey::First | MemberKey::Pool(_) => true,
+            MemberKey::First | MemberKey::Pool(_) | MemberKey::Call(_) => true,
         };
         let resting = others().find(|(_, member)| rests(member));
         let left = || {
@@ -156,7 +159,7 @@ impl Link {
         if !crew.may_grow() {
             return Ok(None);
         }
-        let member = Member::leased(MemberKey::Session(shared.next_number()));
+        let member = Member::new(MemberKey::Call(shared.next_number()));
         let member = crew.grow(shared, self, limit, member, Some(client))?;
         Ok(Some(Lease { link: self.clone(), member }))
     }

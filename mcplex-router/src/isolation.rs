@@ -37,8 +37,10 @@ pub enum MemberKey {
     First,
     /// One of a pool, counted from 2.
     Pool(usize),
-    /// The one of this session, of the principal that asks without one, or of one call.
+    /// The one of this session, or of the principal that asks without one.
     Session(u64),
+    /// One that serves one call and ends with it.
+    Call(u64),
 }
 
 /// Who has a member in common where every client has its own.
@@ -89,11 +91,12 @@ impl Isolation {
     /// Whether a member has a place in it.
     pub(crate) fn has(self, member: MemberKey) -> bool {
         match (self, member) {
-            (_, MemberKey::First) | (Self::Session { .. }, MemberKey::Session(_)) => true,
+            (_, MemberKey::First)
+            | (Self::Session { .. }, MemberKey::Session(_) | MemberKey::Call(_)) => true,
             (Self::Pool { size }, MemberKey::Pool(number)) => number <= size,
             (Self::Shared, _)
             | (Self::Session { .. }, MemberKey::Pool(_))
-            | (Self::Pool { .. }, MemberKey::Session(_)) => false,
+            | (Self::Pool { .. }, MemberKey::Session(_) | MemberKey::Call(_)) => false,
         }
     }
 
@@ -108,13 +111,14 @@ impl Isolation {
 }
 
 impl MemberKey {
-    /// What it is called in a status and in logs: `mail`, `mail/2`, `mail/s17`.
+    /// What it is called in a status and in logs: `mail`, `mail/2`, `mail/s17`, `mail/c18`.
     #[must_use]
     pub fn label(self, upstream: &UpstreamName) -> String {
         match self {
             Self::First => upstream.to_string(),
             Self::Pool(number) => format!("{upstream}/{number}"),
             Self::Session(number) => format!("{upstream}/s{number}"),
+            Self::Call(number) => format!("{upstream}/c{number}"),
         }
     }
 }
@@ -141,8 +145,8 @@ mod tests {
     #[test]
     fn people_see_whose_child_it_is() {
         let name = UpstreamName::new("mail").unwrap();
-        let labels = [MemberKey::First, MemberKey::Pool(2), MemberKey::Session(17)]
-            .map(|key| key.label(&name));
-        assert_eq!(labels, ["mail", "mail/2", "mail/s17"]);
+        let keys =
+            [MemberKey::First, MemberKey::Pool(2), MemberKey::Session(17), MemberKey::Call(18)];
+        assert_eq!(keys.map(|key| key.label(&name)), ["mail", "mail/2", "mail/s17", "mail/c18"]);
     }
 }

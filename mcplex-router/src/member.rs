@@ -31,8 +31,6 @@ use std::{
 pub(crate) struct Member {
     pub(crate) key: MemberKey,
     upstream: OnceLock<Arc<dyn Upstream>>,
-    /// It serves one call and ends with it.
-    pub(crate) is_leased: bool,
     flights: Mutex<BTreeMap<u64, Flight>>,
     /// Whose calls were given up, and may still be worked on.
     pub(crate) ghosts: Mutex<Ghosts>,
@@ -72,6 +70,11 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
+    /// Whether its client can be asked something in it.
+    fn may_be_asked(&self) -> bool {
+        self.talk.is_some() || self.asker.era() == Era::Legacy
+    }
+
     /// Whether its client wants log lines of this level with its answer.
     pub(crate) fn wants(&self, level: Level) -> bool {
         match self.asker.era() {
@@ -84,11 +87,6 @@ impl Flight {
 impl Member {
     pub(crate) fn new(key: MemberKey) -> Self {
         Self { key, ..Self::default() }
-    }
-
-    /// One that serves one call and ends with it.
-    pub(crate) fn leased(key: MemberKey) -> Self {
-        Self { key, is_leased: true, ..Self::default() }
     }
 
     /// Gives it the upstream it speaks for; `false` when it has one.
@@ -232,12 +230,14 @@ impl Member {
         lock(&self.flights).values().filter_map(|flight| flight.talk.clone()).collect()
     }
 
-    /// The newest call in flight with its id, one that is not suspended if there is any, and whether
-    /// all are of the same client; `None` without any.
+    /// The newest call in flight with its id, one in which the client can be asked if there is any, and
+    /// else one that is not suspended; and whether all are of the same client. `None` without any.
     pub(crate) fn newest_flight(&self) -> Option<(u64, Flight, bool)> {
         let flights = lock(&self.flights);
-        let open = || flights.iter().rev().find(|(_, flight)| !flight.is_parked);
-        let (id, newest) = open().or_else(|| flights.iter().next_back())?;
+        let open = || flights.iter().rev().filter(|(_, flight)| !flight.is_parked);
+        let askable = open().find(|(_, flight)| flight.may_be_asked());
+        let newest = askable.or_else(|| open().next());
+        let (id, newest) = newest.or_else(|| flights.iter().next_back())?;
         let who = Who::of(&newest.session);
         let is_one = flights.values().all(|flight| Who::of(&flight.session) == who);
         Some((*id, newest.clone(), is_one && lock(&self.ghosts).are_of(&who)))

@@ -315,6 +315,7 @@ impl Shared {
     pub(crate) fn level_for(&self, member: &Member) -> Option<Level> {
         let concerns = |session: &DownstreamSession| match member.key {
             MemberKey::Session(number) => session.number.0 == number,
+            MemberKey::Call(_) => false,
             MemberKey::First | MemberKey::Pool(_) => true,
         };
         let sessions = self.sessions();
@@ -349,6 +350,7 @@ impl Shared {
     pub(crate) fn tell_upstreams(&self, session: SessionNumber, message: &Message) {
         self.tell_members(message, |key| match key {
             MemberKey::Session(number) => number == session.0,
+            MemberKey::Call(_) => false,
             MemberKey::First | MemberKey::Pool(_) => true,
         });
     }

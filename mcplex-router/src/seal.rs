@@ -157,6 +157,7 @@ fn place(member: MemberKey) -> (u8, u64) {
         MemberKey::First => (0, 0),
         MemberKey::Pool(number) => (1, u64::try_from(number).unwrap_or(u64::MAX)),
         MemberKey::Session(number) => (2, number),
+        MemberKey::Call(number) => (3, number),
     }
 }
 
@@ -165,6 +166,7 @@ fn placed(place: (u8, u64)) -> Option<MemberKey> {
         (0, _) => Some(MemberKey::First),
         (1, number) => Some(MemberKey::Pool(usize::try_from(number).ok()?)),
         (2, number) => Some(MemberKey::Session(number)),
+        (3, number) => Some(MemberKey::Call(number)),
         _ => None,
     }
 }

@@ -160,6 +160,15 @@ fn two_who_prove_nothing_are_asked_at_once_and_find_nothing_of_each_other() {
 }
 
 #[test]
+fn a_call_waits_for_the_process_that_is_made_for_it() {
+    let supervise = format!("{SESSION}\nqueue_wait = \"1ms\"");
+    let gateway = Setup::new("").server_with("own", &["--init-delay", "300"], &supervise).serve();
+    gateway.client_of(&["add"]).delete();
+    let mut client = Stateless::new(&gateway.url());
+    assert_eq!(text(&client.call("add", &json!({ "a": 1, "b": 2 }))), "3");
+}
+
+#[test]
 fn a_call_that_is_given_up_takes_its_process_along() {
     let gateway = Setup::new("").server_with("own", &[], SESSION).serve();
     gateway.client_of(&["sleep"]).delete();

@@ -52,6 +52,30 @@ fn several_calls_of_one_client_mean_it_and_its_newest_call() {
 }
 
 #[test]
+fn of_several_calls_of_one_client_one_is_meant_in_which_it_can_be_asked() {
+    let mut world = World::new(&["a"]);
+    world.upstreams[0].introduces(r#"{"tools":{},"completions":{},"prompts":{}}"#, None);
+    world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"one"}]}"#]);
+    world.upstreams[0].lists("prompts/list", &[r#"{"prompts":[{"name":"p"}]}"#]);
+    world.ready(0, 1);
+    let peers = [world.passer_by(Some("x")), world.passer_by(Some("x"))];
+    let meta = meta(ALL, "");
+    let going = world.ask(
+        &peers[0],
+        &format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"one",{meta}}}}}"#
+        ),
+    );
+    world.ask(&peers[1], &format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{{"ref":{{"type":"ref/prompt","name":"p"}},"argument":{{"name":"a","value":""}},{meta}}}}}"#
+    ));
+    world.says(0, r#"{"jsonrpc":"2.0","id":7,"method":"roots/list","params":{}}"#);
+    assert!(world.clock.wake_after(std::time::Duration::from_millis(50)));
+    world.run();
+    assert!(going.text().contains("input_required"), "{}", going.text());
+}
+
+#[test]
 fn no_call_and_one_client_mean_that_client() {
     for (method, _) in QUESTIONS {
         let mut world = World::two();

@@ -57,6 +57,8 @@ struct State {
     reads: Vec<String>,
     open: Vec<Pending>,
     sent: Vec<(Option<u64>, String)>,
+    /// Calls whose time began anew, and how long it is at least.
+    renewed: Vec<(u64, Duration)>,
     /// Every call that was left to the test, as it stood on the wire.
     taken: Vec<String>,
 }
@@ -82,6 +84,7 @@ impl FakeUpstream {
                 reads: Vec::new(),
                 open: Vec::new(),
                 sent: Vec::new(),
+                renewed: Vec::new(),
                 taken: Vec::new(),
             }),
         })
@@ -172,6 +175,11 @@ impl FakeUpstream {
         let mut state = self.state.lock().unwrap();
         state.open.retain(|pending| !pending.reply.is_canceled());
         state.open.iter().map(|pending| wire(&pending.call)).collect()
+    }
+
+    /// The calls whose time began anew since the last time, and how long it is at least.
+    pub(crate) fn take_renewed(&self) -> Vec<(u64, Duration)> {
+        std::mem::take(&mut self.state.lock().unwrap().renewed)
     }
 
     /// All calls that ever came.
@@ -270,6 +278,10 @@ impl Upstream for FakeUpstream {
             answer
         };
         answer.await.expect("the test ends every call it takes")
+    }
+
+    fn renew(&self, id: u64, at_least: Duration) {
+        self.state.lock().unwrap().renewed.push((id, at_least));
     }
 
     fn send(&self, to: Option<Incarnation>, message: Message) {

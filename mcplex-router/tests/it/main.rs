@@ -53,4 +53,6 @@ mod tasks;
 #[cfg(test)]
 mod telling;
 #[cfg(test)]
+mod time;
+#[cfg(test)]
 mod watches;

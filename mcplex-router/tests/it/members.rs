@@ -435,7 +435,9 @@ fn children_of_calls_count_and_make_room_for_nobody() {
     let text = refused.text();
     assert!(text.contains("a process for each of 2 clients") && text.contains("-31007"), "{text}");
     assert!(text.contains("when another call or session has ended"), "{text}");
-    siblings.all()[0].upstream.answers(r#"{"content":[]}"#);
+    let keys = siblings.keys();
+    let leased = keys.iter().find(|key| matches!(key, MemberKey::Call(_))).unwrap();
+    siblings.get(*leased).upstream.answers(r#"{"content":[]}"#);
     world.run();
     assert!(first.is_done());
     let (_, going) = anybody(&mut world);
