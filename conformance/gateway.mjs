@@ -15,14 +15,16 @@ const END_LIMIT = 20_000;
 
 /**
  * Names stay as they are, because the suite asks for them, and who lists tools waits for the lists of
- * the upstream, because the suite asks once. Everything is in a folder of its own.
+ * the upstream, because the suite asks once. The suite is the only client, and leaves calls behind that
+ * wait for its answers, so mcplex is told that all requests are of one person. Everything is in a folder
+ * of its own.
  */
 export function configure(world, upstream) {
   const folder = mkdtempSync(join(world, 'mcplex-'));
   const file = join(folder, 'mcplex.toml');
   const lines = [
     '[gateway]', 'listen = "127.0.0.1:0"', 'watch = false', `state_dir = ${text(join(folder, 'state'))}`,
-    '[router]', 'naming = "none"', 'first_list_wait = "10s"',
+    '[router]', 'naming = "none"', 'first_list_wait = "10s"', 'single_user = true',
     '[[servers]]', 'name = "upstream"',
     ...(upstream.url ? [`url = ${text(upstream.url)}`] : [`command = ${text(upstream.command[0])}`, `args = ${text(upstream.command.slice(1))}`]),
   ];

@@ -171,6 +171,7 @@ pub(crate) fn router_options(config: &Config) -> mcplex_router::Options {
         separator: config.router.separator.clone(),
         list_changed_interval: config.router.list_changed_interval,
         first_list_wait: config.router.first_list_wait,
+        single_user: config.router.single_user,
         input_wait: config.router.input_wait,
         suspended: config.router.max_suspended,
         suspended_per_client: config.router.max_suspended_per_client,

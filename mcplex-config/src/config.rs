@@ -178,6 +178,8 @@ pub struct Router {
     /// How long a list waits for servers that are still starting.
     #[serde(deserialize_with = "unit::duration")]
     pub first_list_wait: Duration,
+    /// Whether all clients that prove nothing are of one person.
+    pub single_user: bool,
     /// How long a question to a stateless client may stay unanswered.
     #[serde(deserialize_with = "unit::positive_duration")]
     pub input_wait: Duration,

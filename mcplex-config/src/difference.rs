@@ -71,8 +71,8 @@ impl Difference {
         // The watch belongs to whoever reloads, and can be begun and ended at any time.
         self.settings = restart.extract_if(.., |key| key == "gateway.watch").collect();
         fields!(self.settings, "router", Router, &old.router, &new.router =>
-            naming separator down_reply list_changed_interval first_list_wait input_wait
-            max_suspended max_suspended_per_client);
+            naming separator down_reply list_changed_interval first_list_wait single_user
+            input_wait max_suspended max_suspended_per_client);
     }
 
     fn compare_servers(&mut self, old: &[Server], new: &[Server]) {

@@ -127,7 +127,7 @@ pub(crate) fn ask(
         Addressee::Ambiguous => {
             let why = "several clients are being served and it cannot be told which is meant; \
                 `isolation = \"session\"` or `max_concurrency = 1` for this server, or `[auth]`, \
-                tells them apart";
+                tells them apart, and `router.single_user` says that all are of one person";
             return refuse(&no(why));
         }
         Addressee::Nobody => return refuse(&no("no client is connected")),

@@ -21,6 +21,8 @@ const MAX_CLIENTS: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Who {
     Principal(Arc<str>),
+    /// Everybody who proves nothing, where that is one person.
+    Single,
     /// Who holds another pipe, or proves nothing, may be anybody.
     Session(SessionNumber),
     /// Somebody who came for one request and proved nothing, and so never comes again.
@@ -31,6 +33,7 @@ impl Who {
     pub(crate) fn of(session: &DownstreamSession) -> Self {
         match &session.arrival.principal {
             Principal::Known(name) => Self::Principal(name.clone()),
+            Principal::Pipe | Principal::Anybody if session.is_single => Self::Single,
             Principal::Pipe | Principal::Anybody => Self::Session(session.number),
         }
     }

@@ -29,6 +29,10 @@ pub struct Options {
     /// How long a list waits for upstreams that are still starting; zero, because one slow
     /// upstream should delay no list. More helps clients that ignore `list_changed`.
     pub first_list_wait: Duration,
+    /// Whether all clients that prove nothing are of one person. No: where several can reach the
+    /// endpoint, what an upstream asks one of them must not be shown to another. Sessions and requests
+    /// keep what holds when they come.
+    pub single_user: bool,
     /// How long an upstream's question to a stateless client may stay unanswered; 10 min, within
     /// which a person has seen it. For so long at least, a call that was given up counts when it has
     /// to be told whom an upstream means.
@@ -52,6 +56,7 @@ impl Default for Options {
             down_reply: DownReply::default(),
             arrival_wait: Duration::from_secs(5),
             first_list_wait: Duration::ZERO,
+            single_user: false,
             input_wait: Duration::from_secs(600),
             suspended: 1024,
             suspended_per_client: 64,

@@ -57,6 +57,8 @@ pub(crate) struct DownstreamSession {
     pub(crate) arrival: Arrival,
     /// Whose member it uses where members are not shared.
     pub(crate) place: Place,
+    /// All who prove nothing are one person.
+    pub(crate) is_single: bool,
     pub(crate) state: Mutex<State>,
     me: Weak<Self>,
 }
@@ -125,9 +127,11 @@ impl DownstreamSession {
         arrival: Arrival,
     ) -> Arc<Self> {
         let place = shared.place_of(number, &arrival);
+        let is_single = shared.options().single_user;
         Arc::new_cyclic(|me| Self {
             number,
             place,
+            is_single,
             shared,
             client,
             arrival,
@@ -159,7 +163,8 @@ impl DownstreamSession {
 
     /// Whether its one request may be anybody's.
     pub(crate) fn proves_nothing(&self) -> bool {
-        !self.is_long() && !matches!(self.arrival.principal, Principal::Known(_))
+        let is_known = self.is_single || matches!(self.arrival.principal, Principal::Known(_));
+        !self.is_long() && !is_known
     }
 
     /// Whether it outlasts the request it was opened for.

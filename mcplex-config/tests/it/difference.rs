@@ -29,6 +29,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("router.naming", "\"none\""),
     ("router.separator", "\"-\""),
     ("router.down_reply", "\"error\""),
+    ("router.single_user", "true"),
     ("telemetry.endpoint", "\"http://127.0.0.1:1\""),
     ("telemetry.protocol", "\"grpc\""),
     ("telemetry.service_name", "\"other\""),

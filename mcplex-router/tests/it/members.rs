@@ -6,7 +6,7 @@ use crate::{
     world::{Going, Peer, World},
 };
 use mcplex_proto::upstream::Health;
-use mcplex_router::{Isolation, MemberKey};
+use mcplex_router::{Isolation, MemberKey, Options};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,11 @@ const UPDATED: &str =
 
 /// An upstream `a` with the tool `own` and the resource `x://1`.
 fn world(isolation: Isolation) -> (World, Arc<Siblings>) {
-    let mut world = World::new(&["a"]);
+    world_with(Options::default(), isolation)
+}
+
+fn world_with(options: Options, isolation: Isolation) -> (World, Arc<Siblings>) {
+    let mut world = World::with(options, &["a"]);
     world.upstreams[0].introduces(ALL, None);
     world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"own"}]}"#]);
     world.upstreams[0].lists("resources/list", &[r#"{"resources":[{"uri":"x://1"}]}"#]);
@@ -467,6 +471,23 @@ fn a_stateless_upstream_needs_no_child_for_each_call() {
     anybody(&mut world);
     anybody(&mut world);
     assert_eq!(siblings.opened(), 1, "it asks in its answers");
+}
+
+#[test]
+fn where_all_are_one_person_their_calls_share_a_child() {
+    let options = Options { single_user: true, ..Options::default() };
+    let (mut world, siblings) = world_with(options, Isolation::Session { limit: 16 });
+    anybody(&mut world);
+    let (_, going) = anybody(&mut world);
+    assert_eq!(siblings.opened(), 1);
+    let child = siblings.all()[0].clone();
+    assert!(child.told.is_none(), "the next call may be of a client that can do more");
+    child.ready(1);
+    child.says(SAMPLING);
+    world.run();
+    assert!(world.clock.wake_after(Duration::from_millis(50)));
+    world.run();
+    assert!(going.text().contains("input_required"), "the newest call is asked");
 }
 
 #[test]

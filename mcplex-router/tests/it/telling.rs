@@ -10,6 +10,7 @@ use crate::{
     world::{Going, Peer, World},
 };
 use mcplex_proto::upstream::Health;
+use mcplex_router::Options;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
@@ -85,7 +86,11 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        let mut world = World::new(&["a"]);
+        Self::with(Options::default())
+    }
+
+    fn with(options: Options) -> Self {
+        let mut world = World::with(options, &["a"]);
         world.upstreams[0].introduces(r#"{"tools":{}}"#, None);
         world.upstreams[0].lists("tools/list", &[r#"{"tools":[{"name":"one"}]}"#]);
         world.ready(0, 1);
@@ -372,4 +377,29 @@ fn one_client_may_give_up_and_call_again() {
         story.act(Step::Moment);
         assert_eq!(story.told, 1, "client {client}");
     }
+}
+
+#[test]
+fn where_all_are_one_person_nobody_keeps_another_from_being_asked() {
+    let single = || Story::with(Options { single_user: true, ..Options::default() });
+    // One that was suspended, one that was given up, and one of a session beside it.
+    for before in [
+        &[Step::Call(0), Step::Ask(0), Step::Moment][..],
+        &[Step::Call(0), Step::GiveUp(0)],
+        &[Step::Call(4)],
+    ] {
+        let mut story = single();
+        before.iter().for_each(|step| story.act(*step));
+        let told = story.told;
+        for step in [Step::Call(1), Step::Ask(1), Step::Moment] {
+            story.act(step);
+        }
+        assert_eq!(story.told, told + 1, "{before:?}");
+    }
+    // Who was proven is somebody else.
+    let mut story = single();
+    for step in [Step::Call(2), Step::Call(1), Step::Ask(1), Step::Moment] {
+        story.act(step);
+    }
+    assert_eq!(story.told, 0);
 }
