@@ -6,6 +6,9 @@ import { Gateway, configuration, watched } from './gateway.mjs';
 import { elsewhere } from './elsewhere.mjs';
 import { fault } from './steps.mjs';
 
+// Each row has one client, which gives up calls on the way and is not to be taken for several by that.
+const ALONE = ['[router]', 'single_user = true'];
+
 /** What one way of one row came to: `report(name, because)` is called with every check. */
 export class Row {
   /** `world` holds what the servers work on, `set` their commands and the steps; `records` may be null. */
@@ -33,14 +36,14 @@ export class Row {
 
   /** Through `mcplex stdio`. */
   async overStdio(report, mode) {
-    const file = configuration(this.world, this.set.servers, [], this.records);
+    const file = configuration(this.world, this.set.servers, ALONE, this.records);
     const target = { command: this.mcplex, args: ['stdio', '-c', file] };
     await this.throughMcplex(report, this.records ? watched(this.records('client'), 'server', target) : target, mode);
   }
 
   /** Through `mcplex serve`; `beside(gateway, url)` may watch it meanwhile, with more servers behind it. */
   async overHttp(report, mode, more = {}, beside = async () => {}) {
-    const file = configuration(this.world, { ...this.set.servers, ...more }, [], this.records);
+    const file = configuration(this.world, { ...this.set.servers, ...more }, ALONE, this.records);
     const gateway = new Gateway(this.mcplex, file, this.records);
     try {
       const url = await gateway.url();
