@@ -41,6 +41,10 @@ pub struct Instance {
     pub lost_lines: u64,
     /// Crash reports that could not be written to disk.
     pub lost_reports: u64,
+    /// Spans that no collector took, though one was to.
+    pub lost_spans: u64,
+    /// Log records that no collector took, though one was to.
+    pub lost_records: u64,
     /// Since when calls are counted, in milliseconds of Unix time; nothing before somebody wanted to
     /// know of them.
     pub calls_since_ms: Option<u64>,

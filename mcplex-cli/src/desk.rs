@@ -296,7 +296,10 @@ impl Operator for Desk {
     fn instance(&self) -> Instance {
         let attached = *self.0.attached.borrow();
         let fingerprint = self.fingerprint();
-        Instance { attached, fingerprint, ..lock(&self.0.instance).clone() }
+        let lost = mcplex_telemetry::lost();
+        let (lost_spans, lost_records) = (lost.spans, lost.records);
+        let known = lock(&self.0.instance).clone();
+        Instance { attached, fingerprint, lost_spans, lost_records, ..known }
     }
 
     fn upstreams(&self) -> Vec<UpstreamStatus> {

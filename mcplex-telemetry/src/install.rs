@@ -61,6 +61,7 @@ pub fn install(options: Options) -> Result<Telemetry, InstallError> {
     let _is_first = PROPAGATORS.set(plan.propagators).is_ok();
     let mut telemetry =
         Telemetry { carrier: start.carrier, spans, records, numbers: None, _meters: None };
+    let _is_first = TALLIES.set(telemetry.tallies()).is_ok();
     if let Some(meters) = meters {
         metric::install(Box::new(meters.recorder(&telemetry.tallies())));
         meters.page.into_iter().for_each(Page::install);
@@ -81,6 +82,17 @@ static PROPAGATORS: OnceLock<Propagators> = OnceLock::new();
 #[must_use]
 pub fn propagators() -> Propagators {
     PROPAGATORS.get().copied().unwrap_or(Propagators { trace: true, baggage: true })
+}
+
+/// What is counted of what leaves.
+static TALLIES: OnceLock<Tallies> = OnceLock::new();
+
+/// Tells how much was sent in vain or found no room since [`install`].
+#[must_use]
+pub fn lost() -> Lost {
+    let Some(tallies) = TALLIES.get() else { return Lost::default() };
+    let of = |tally: &Option<Arc<Tally>>| tally.as_ref().map_or(0, |tally| tally.lost());
+    Lost { spans: of(&tallies.spans), records: of(&tallies.records), numbers: false }
 }
 
 /// Says whether the options can be followed, as far as that shows without acting on them.

@@ -53,7 +53,7 @@ mod tally;
 mod variables;
 
 pub use error::{EndpointError, InstallError, Lost, ShutdownError};
-pub use install::{Review, Telemetry, install, propagators, review, validate};
+pub use install::{Review, Telemetry, install, lost, propagators, review, validate};
 pub use options::{Color, LogFormat, Options, Protocol};
 pub use plan::Propagators;
 pub use prometheus::prometheus;

@@ -15,7 +15,7 @@ pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 ///
 /// What they say about an export is about telemetry itself: at `trace` every export would write
 /// lines of its own.
-const CARRIERS: [&str; 5] = ["opentelemetry", "tracing_opentelemetry", "reqwest", "hyper", "h2"];
+const CARRIERS: [&str; 4] = ["opentelemetry", "tracing_opentelemetry", "hyper", "h2"];
 
 /// Builds the layer that writes events.
 ///
@@ -126,7 +126,7 @@ mod tests {
         let text = logged("trace", false, || {
             tracing::error!(target: "hyper_util::client", "one");
             tracing::error!(target: "opentelemetry-otlp", "two");
-            tracing::error!(target: "reqwest::connect", "three");
+            tracing::error!(target: "h2::proto", "three");
             tracing::error!(target: "hyperbole", "four");
         });
         assert_eq!(text.lines().count(), 1, "{text}");

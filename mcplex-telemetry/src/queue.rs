@@ -238,3 +238,6 @@ impl<T: Send, P: FnMut(Vec<T>) -> Batch + Send> Worker<T, P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,11 @@ impl Tally {
         self.ended.load(Ordering::Relaxed).saturating_sub(exported)
     }
 
+    /// How many were sent in vain or found no room.
+    pub(crate) fn lost(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed) + self.dropped.load(Ordering::Relaxed)
+    }
+
     /// How many the collector took, and how many were sent in vain.
     pub(crate) fn sent(&self) -> (u64, u64) {
         (self.exported.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
@@ -108,6 +113,7 @@ mod tests {
         tally.refused(1);
         assert_eq!(tally.missing(), 2);
         assert_eq!(tally.sent(), (3, 1));
+        assert_eq!(tally.lost(), 2);
         assert_eq!(tally.queued(), (4, 1));
     }
 }

@@ -115,6 +115,14 @@ fn table(snapshot: &Snapshot, look: &Look) -> String {
         )
         .expect("a text takes everything");
     }
+    if instance.lost_spans + instance.lost_records > 0 {
+        writeln!(
+            text,
+            "\nNot exported: {} spans, {} log records; `mcplex doctor` looks at the collector.",
+            instance.lost_spans, instance.lost_records
+        )
+        .expect("a text takes everything");
+    }
     text
 }
 

@@ -26,6 +26,14 @@ pub(crate) async fn checks(settings: &Settings, found: &Found) -> Vec<Check> {
         let hint = "the disk is too slow or full; what is still coming is kept once there is room";
         checks.push(Check::new("history", Finding::warning("disk", what, hint)));
     }
+    if found.instance.lost_spans + found.instance.lost_records > 0 {
+        let what = format!(
+            "{} spans and {} log records since the start were taken by no collector",
+            found.instance.lost_spans, found.instance.lost_records
+        );
+        let hint = "the log of mcplex says why, a line a minute: look for `an export failed`";
+        checks.push(Check::new("telemetry", Finding::warning("lost", what, hint)));
+    }
     checks
 }
 

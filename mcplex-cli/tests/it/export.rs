@@ -275,6 +275,8 @@ fn a_collector_that_is_gone_or_hung_costs_what_is_counted_and_nothing_else() {
         let (_, text) = page(&setup);
         let lost = number(&text, "otel_sdk_exporter_span_exported_total", "error_type=\"_OTHER\"");
         assert!(lost > 0.0, "{text}");
+        let told = ok(&setup, &["status"]);
+        assert!(told.contains("\nNot exported: "), "{told}");
         let full = "error_type=\"queue_full\"";
         assert!(number(&text, "otel_sdk_processor_span_processed_total", full) > 0.0, "{text}");
         end(&mut gateway);

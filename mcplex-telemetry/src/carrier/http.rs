@@ -42,3 +42,24 @@ pub(super) fn answer(
     let wait = wait.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     Err(SendError::Status { status: head.status.as_u16(), wait })
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::Response;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_when_to_come_back() {
+        let check = |status: u16, after: &str, wait| {
+            let response = Response::builder().status(status).header(RETRY_AFTER, after);
+            let (head, ()) = response.body(()).unwrap().into_parts();
+            let expect = Err(SendError::Status { status, wait });
+            assert_eq!(answer(&head, b"", Accepted::from_protobuf), expect);
+        };
+        check(429, "7", Some(Duration::from_secs(7)));
+        check(503, "Fri, 31 Dec 1999 23:59:59 GMT", None);
+        let passing: Vec<_> = (400..600).filter(|status| is_passing(*status)).collect();
+        assert_eq!(passing, [429, 502, 503, 504]);
+    }
+}

@@ -165,6 +165,11 @@ async fn nobody_there_and_nobody_answering_are_told_apart() {
         let env = [(ENDPOINT, &*hung.0), (PROTOCOL, protocol), limit];
         let error = outlets(&env)[0].send(&spans(), false).await.unwrap_err();
         assert_eq!(error, SendError::TimedOut(Duration::from_millis(50)));
+        // The timeout of the signal, which is not that of the exporter.
+        let way = planned(&env[..2]).spans.unwrap().way;
+        let outlet = Outlet::new(&way, Duration::from_millis(40)).unwrap();
+        let error = outlet.send(&spans(), false).await.unwrap_err();
+        assert_eq!(error, SendError::TimedOut(Duration::from_millis(40)));
     }
 }
 
