@@ -26,7 +26,11 @@ const began = performance.now();
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1).padStart(5)} s`;
 const wanted = [...trips, ...lives, ...looks, ...doors].filter((one) => one.name.includes(flags.only));
 const world = await World.make({ mcplex: resolve(flags.mcplex), fakeServer: resolve(flags['fake-server']) });
-const [browser] = await Promise.all([Browser.start(resolve(flags.dir), flags.pictures && resolve(flags.pictures)), world.start()]);
+const starting = Promise.all([Browser.start(resolve(flags.dir), flags.pictures && resolve(flags.pictures)), world.start()]);
+const [browser] = await starting.catch((error) => {
+  console.error(`error: ${error.message}`);
+  process.exit(1);
+});
 
 /** What is wrong, or null. */
 async function run(one) {

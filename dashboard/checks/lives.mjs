@@ -76,6 +76,23 @@ export const checks = [
     },
   },
   {
+    name: 'a screen reader hears what is what',
+    async run(world, browser) {
+      const window = await browser.window();
+      await window.open(world.link);
+      await window.health('files', 'ready');
+      await window.card('files').getByRole('listitem').first().waitFor();
+      const heard = await window.card('files').ariaSnapshot();
+      for (const part of ['heading "files" [level=3]', 'text: ready', 'list "lives of files, newest last"', 'group "actions on files"', 'button "Reset files"', 'button "Crashes of files"']) check(heard.includes(part), `${part} is not in ${heard}`);
+      for (const role of ['banner', 'main']) equal(await window.page.getByRole(role).count(), 1, role);
+      for (const name of ['Upstreams', 'Tools', 'Events']) equal(await window.page.getByRole('region', { name }).count(), 1, name);
+      await window.page.keyboard.press('Tab');
+      await window.page.keyboard.press('Enter');
+      check(await window.page.locator('#main').evaluate((it) => it === document.activeElement), 'the link to the upstreams leads elsewhere');
+      return window;
+    },
+  },
+  {
     name: 'stop and start are one button that says what it does',
     async run(world, browser) {
       const window = await browser.window();
