@@ -2,7 +2,7 @@
 
 use super::{
     one,
-    paint::{Look, event, quick},
+    paint::{Look, happened, quick},
     to_u16,
 };
 use crate::{
@@ -150,8 +150,7 @@ fn draw_selected(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect) 
 }
 
 fn draw_events(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect) {
-    let lines = state.events.iter().rev().map(|it| event(it, look, true));
-    let lines: Vec<_> = lines.take(usize::from(area.height)).collect();
+    let lines = happened(state.events.iter().rev(), look, true, area.height);
     let block = Block::new().borders(Borders::TOP).title(look.title("Events, newest first"));
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }

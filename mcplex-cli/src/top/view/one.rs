@@ -1,7 +1,7 @@
 //! One upstream: how it is and why, its lives, its tools, its last words, and what happens to it.
 
 use super::{
-    paint::{Look, event, quick},
+    paint::{Look, happened, quick},
     to_u16,
 };
 use crate::{
@@ -61,8 +61,7 @@ pub(super) fn draw(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect
     let since = state.snapshot.instance.calls_since_ms.unwrap_or(look.now_ms);
     let title = format!("Tools, calls of {}", short(look.now_ms.saturating_sub(since)));
     draw_tools(&title, &own, look, frame, tools);
-    let happened = state.events_of(one).rev().map(|it| event(it, look, false));
-    let lines: Vec<_> = happened.take(usize::from(events.height)).collect();
+    let lines = happened(state.events_of(one).rev(), look, false, events.height);
     part("What happened, newest first", lines, look, frame, events);
     draw_words(state, one, look, frame, words);
 }

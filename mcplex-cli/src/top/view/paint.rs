@@ -83,9 +83,29 @@ pub(super) fn left_and_right(
     Line::from(left)
 }
 
+/// Events in lines, newest first; of the steps of one moment only the last.
+pub(super) fn happened<'a>(
+    newest_first: impl Iterator<Item = &'a Event>,
+    look: &Look,
+    has_name: bool,
+    room: u16,
+) -> Vec<Line<'static>> {
+    fn step(event: &Event) -> (&str, Option<&str>, Kind, Option<&str>, u64) {
+        let Event { upstream, member, kind, health, incarnation, .. } = event;
+        (upstream, member.as_deref(), *kind, health.as_deref(), *incarnation)
+    }
+    let mut last = None;
+    let steps = newest_first.filter(|event| last.replace(step(event)) != Some(step(event)));
+    steps.take(usize::from(room)).map(|it| event(it, look, has_name)).collect()
+}
+
 /// One event in a line: how long ago, who, what.
-pub(super) fn event(event: &Event, look: &Look, has_name: bool) -> Line<'static> {
-    let age = short(look.now_ms.saturating_sub(event.at_ms));
+fn event(event: &Event, look: &Look, has_name: bool) -> Line<'static> {
+    let age = match look.now_ms.saturating_sub(event.at_ms) {
+        // It would be another one with each look.
+        0..1_000 => "now".to_owned(),
+        ms => short(ms),
+    };
     let mut spans = vec![Span::styled(format!(" {age:>6}  "), look.dim())];
     if has_name {
         let label = event.member.as_ref().unwrap_or(&event.upstream);

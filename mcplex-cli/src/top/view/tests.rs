@@ -207,6 +207,19 @@ fn what_is_old_is_said_to_be_old() {
 }
 
 #[test]
+fn of_the_steps_of_one_moment_the_last_is_shown() {
+    let mut state = state();
+    for (number, what) in [(7, "one"), (8, "two"), (9, "three")] {
+        let step = event(number, NOW - 3, "telegram", 3, "recovering");
+        let what = Some(what.to_owned());
+        state.take(News::Event(Box::new(Event { what, ..step })));
+    }
+    let shown = text(&state, (80, 24));
+    assert!(shown.contains("    now  telegram  recovering, life 3: three"), "{shown}");
+    assert!(!shown.contains(": two") && !shown.contains(": one"), "{shown}");
+}
+
+#[test]
 fn a_question_and_its_end_are_in_the_last_line() {
     let mut state = state();
     let last = |state: &State| lines(&drawn(state, (80, 24), false)).pop().unwrap();
