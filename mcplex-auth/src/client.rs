@@ -9,8 +9,16 @@ pub use store::{FileStore, TokenStore};
 mod error;
 pub use error::AuthError;
 
+mod kept;
+pub use kept::{Access, Client, Kept, Known, Lock, LoginFile};
+
 mod login;
-pub use login::{Answered, Login, LoginOptions, check_issuer};
+pub use login::{Login, LoginOptions, check_issuer};
+
+mod register;
+
+mod person;
+pub use person::{ByLogin, LoginSource, Standing};
 
 mod ask;
 

@@ -39,6 +39,18 @@ pub enum Action {
         /// The value of the `Authorization` header.
         authorization: Option<Secret>,
     },
+    /// An answer to a document.
+    Register {
+        /// The document, in JSON.
+        document: Bytes,
+    },
+    /// Only the head of what a resource answers to a message; its body is not waited for.
+    Knock {
+        /// The message, in JSON.
+        message: Bytes,
+        /// What goes with it, by name; may be secrets.
+        headers: Vec<(String, Secret)>,
+    },
 }
 
 /// What came back.
@@ -46,6 +58,8 @@ pub enum Action {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// What the resource says about the token it wants, if it does (`WWW-Authenticate`).
+    pub challenge: Option<String>,
     /// The body; of a token endpoint it is a secret, so it is not for logs.
     pub body: Body,
 }

@@ -80,6 +80,18 @@ pub struct ServerMetadata {
     pub token_endpoint: Option<String>,
     /// Where it asks a person.
     pub authorization_endpoint: Option<String>,
+    /// Where clients register themselves (RFC 7591).
+    pub registration_endpoint: Option<String>,
+    /// Where tokens are given back (RFC 7009).
+    pub revocation_endpoint: Option<String>,
+    /// How clients show who they are where tokens are handed out.
+    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// Whether the name of a client may be the address of a document about it.
+    #[serde(default)]
+    pub client_id_metadata_document_supported: bool,
+    /// What tokens can allow.
+    #[serde(default)]
+    pub scopes_supported: Vec<String>,
     /// How a code may be bound to who asked for it.
     pub code_challenge_methods_supported: Option<Vec<String>>,
     /// Whether it names itself when it sends a person back (RFC 9207).

@@ -88,7 +88,7 @@ impl FakeWeb {
     /// The forms that were posted since the last look.
     pub(crate) fn forms(&self) -> Vec<(BTreeMap<String, String>, Option<String>)> {
         let posts = self.requests().into_iter().filter_map(|request| match request.action {
-            Action::Get => None,
+            Action::Get | Action::Register { .. } | Action::Knock { .. } => None,
             Action::Post { form, authorization } => {
                 let form = url::form_urlencoded::parse(form.expose().as_bytes());
                 let form = form.into_owned().collect();
@@ -118,7 +118,7 @@ impl Fetch for FakeWeb {
             Some(answers) => answers.front().unwrap().clone(),
             None => (404, String::new()),
         };
-        Ok(Answer { status, body: Body(body.into()) })
+        Ok(Answer { status, challenge: None, body: Body(body.into()) })
     }
 }
 

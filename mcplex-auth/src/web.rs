@@ -7,13 +7,17 @@ use crate::{
     address,
     address::Trust,
     fetch::{Action, Answer, Body, Fetch, FetchError, Request},
+    secret::Secret,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Method, Request as HttpRequest, Response, StatusCode, body::Incoming, client::conn::http1,
-    header, header::HeaderValue,
+    HeaderMap, Method, Request as HttpRequest, Response, StatusCode,
+    body::Incoming,
+    client::conn::http1,
+    header,
+    header::{HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use rustls::{
@@ -42,6 +46,8 @@ const REDIRECTS_MAX: usize = 3;
 
 /// How many addresses of one name are tried; the rest would only take the time of an answer.
 const ADDRESSES_MAX: usize = 4;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The limits of [`Web`].
 #[derive(Clone, Debug)]
@@ -107,7 +113,10 @@ impl Web {
         let host = host_of(&request.url);
         for _ in 0..=REDIRECTS_MAX {
             let response = self.once(&request).await?;
-            let is_document = matches!(request.action, Action::Get);
+            let is_document = match request.action {
+                Action::Get => true,
+                Action::Post { .. } | Action::Register { .. } | Action::Knock { .. } => false,
+            };
             if !(response.redirect && is_document) {
                 return Ok(response.answer);
             }
@@ -167,7 +176,7 @@ impl Web {
         let message = message(request);
         let mut exchange = pin!(async {
             let response = sender.send_request(message).await.map_err(failed)?;
-            self.read(response, &request.url).await
+            self.read(response, request).await
         });
         tokio::select! {
             done = &mut exchange => done,
@@ -176,14 +185,22 @@ impl Web {
         }
     }
 
-    async fn read(&self, response: Response<Incoming>, url: &Url) -> Result<Once, FetchError> {
+    async fn read(
+        &self,
+        response: Response<Incoming>,
+        request: &Request,
+    ) -> Result<Once, FetchError> {
+        let url = &request.url;
         let status = response.status();
+        let challenge = response.headers().get(header::WWW_AUTHENTICATE);
+        let challenge = challenge.and_then(|text| text.to_str().ok()).map(str::to_owned);
         let location = response.headers().get(header::LOCATION);
         let location = location.and_then(|to| to.to_str().ok()).map(str::to_owned);
         let redirect = status.is_redirection() && status != StatusCode::NOT_MODIFIED;
         let mut body = response.into_body();
         let mut bytes = Vec::new();
-        while let Some(frame) = body.frame().await {
+        let is_head_enough = matches!(request.action, Action::Knock { .. });
+        while !is_head_enough && let Some(frame) = body.frame().await {
             let frame = frame.map_err(|source| FetchError::Http { host: host_of(url), source })?;
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > self.options.max_body {
@@ -192,7 +209,7 @@ impl Web {
             }
             bytes.extend_from_slice(&data);
         }
-        let answer = Answer { status: status.as_u16(), body: Body(bytes.into()) };
+        let answer = Answer { status: status.as_u16(), challenge, body: Body(bytes.into()) };
         Ok(Once { answer, redirect, location })
     }
 }
@@ -218,6 +235,8 @@ fn message(request: &Request) -> HttpRequest<Full<Bytes>> {
     let body = match &request.action {
         Action::Get => Bytes::new(),
         Action::Post { form, .. } => Bytes::copy_from_slice(form.expose().as_bytes()),
+        Action::Register { document } => document.clone(),
+        Action::Knock { message, .. } => message.clone(),
     };
     let mut message = HttpRequest::new(Full::new(body));
     *message.uri_mut() = url[url::Position::BeforePath..]
@@ -226,20 +245,38 @@ fn message(request: &Request) -> HttpRequest<Full<Bytes>> {
     let headers = message.headers_mut();
     let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
     headers.insert(header::HOST, HeaderValue::from_str(host).expect("a host of a URL is ASCII"));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT, JSON);
     headers.insert(header::USER_AGENT, HeaderValue::from_static("mcplex"));
-    if let Action::Post { authorization, .. } = &request.action {
-        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-        headers.insert(header::CONTENT_TYPE, form);
-        if let Some(authorization) = authorization
-            && let Ok(mut value) = HeaderValue::from_str(authorization.expose())
-        {
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
+    match &request.action {
+        Action::Get => return message,
+        Action::Post { authorization, .. } => {
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            headers.insert(header::CONTENT_TYPE, form);
+            if let Some(authorization) = authorization {
+                put(headers, header::AUTHORIZATION, authorization);
+            }
         }
-        *message.method_mut() = Method::POST;
+        Action::Register { .. } => {
+            headers.insert(header::CONTENT_TYPE, JSON);
+        }
+        Action::Knock { headers: more, .. } => {
+            headers.insert(header::CONTENT_TYPE, JSON);
+            for (name, value) in more {
+                if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+                    put(headers, name, value);
+                }
+            }
+        }
     }
+    *message.method_mut() = Method::POST;
     message
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &Secret) {
+    if let Ok(mut value) = HeaderValue::from_str(value.expose()) {
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
 }
 
 fn tls(roots: &Roots) -> Result<ClientConfig, rustls::Error> {

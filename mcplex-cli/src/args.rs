@@ -27,6 +27,7 @@ Examples:
   mcplex top                          the same as it changes, on a whole terminal
   mcplex why telegram                 why one is down, and what to do
   mcplex reset telegram               forget its deaths and start it, now
+  mcplex login mail                   let mcplex use a server on your behalf
 
 Exit codes:
   0 done   1 failed   2 wrong command line   3 wrong configuration   4 address not available
@@ -66,6 +67,12 @@ Examples:
   mcplex service install --print      only show the unit
   mcplex service status --json
   mcplex service uninstall";
+
+const LOGIN: &str = "\
+Examples:
+  mcplex login mail
+  mcplex login mail --browser
+  mcplex login mail --port 7777       the issuer knows http://127.0.0.1:7777/callback";
 
 const DOCTOR: &str = "\
 Examples:
@@ -136,6 +143,16 @@ pub(crate) enum Command {
     /// Lists the deaths of upstreams, also when mcplex does not run.
     #[command(after_help = CRASHES)]
     Crashes(CrashesOptions),
+    /// Lets mcplex use a server on your behalf: you agree in a browser, once.
+    ///
+    /// Prints an address to open, waits for the answer on this machine, and keeps what comes of it
+    /// in the state directory, where only you can read it. An mcplex that runs uses it at once. No
+    /// `[servers.auth]` is needed where the server says all that has to be known.
+    #[command(after_help = LOGIN)]
+    Login(LoginOptions),
+    /// Forgets what a login has brought, here and at who handed it out.
+    #[command(after_help = "Example:\n  mcplex logout mail")]
+    Logout(LogoutOptions),
     /// Checks the configuration and says what would run.
     Check(CheckOptions),
     /// Looks at everything a gateway needs, and says what is wrong and what to do about it.
@@ -391,6 +408,31 @@ pub(crate) struct DoctorOptions {
     /// Writes JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LoginOptions {
+    /// Which one; it has a `url`.
+    pub(crate) upstream: String,
+    /// Opens the address in a browser: what BROWSER names, or the system's own.
+    #[arg(long)]
+    pub(crate) browser: bool,
+    /// Where the answer is awaited, for issuers that were told an exact address; else a free port.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// How long to wait for the answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LogoutOptions {
+    /// Which one.
+    pub(crate) upstream: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigOptions,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

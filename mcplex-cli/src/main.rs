@@ -14,6 +14,7 @@ mod file_watch;
 mod fleet;
 mod gateway;
 mod host;
+mod login;
 mod notify;
 mod panel;
 mod places;
@@ -55,6 +56,8 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Stdio(options) => commands::stdio::run(options),
         Command::Check(options) => commands::check::run(&options),
         Command::Doctor(options) => commands::doctor::run(&options),
+        Command::Login(options) => commands::login::log_in(&options),
+        Command::Logout(options) => commands::login::log_out(&options),
         Command::Service { command } => commands::service::run(&command),
         Command::Status(options) => commands::status::run(&options),
         Command::Top(options) => commands::top::run(&options),

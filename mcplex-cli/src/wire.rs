@@ -95,7 +95,7 @@ pub(crate) fn change(server: &Server, name: UpstreamName, parts: Parts) -> Chang
         }
         // It has no log that could be read.
         Reach::Http(words) => {
-            let authorize = words.auth.as_ref().map(|auth| tokens.bearer(&words.url, auth));
+            let authorize = tokens.authorize(&server.name, words);
             let remote = remote(words, &server.supervise, name);
             (Arc::new(HttpTransport::new(dial::Remote { authorize, ..remote })), false)
         }

@@ -380,10 +380,12 @@ impl fmt::Debug for Remote {
 /// How tokens of OAuth are got for a server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RemoteAuth {
-    /// Who hands them out; nobody else is told what follows.
-    pub issuer: String,
-    /// Our name there.
-    pub client_id: String,
+    /// Who hands them out; nobody else is told what follows. A login may learn it from the server.
+    pub issuer: Option<String>,
+    /// Our name there, if somebody has arranged one.
+    pub client_id: Option<String>,
+    /// Where a document about us lies, for issuers that read such.
+    pub client_document: Option<String>,
     /// What shows that it is ours.
     pub client_secret: Option<String>,
     /// Where the secret is sent.
@@ -406,6 +408,7 @@ impl fmt::Debug for RemoteAuth {
         f.debug_struct("RemoteAuth")
             .field("issuer", &self.issuer)
             .field("client_id", &self.client_id)
+            .field("client_document", &self.client_document)
             .field("grant", &self.grant)
             .field("scopes", &self.scopes)
             .finish_non_exhaustive()
@@ -432,6 +435,38 @@ pub enum TokenGrant {
     ClientCredentials,
     /// That of a person who agreed earlier.
     RefreshToken,
+    /// That of a person who agrees by `mcplex login`.
+    Login,
+}
+
+impl TokenGrant {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client-credentials",
+            Self::RefreshToken => "refresh-token",
+            Self::Login => "login",
+        }
+    }
+}
+
+impl Default for RemoteAuth {
+    /// What holds for a server whose file says nothing: whoever logs in decides.
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            client_id: None,
+            client_document: None,
+            client_secret: None,
+            secret_in: SecretPlace::default(),
+            private_key: None,
+            key_id: None,
+            grant: TokenGrant::Login,
+            refresh_token: None,
+            scopes: Vec::new(),
+        }
+    }
 }
 
 /// Which of the two transports over HTTP a server has.

@@ -98,7 +98,9 @@ impl Reach {
             }
             Self::Http(Remote { url, headers, transport, auth }) => {
                 // Who asks may decide what is listed; secrets are replaced without that.
-                let auth = auth.as_ref().map(|it| (&it.issuer, &it.client_id, &it.scopes));
+                let auth = auth.as_ref().map(|it| {
+                    (&it.issuer, &it.client_id, it.grant, &it.client_document, &it.scopes)
+                });
                 write!(hash, "{:?}", (url, headers, transport, auth))
             }
         };

@@ -10,9 +10,9 @@ use crate::{
     },
     clock::Clock,
     discovery,
-    fetch::{Action, Fetch, Request},
+    fetch::{Action, Answer, Fetch, Request},
     jose,
-    metadata::ServerMetadata,
+    metadata::{Issuer, ResourceMetadata, ServerMetadata},
     secret::Secret,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -25,6 +25,13 @@ const PROOF_LIFE: u64 = 60;
 
 /// The type of a proof that is a signed token (RFC 7523).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// A resource by its address, and by the name it gives itself.
+#[derive(Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) url: &'a Url,
+    pub(crate) name: String,
+}
 
 /// Asks with one way to fetch.
 #[derive(Clone, Debug)]
@@ -70,10 +77,38 @@ impl Asker {
             None => (0, options.resource.to_string()),
         };
         let issuer = options.credentials[index].issuer.clone();
-        let metadata = discovery::server(&*self.fetch, &issuer, &Trust::Configured).await?;
+        let resource = Named { url: &options.resource, name: resource };
+        self.server(issuer, resource, options.is_learned, index).await
+    }
+
+    /// Finds what an issuer says of itself.
+    pub(crate) async fn server(
+        &self,
+        issuer: Issuer,
+        resource: Named<'_>,
+        is_learned: bool,
+        index: usize,
+    ) -> Result<(Server, ServerMetadata), AuthError> {
+        let learned = |from: &Url| Trust::Learned { from: from.clone() };
+        let (first, trust) = if is_learned {
+            (learned(resource.url), learned(resource.url))
+        } else {
+            (Trust::Configured, learned(issuer.url()))
+        };
+        let metadata = discovery::server(&*self.fetch, &issuer, &first).await?;
         let endpoint = metadata.token_endpoint.as_ref();
         let token_endpoint = discovery::member(endpoint, "token_endpoint", &issuer)?;
-        Ok((Server { issuer, token_endpoint, resource, index }, metadata))
+        let server = Server { issuer, trust, token_endpoint, resource: resource.name, index };
+        Ok((server, metadata))
+    }
+
+    /// Finds what a resource says of itself.
+    pub(crate) async fn resource(
+        &self,
+        resource: &Url,
+        hint: Option<&Url>,
+    ) -> Result<Option<ResourceMetadata>, AuthError> {
+        Ok(discovery::resource(&*self.fetch, resource, hint).await?)
     }
 
     /// Asks for a token: with a refresh token, or on our own behalf.
@@ -105,13 +140,38 @@ impl Asker {
         fields: &[(&str, &str)],
     ) -> Result<Granted, AuthError> {
         let action = self.form(server, credentials, fields)?;
-        let trust = Trust::Learned { from: server.issuer.url().clone() };
-        let request = Request { url: server.token_endpoint.clone(), trust, action };
-        let answer = self.fetch.fetch(request).await.map_err(|source| AuthError::Fetch {
+        let answer = self.send(server, server.token_endpoint.clone(), action).await?;
+        Granted::read(&answer, &server.issuer)
+    }
+
+    /// Gives a token back; whether there was somebody to give it to.
+    pub(crate) async fn revoke(
+        &self,
+        (server, metadata): &(Server, ServerMetadata),
+        credentials: &Credentials,
+        token: &Secret,
+        kind: &str,
+    ) -> Result<bool, AuthError> {
+        let Some(endpoint) = &metadata.revocation_endpoint else { return Ok(false) };
+        let url = discovery::member(Some(endpoint), "revocation_endpoint", &server.issuer)?;
+        let fields = [("token", token.expose()), ("token_type_hint", kind)];
+        let action = self.form(server, credentials, &fields)?;
+        let answer = self.send(server, url, action).await?;
+        Ok(answer.status == 200)
+    }
+
+    /// Sends something to one of the addresses that an authorization server names.
+    pub(crate) async fn send(
+        &self,
+        server: &Server,
+        url: Url,
+        action: Action,
+    ) -> Result<Answer, AuthError> {
+        let request = Request { url, trust: server.trust.clone(), action };
+        self.fetch.fetch(request).await.map_err(|source| AuthError::Fetch {
             issuer: server.issuer.to_string(),
             source: Arc::new(source),
-        })?;
-        Granted::read(&answer, &server.issuer)
+        })
     }
 
     /// The form, and the header that goes with it.

@@ -49,6 +49,40 @@ pub enum AuthError {
         /// Where.
         issuer: String,
     },
+    /// No person has agreed yet.
+    #[error("nobody has logged in for {resource} yet")]
+    NobodyLoggedIn {
+        /// The server that wants a token.
+        resource: String,
+    },
+    /// What was agreed to is not enough.
+    #[error("the server wants more than was agreed to: {}", needed.join(" "))]
+    MoreNeeded {
+        /// What it wants.
+        needed: Vec<String>,
+    },
+    /// The server has changed whose tokens it takes.
+    #[error("the server takes no tokens of {issuer} any more")]
+    IssuerChanged {
+        /// Who handed out those we have.
+        issuer: String,
+    },
+    /// There is no way to become a client there.
+    #[error("{issuer} knows no client for us, and lets none register itself")]
+    NoClient {
+        /// Which one.
+        issuer: String,
+    },
+    /// It did not register us.
+    #[error("{issuer} registers no client: {error}{}", description.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
+    Unregistered {
+        /// Which one.
+        issuer: String,
+        /// Its word for it, or the status.
+        error: String,
+        /// The same for people.
+        description: Option<String>,
+    },
     /// The authorization server cannot bind a code to who asked for it.
     #[error("{issuer} does not support PKCE with S256")]
     NoPkce {
@@ -104,6 +138,11 @@ impl AuthError {
             | Self::NoCredentials { .. }
             | Self::Answer { .. }
             | Self::LoginNeeded { .. }
+            | Self::NobodyLoggedIn { .. }
+            | Self::MoreNeeded { .. }
+            | Self::IssuerChanged { .. }
+            | Self::NoClient { .. }
+            | Self::Unregistered { .. }
             | Self::NoPkce { .. }
             | Self::WrongIssuer { .. }
             | Self::WrongState
@@ -113,6 +152,18 @@ impl AuthError {
             | Self::Store(_)
             | Self::Cryptography => false,
         }
+    }
+
+    /// Whether it ends when a person logs in.
+    #[must_use]
+    pub fn wants_login(&self) -> bool {
+        matches!(
+            self,
+            Self::LoginNeeded { .. }
+                | Self::NobodyLoggedIn { .. }
+                | Self::MoreNeeded { .. }
+                | Self::IssuerChanged { .. }
+        )
     }
 
     pub(crate) fn store(error: io::Error) -> Self {

@@ -14,6 +14,9 @@ pub struct Options {
     /// A server only names issuers; the first that we have credentials for is asked, and no other
     /// one ever sees them. There is no way to have credentials for whoever the server names.
     pub credentials: Vec<Credentials>,
+    /// Whether these issuers were learned from the server itself, when somebody logged in. They then
+    /// lead nowhere the server could not lead us.
+    pub is_learned: bool,
     /// What tokens are to allow; the issuer decides when there is nothing.
     pub scopes: Vec<String>,
     /// How long before its end a token is replaced; 60 s. A call that is on its way must arrive,
@@ -30,6 +33,7 @@ impl Options {
         Self {
             resource,
             credentials: Vec::new(),
+            is_learned: false,
             scopes: Vec::new(),
             lead: Duration::from_secs(60),
             store: None,

@@ -1,6 +1,7 @@
 //! The authorization server that was found for a resource.
 
 use crate::{
+    address::Trust,
     client::options::{Credentials, Options},
     metadata::Issuer,
 };
@@ -10,6 +11,8 @@ use url::Url;
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) issuer: Issuer,
+    /// What its documents may lead to.
+    pub(crate) trust: Trust,
     pub(crate) token_endpoint: Url,
     /// The name of the resource, as it calls itself.
     pub(crate) resource: String,

@@ -57,15 +57,23 @@ impl TokenStore for FileStore {
 
     /// Written beside and then put in place, so that there is always one of the two.
     fn save(&self, issuer: &Issuer, resource: &str, refresh: &Secret) -> io::Result<()> {
-        make_folder(&self.folder)?;
-        let path = self.path(issuer, resource);
-        let beside = path.with_extension(format!("new-{}", std::process::id()));
-        let written = write(&beside, refresh).and_then(|()| fs::rename(&beside, &path));
-        if written.is_err() {
-            drop(fs::remove_file(&beside));
-        }
-        written
+        put(&self.folder, &self.path(issuer, resource), refresh)
     }
+}
+
+/// Writes a file of a folder that is for its owner alone, so that a crash at any moment leaves the
+/// old one or the new one.
+pub(crate) fn put(folder: &Path, path: &Path, secret: &Secret) -> io::Result<()> {
+    make_folder(folder)?;
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let written = write(&beside, secret).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        drop(fs::remove_file(&beside));
+    }
+    written?;
+    // The name too has to outlive a loss of power. Where a folder cannot be synced, nothing can.
+    drop(fs::File::open(folder).and_then(|folder| folder.sync_all()));
+    Ok(())
 }
 
 fn write(path: &Path, secret: &Secret) -> io::Result<()> {
@@ -83,7 +91,7 @@ fn write(path: &Path, secret: &Secret) -> io::Result<()> {
     file.sync_all()
 }
 
-fn make_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -18,6 +18,8 @@ pub(crate) struct Token {
     pub(crate) serial: u64,
     pub(crate) since: Duration,
     until: Duration,
+    /// Whether it was handed out when it began to be used.
+    is_new: bool,
 }
 
 impl Token {
@@ -30,7 +32,17 @@ impl Token {
     ) -> Self {
         let life = expires_in.unwrap_or(UNTOLD);
         let until = now + life.saturating_sub(lead).max(life / 2);
-        Self { header: access, serial: 0, since: now, until }
+        Self { header: access, serial: 0, since: now, until, is_new: false }
+    }
+
+    /// The same, just handed out.
+    pub(crate) fn renewed(self) -> Self {
+        Self { is_new: true, ..self }
+    }
+
+    /// Whether it was handed out so shortly ago that another one would be no better.
+    pub(crate) fn is_young(&self, now: Duration, young: Duration) -> bool {
+        self.is_new && now < self.since + young
     }
 
     pub(crate) fn is_good(&self, now: Duration) -> bool {
@@ -45,6 +57,8 @@ pub(crate) struct Granted {
     pub(crate) access: Secret,
     pub(crate) expires_in: Option<Duration>,
     pub(crate) refresh: Option<Secret>,
+    /// What it allows, where that is told.
+    pub(crate) scope: Option<String>,
 }
 
 impl Granted {
@@ -56,6 +70,7 @@ impl Granted {
             token_type: String,
             expires_in: Option<Value>,
             refresh_token: Option<String>,
+            scope: Option<String>,
         }
         if answer.status != 200 {
             return Err(refused(answer, issuer));
@@ -71,6 +86,7 @@ impl Granted {
             access: Secret::new(format!("Bearer {}", words.access_token)),
             expires_in: words.expires_in.as_ref().and_then(seconds),
             refresh: words.refresh_token.map(Secret::new),
+            scope: words.scope,
         })
     }
 }
@@ -117,7 +133,7 @@ mod tests {
 
     fn read(status: u16, body: &Value) -> Result<Granted, AuthError> {
         let issuer = Issuer::new("https://as.example").unwrap();
-        let answer = Answer { status, body: Body(body.to_string().into()) };
+        let answer = Answer { status, challenge: None, body: Body(body.to_string().into()) };
         Granted::read(&answer, &issuer)
     }
 

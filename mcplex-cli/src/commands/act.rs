@@ -111,7 +111,7 @@ fn tell(value: &Value, json: bool) -> Result<(), Failure> {
 }
 
 /// What was done, and how it is now.
-fn sentence(done: &Done) -> String {
+pub(crate) fn sentence(done: &Done) -> String {
     let Done { upstream, what, status, .. } = done;
     let pid = status.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
     let life = status.incarnation;

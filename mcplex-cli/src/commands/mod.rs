@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod crashes;
 pub(crate) mod demo_server;
 pub(crate) mod doctor;
+pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod pages;
 pub(crate) mod reload;

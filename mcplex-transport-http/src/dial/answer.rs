@@ -1,6 +1,7 @@
 //! A request and what becomes of it.
 
 use super::{
+    authorize::Advice,
     connector::is_lack,
     events::{Cut, Events, Place, is_stream, whole},
     listen::Reopened,
@@ -269,6 +270,7 @@ async fn refused(
 ) -> Fate {
     let wire = &talk.wire;
     let (status, headers) = (response.status(), response.headers().clone());
+    let advice = response.extensions().get::<Advice>().cloned();
     if status == StatusCode::NOT_FOUND && has_session {
         return Fate::Over(trouble::forgotten());
     }
@@ -301,11 +303,16 @@ async fn refused(
     }
     match said {
         // Whatever id it has, or none: it came with the answer to this request.
-        Some(said) => Fate::Answered(Response { id: Some(request.id.clone()), ..said }),
-        None if is_opening && !is_final && !is_client_error(status) => {
-            Fate::Over(End::Refused(trouble::unopened(&wire.target, status, &headers)))
+        Some(said) if advice.is_none() => {
+            Fate::Answered(Response { id: Some(request.id.clone()), ..said })
         }
-        None => answered(request, &trouble::status(&wire.target, status, &headers)),
+        Some(_) | None if is_opening && !is_final && !is_client_error(status) => Fate::Over(
+            End::Refused(trouble::unopened(&wire.target, status, &headers, advice.as_ref())),
+        ),
+        Some(_) | None => {
+            let error = trouble::status(&wire.target, status, &headers, advice.as_ref());
+            answered(request, &error)
+        }
     }
 }
 

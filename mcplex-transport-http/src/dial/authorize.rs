@@ -30,10 +30,17 @@ pub trait Authorize: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What follows when a server refused who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// There is something new to show: the request is sent once more.
     Again,
     /// It would be refused again.
-    Never,
+    Never {
+        /// What a person can do about it, if that is known.
+        advice: Option<String>,
+    },
 }
+
+/// The same, on its way to whoever tells it.
+#[derive(Clone, Debug)]
+pub(crate) struct Advice(pub(crate) String);

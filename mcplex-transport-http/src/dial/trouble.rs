@@ -1,6 +1,7 @@
 //! What can go wrong between a request and its answer, in words for people.
 
 use super::{
+    authorize::Advice,
     connector::is_lack,
     target::{Target, shown},
 };
@@ -52,10 +53,15 @@ pub(crate) fn forgotten() -> End {
 }
 
 /// A status that says nothing of the protocol, in answer to what opens a session.
-pub(crate) fn unopened(target: &Target, status: StatusCode, headers: &HeaderMap) -> ConnectError {
+pub(crate) fn unopened(
+    target: &Target,
+    status: StatusCode,
+    headers: &HeaderMap,
+    advice: Option<&Advice>,
+) -> ConnectError {
     let at = &target.shown;
     if status == StatusCode::FORBIDDEN {
-        return unauthorized(target, status);
+        return unauthorized(target, status, advice);
     }
     if status.is_redirection() {
         let to = headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
@@ -73,9 +79,15 @@ pub(crate) fn unopened(target: &Target, status: StatusCode, headers: &HeaderMap)
 }
 
 /// Who asks is not accepted.
-pub(crate) fn unauthorized(target: &Target, status: StatusCode) -> ConnectError {
+pub(crate) fn unauthorized(
+    target: &Target,
+    status: StatusCode,
+    advice: Option<&Advice>,
+) -> ConnectError {
     let has_own = target.headers.contains_key(header::AUTHORIZATION);
-    let hint = if has_own {
+    let hint = if let Some(Advice(advice)) = advice {
+        advice
+    } else if has_own {
         "it does not accept the `Authorization` of `headers`; renew it, then reset the upstream"
     } else {
         "give it credentials, such as `headers = { Authorization = \"Bearer ${TOKEN}\" }`"
@@ -103,9 +115,14 @@ pub(crate) fn unaccepted(error: &ConnectError, status: Option<StatusCode>) -> Er
 }
 
 /// The error of a call that was refused below the protocol.
-pub(crate) fn status(target: &Target, status: StatusCode, headers: &HeaderMap) -> ErrorObject {
+pub(crate) fn status(
+    target: &Target,
+    status: StatusCode,
+    headers: &HeaderMap,
+    advice: Option<&Advice>,
+) -> ErrorObject {
     let mut error = match status {
-        StatusCode::FORBIDDEN => unaccepted(&forbidden(target, status), Some(status)),
+        StatusCode::FORBIDDEN => unaccepted(&forbidden(target, status, advice), Some(status)),
         status => {
             let data = json!({ "status": status.as_u16() });
             failed(format!("the server answered with HTTP status {status}"), data)
@@ -120,11 +137,14 @@ pub(crate) fn status(target: &Target, status: StatusCode, headers: &HeaderMap) -
 }
 
 /// Who asks is known, and may not do this.
-fn forbidden(target: &Target, status: StatusCode) -> ConnectError {
+fn forbidden(target: &Target, status: StatusCode, advice: Option<&Advice>) -> ConnectError {
+    let hint = advice.map_or(
+        "it does not allow this to who asks: another token, or permission from who runs it",
+        |Advice(advice)| advice,
+    );
     ConnectError::Permanent {
         what: format!("{} answered with HTTP status {status}", target.shown),
-        hint: "it does not allow this to who asks: another token, or permission from who runs it"
-            .to_owned(),
+        hint: hint.to_owned(),
         source: None,
         kind: "unauthorized",
     }

@@ -1,7 +1,7 @@
 //! Requests of HTTP to one server: what they carry, and who may see them.
 
 use super::{
-    authorize::Retry,
+    authorize::{Advice, Retry},
     connector::{Connector, Dialer, Pipe, Tasks, innermost},
     target::{Target, uri},
     trouble::{Trouble, unauthorized},
@@ -205,19 +205,24 @@ impl Wire {
                 None => None,
             };
             let proof = proof.as_ref();
-            let response = self.send_once(&method, &url, (&own, proof), body.clone()).await?;
+            let mut response = self.send_once(&method, &url, (&own, proof), body.clone()).await?;
             let status = response.status();
             if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
                 && std::mem::take(&mut may_retry)
                 && let Some(authorize) = &self.target.authorize
             {
                 let challenge = response.headers().get(header::WWW_AUTHENTICATE);
-                if authorize.refused(proof, status, challenge).await == Retry::Again {
-                    continue;
+                match authorize.refused(proof, status, challenge).await {
+                    Retry::Again => continue,
+                    Retry::Never { advice: Some(advice) } => {
+                        response.extensions_mut().insert(Advice(advice));
+                    }
+                    Retry::Never { advice: None } => {}
                 }
             }
             if status == StatusCode::UNAUTHORIZED {
-                let error = unauthorized(&self.target, status);
+                let advice = response.extensions().get::<Advice>();
+                let error = unauthorized(&self.target, status, advice);
                 return Err(Trouble::Refused(error, Some(status)));
             }
             match self.follow(&method, &url, &response) {
