@@ -14,6 +14,7 @@ use mcplex_auth::{
 use mcplex_config::{Remote, RemoteAuth, SecretPlace, TokenGrant};
 use mcplex_proto::transport::ConnectError;
 use mcplex_transport_http::dial::{Authorize, Retry};
+use serde::Serialize;
 use std::{
     error::Error,
     fmt, io,
@@ -297,7 +298,7 @@ impl Authorize for Unusable {
 }
 
 /// How a server is shown who mcplex is, for people and programs; nothing of it is a secret.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Shown {
     /// By what: `login`, `client-credentials` or `refresh-token`.
     pub(crate) by: &'static str,

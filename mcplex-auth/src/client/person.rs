@@ -171,12 +171,12 @@ impl LoginSource {
         Ok(if is_good { Standing::In(Box::new(kept)) } else { Standing::Over(kept.issuer) })
     }
 
-    /// Forgets the login and has the issuer do the same, if it can: whose it was, and whether the
-    /// issuer was told. `None` when nobody had logged in.
+    /// Forgets the login and has the issuer do the same, if it can: whose it was, as far as the file
+    /// can be read, and whether the issuer was told. `None` when nobody had logged in.
     ///
     /// # Errors
     /// When it is still there.
-    pub async fn log_out(&self) -> Result<Option<(Issuer, bool)>, AuthError> {
+    pub async fn log_out(&self) -> Result<Option<(Option<Issuer>, bool)>, AuthError> {
         let shared = &self.shared;
         let _lock = shared.options.file.lock().await.map_err(AuthError::store)?;
         // A damaged one is removed like any other.
@@ -185,10 +185,9 @@ impl LoginSource {
         match kept {
             Some(kept) => {
                 let is_told = shared.tell(&kept).await.unwrap_or(false);
-                Ok(Some((kept.issuer, is_told)))
+                Ok(Some((Some(kept.issuer), is_told)))
             }
-            None if was_there => Err(shared.nobody()),
-            None => Ok(None),
+            None => Ok(was_there.then_some((None, false))),
         }
     }
 }

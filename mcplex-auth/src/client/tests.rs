@@ -1,6 +1,7 @@
 //! Tokens got from a made-up web.
 
 mod login;
+mod person;
 
 use super::*;
 use crate::{

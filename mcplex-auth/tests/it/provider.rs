@@ -7,8 +7,8 @@ use crate::{
 use mcplex_auth::{
     Fetch, Issuer, Secret, SigningKey, SystemClock, Web, WebOptions,
     client::{
-        AuthError, Credentials, FileStore, Grant, Login, LoginOptions, Proof, TokenSource,
-        TokenStore as _,
+        AuthError, ByLogin, Credentials, Grant, Kept, Login, LoginFile, LoginOptions, LoginSource,
+        Proof, TokenSource,
     },
     resource::{self, ResourceServer, Verdict},
 };
@@ -16,6 +16,7 @@ use std::{
     path::Path,
     process::Stdio,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -61,29 +62,21 @@ impl World {
         Self { issuer, resource, server, web, _peer: peer, _provider: provider }
     }
 
-    fn source(
-        &self,
-        client: &str,
-        proof: Proof,
-        grant: Grant,
-        store: Option<&Path>,
-    ) -> TokenSource {
+    fn source(&self, client: &str, proof: Proof) -> TokenSource {
         let mut options = mcplex_auth::client::Options::new(self.resource.clone());
         options.scopes = vec!["mcp".to_owned()];
-        options.store = store.map(|folder| Arc::new(FileStore::new(folder)) as _);
         options.credentials = vec![Credentials {
             issuer: self.issuer.clone(),
             client_id: client.to_owned(),
             proof,
-            grant,
+            grant: Grant::ClientCredentials,
         }];
         TokenSource::new(options, Arc::clone(&self.web), Arc::new(SystemClock::start()))
     }
 
     /// Whom the resource takes the holder of a token for.
-    async fn admits(&self, source: &TokenSource) -> String {
-        let got = source.authorization().await.expect("a token");
-        let verdict = self.server.judge_value(Some(got.header().expose().as_bytes())).await;
+    async fn admits(&self, header: &Secret) -> String {
+        let verdict = self.server.judge_value(Some(header.expose().as_bytes())).await;
         let Verdict::Granted(grant) = verdict else { return format!("{verdict:?}") };
         grant.principal.as_str().replace(self.issuer.as_str(), "issuer")
     }
@@ -110,8 +103,8 @@ async fn provider() -> (Child, Issuer) {
 async fn a_client_gets_in_however_it_shows_who_it_is() {
     let world = World::start().await;
     let check = async |client: &str, proof: Proof| {
-        let source = world.source(client, proof, Grant::ClientCredentials, None);
-        assert_eq!(world.admits(&source).await, format!("issuer#{client}#{client}"));
+        let got = world.source(client, proof).authorization().await.expect("a token");
+        assert_eq!(world.admits(got.header()).await, format!("issuer#{client}#{client}"));
     };
     for client in ["rs", "ps", "es", "es384", "ed"] {
         check(client, Proof::Basic(Secret::new(format!("the secret of {client}/+:")))).await;
@@ -121,7 +114,7 @@ async fn a_client_gets_in_however_it_shows_who_it_is() {
     check("signer", Proof::Key(key)).await;
 
     let wrong = Proof::Basic(Secret::new("guess"));
-    let source = world.source("rs", wrong, Grant::ClientCredentials, None);
+    let source = world.source("rs", wrong);
     let error = source.authorization().await.unwrap_err();
     assert!(
         matches!(&error, AuthError::Refused { error, .. } if error == "invalid_client"),
@@ -137,30 +130,44 @@ async fn a_person_agrees_once_and_tokens_follow() {
     let redirect: Url = "http://127.0.0.1:7777/callback".parse().unwrap();
     let options = LoginOptions {
         resource: world.resource.clone(),
-        issuer: world.issuer.clone(),
-        client_id: "person".to_owned(),
-        proof: Proof::Nothing,
+        challenge: None,
+        issuer: Some(world.issuer.clone()),
+        client: Some(("person".to_owned(), Proof::Nothing)),
+        document: None,
         scopes: ["openid", "offline_access", "mcp"].map(str::to_owned).to_vec(),
         redirect: redirect.clone(),
+        name: "mcplex".to_owned(),
+        earlier: None,
     };
     let clock = Arc::new(SystemClock::start());
     let login = Login::begin(options, Arc::clone(&world.web), clock).await.unwrap();
     let begin = login.url().clone();
     let visited = tokio::task::spawn_blocking(move || browser::agree(&begin, &redirect));
-    let answered = login.finish(&visited.await.unwrap()).await.unwrap();
-    let store = FileStore::new(folder.path());
-    store.save(&answered.issuer, &answered.resource, &answered.refresh).unwrap();
+    let kept = login.finish(&visited.await.unwrap()).await.unwrap();
+    let file = LoginFile::new(folder.path(), "far");
+    file.save(&kept).unwrap();
 
     let source = || {
-        let grant = Grant::Refresh(None);
-        world.source("person", Proof::Nothing, grant, Some(folder.path()))
+        let options = ByLogin {
+            resource: world.resource.clone(),
+            issuer: Some(world.issuer.clone()),
+            client: Some(("person".to_owned(), Proof::Nothing)),
+            file: file.clone(),
+            // Longer than any token lives: each use is a renewal.
+            lead: Duration::from_secs(3600),
+            is_optional: false,
+        };
+        LoginSource::new(options, Arc::clone(&world.web), Arc::new(SystemClock::start()))
     };
-    assert_eq!(world.admits(&source()).await, "issuer#ada#person");
+    let got = source().authorization().await.unwrap().unwrap();
+    assert_eq!(world.admits(&got).await, "issuer#ada#person");
     // The server has replaced the first one, and does not take it a second time.
-    let kept = store.load(&answered.issuer, &answered.resource).unwrap().unwrap();
-    assert_ne!(kept.expose(), answered.refresh.expose());
-    assert_eq!(world.admits(&source()).await, "issuer#ada#person");
-    store.save(&answered.issuer, &answered.resource, &answered.refresh).unwrap();
+    let next = file.load().unwrap().unwrap();
+    let text = |kept: &Kept| kept.refresh.as_ref().unwrap().expose().to_owned();
+    assert_ne!(text(&next), text(&kept));
+    let got = source().authorization().await.unwrap().unwrap();
+    assert_eq!(world.admits(&got).await, "issuer#ada#person");
+    file.save(&kept).unwrap();
     let error = source().authorization().await.unwrap_err();
     assert!(matches!(error, AuthError::LoginNeeded { .. }), "{error}");
 }

@@ -2,9 +2,11 @@
 
 use crate::{
     args::{CheckOptions, LogOptions},
+    doorman::TokenDoorman,
     exit::{Code, Failure, print},
     places::Places,
     settings::{self, Settings},
+    tokens::{Shown, Tokens},
 };
 use mcplex_config::{Process, Reach, Server};
 use mcplex_proto::{redact::redact, transport::ConnectError};
@@ -15,8 +17,11 @@ use std::{ffi::OsStr, path::PathBuf};
 pub(crate) fn run(options: &CheckOptions) -> Result<(), Failure> {
     let settings = settings::load(&options.config, None, &LogOptions::default())?;
     settings::check_telemetry(&settings)?;
-    let found: Vec<_> =
-        settings.config().servers.iter().map(|server| (server, find(server))).collect();
+    // What `serve` would refuse; nobody is asked anything here.
+    TokenDoorman::of(settings.config(), settings.config().gateway.listen)?;
+    let tokens = Tokens::new(settings.places().state(settings.config()).as_deref());
+    let servers = settings.config().servers.iter();
+    let found: Vec<_> = servers.map(|server| (server, find(server, &tokens))).collect();
     let text =
         if options.json { json_report(&settings, &found) } else { report(&settings, &found) };
     print(&text)?;
@@ -27,29 +32,32 @@ pub(crate) fn run(options: &CheckOptions) -> Result<(), Failure> {
     }
     let noun = if bad == 1 { "server" } else { "servers" };
     Err(Failure::new(Code::Configuration, format!("{bad} {noun} could not be started"))
-        .with_hint("correct `command`, or install what is missing, and check again"))
+        .with_hint("correct `command` or `auth`, or install what is missing, and check again"))
 }
 
 /// What a server would run, or where it is.
 enum Found {
     Program(Result<PathBuf, ConnectError>),
-    /// It is looked at only when it is needed.
-    Address(String),
+    /// It is looked at only when it is needed; how it is shown who mcplex is.
+    Address(String, Result<Option<Shown>, String>),
 }
 
 impl Found {
-    fn error(&self) -> Option<&ConnectError> {
+    fn error(&self) -> Option<String> {
         match self {
-            Self::Program(found) => found.as_ref().err(),
-            Self::Address(_) => None,
+            Self::Program(found) => found.as_ref().err().map(ToString::to_string),
+            Self::Address(_, shown) => shown.as_ref().err().cloned(),
         }
     }
 }
 
-fn find(server: &Server) -> Found {
+fn find(server: &Server, tokens: &Tokens) -> Found {
     match &server.reach {
         Reach::Process(process) => Found::Program(find_program(process)),
-        Reach::Http(remote) => Found::Address(redact(remote.shown_url()).into_owned()),
+        Reach::Http(remote) => {
+            let address = redact(remote.shown_url()).into_owned();
+            Found::Address(address, tokens.shown(&server.name, remote))
+        }
     }
 }
 
@@ -73,6 +81,7 @@ fn report(settings: &Settings, found: &[(&Server, Found)]) -> String {
         format!("configuration  {source}"),
         format!("endpoint       http://{}{}", config.gateway.listen, config.gateway.path),
     ];
+    lines.extend(asked(settings).map(|asked| format!("asks for       {asked}")));
     let places = settings.places();
     lines.extend(
         control(settings, &places).map(|path| format!("control        {}", path.display())),
@@ -105,7 +114,13 @@ fn describe(server: &Server, found: &Found, lines: &mut Vec<String>) {
             lines.push(format!("  runs   {}", words.join(" ")));
         }
         (Found::Program(Ok(_)), Reach::Http(_)) => {}
-        (Found::Address(address), _) => lines.push(format!("  at     {address}")),
+        (Found::Address(address, shown), _) => {
+            lines.push(format!("  at     {address}"));
+            match shown {
+                Ok(shown) => lines.extend(shown.iter().flat_map(shown_lines)),
+                Err(error) => lines.push(format!("  error  {error}")),
+            }
+        }
     }
     if let Reach::Process(Process { cwd: Some(cwd), .. }) = &server.reach {
         lines.push(format!("  in     {}", cwd.display()));
@@ -113,6 +128,36 @@ fn describe(server: &Server, found: &Found, lines: &mut Vec<String>) {
     if !names.is_empty() {
         lines.push(format!("  with   {}", names.join(", ")));
     }
+}
+
+/// How a server is shown who mcplex is.
+fn shown_lines(shown: &Shown) -> Vec<String> {
+    let part = |what: &str, text: &Option<String>| {
+        text.as_ref().map(|text| format!("{what}{text}")).unwrap_or_default()
+    };
+    let scopes = match &shown.scopes[..] {
+        [] => String::new(),
+        scopes => format!(", for {}", scopes.join(" ")),
+    };
+    let (issuer, client) = (part(" of ", &shown.issuer), part(", as ", &shown.client));
+    let mut lines = vec![format!("  shows  tokens{issuer} by {}{client}{scopes}", shown.by)];
+    lines.extend(shown.login.iter().map(|login| format!("  login  {login}")));
+    lines
+}
+
+/// Whose tokens the endpoint takes.
+fn asked(settings: &Settings) -> Option<String> {
+    let (auth, gateway) = (&settings.config().auth, &settings.config().gateway);
+    if auth.issuers.is_empty() {
+        return None;
+    }
+    let own = || format!("http://{}{}", gateway.listen, gateway.path);
+    let resource = auth.resource.clone().unwrap_or_else(own);
+    let scopes = match &auth.scopes[..] {
+        [] => String::new(),
+        scopes => format!(" that allow {}", scopes.join(" ")),
+    };
+    Some(format!("tokens of {} for {resource}{scopes}", auth.issuers.join(", ")))
 }
 
 /// Where operators' commands would reach it.
@@ -136,7 +181,7 @@ fn json_report(settings: &Settings, found: &[(&Server, Found)]) -> String {
             let mut one = json!({
                 "name": server.name,
                 "enabled": server.enabled,
-                "error": found.error().map(ToString::to_string),
+                "error": found.error(),
             });
             match (found, &server.reach) {
                 (Found::Program(found), Reach::Process(process)) => {
@@ -145,11 +190,12 @@ fn json_report(settings: &Settings, found: &[(&Server, Found)]) -> String {
                     one["cwd"] = json!(process.cwd);
                     one["env"] = process.env.keys().map(String::as_str).collect();
                 }
-                (Found::Address(address), Reach::Http(remote)) => {
+                (Found::Address(address, shown), Reach::Http(remote)) => {
                     one["url"] = json!(address);
                     one["headers"] = remote.headers.keys().map(String::as_str).collect();
+                    one["auth"] = json!(shown.as_ref().ok().and_then(Option::as_ref));
                 }
-                (Found::Program(_), Reach::Http(_)) | (Found::Address(_), Reach::Process(_)) => {}
+                (Found::Program(_), Reach::Http(_)) | (Found::Address(..), Reach::Process(_)) => {}
             }
             one
         })

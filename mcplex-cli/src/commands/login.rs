@@ -300,7 +300,8 @@ pub(crate) fn log_out(options: &args::LogoutOptions) -> Result<(), Failure> {
             true => "and is void there",
             false => "which was not told: what it handed out is good until it ends",
         };
-        print(&format!("{name}: the login at {issuer} is forgotten here, {there}\n"))?;
+        let at = issuer.map(|issuer| format!(" at {issuer}")).unwrap_or_default();
+        print(&format!("{name}: the login{at} is forgotten here, {there}\n"))?;
         if let Some((client, row)) = find_running(&meant, name).await
             && matches!(row.health, Health::Ready | Health::Degraded)
         {

@@ -88,6 +88,9 @@ pub(crate) fn refused(refusal: Option<&Refusal>, report: &CrashReport) -> Findin
         ("http", "it is there and cannot serve; look into its log, or wait")
     } else if has("") {
         ("http", "what answers there does not speak MCP: correct `url`")
+    } else if refusal.is_some_and(|refusal| refusal.kind == Some("unauthorized")) {
+        // No token could be had, so it was not even asked.
+        ("unauthorized", advice)
     } else if refusal.is_some_and(|refusal| refusal.kind.is_some()) {
         ("configuration", advice)
     } else if is_tls {
