@@ -21,7 +21,7 @@ use std::{
 const FAST: &str = "backoff_first = \"150ms\"\nbackoff_factor = 1";
 
 /// What an HTTP server does with a message.
-enum Reply {
+pub(crate) enum Reply {
     Result(Value),
     Status(u16),
     /// Nothing, and the connection stays open.
@@ -113,7 +113,7 @@ fn serve(stream: impl Read + Write, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&
 }
 
 /// The next request of a connection: its head and its body.
-fn read(reader: &mut BufReader<impl Read>) -> Option<(String, String)> {
+pub(crate) fn read(reader: &mut BufReader<impl Read>) -> Option<(String, String)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head).ok()? == 0 {
@@ -128,7 +128,7 @@ fn read(reader: &mut BufReader<impl Read>) -> Option<(String, String)> {
 }
 
 /// What every server says that has one tool.
-fn well(method: &str) -> Reply {
+pub(crate) fn well(method: &str) -> Reply {
     Reply::Result(match method {
         "initialize" => json!({
             "protocolVersion": "2025-11-25",

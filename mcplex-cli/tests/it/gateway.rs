@@ -351,7 +351,7 @@ impl Said {
     }
 
     /// Everything, once the pipe has ended.
-    fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         let waited = self.0.1.wait_timeout_while(self.lock(), PATIENCE, |lines| !lines.ended);
         let (lines, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         assert!(!waited.timed_out(), "somebody holds its stderr open");

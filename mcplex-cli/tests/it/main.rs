@@ -105,6 +105,9 @@ mod crashes;
 mod auth;
 
 #[cfg(test)]
+mod login;
+
+#[cfg(test)]
 mod doctor;
 
 #[cfg(test)]
