@@ -17,6 +17,9 @@ const url = process.argv.at(-1);
 const scenario = env.MCP_CONFORMANCE_SCENARIO;
 const context = JSON.parse(env.MCP_CONFORMANCE_CONTEXT ?? '{}');
 
+/** What was refused so far. */
+let failures = 0;
+
 function makeClient() {
   const capabilities = { roots: {}, sampling: {}, elicitation: { form: { applyDefaults: true }, url: {} } };
   const mode = env.CONFORMANCE_CLIENT === 'modern' ? { pin: '2026-07-28' } : 'legacy';
@@ -40,6 +43,7 @@ async function attempt(what, work) {
   try {
     return await work();
   } catch (error) {
+    failures += 1;
     console.error(`${what}: ${error.message}`);
     return null;
   }
@@ -76,12 +80,51 @@ async function use(endpoint) {
   await client.close();
 }
 
+/** What an operator writes down for the upstream, of what the scenario gives; null where nothing is. */
+async function auth() {
+  const { client_id, client_secret, private_key_pem, issuer } = context;
+  if (scenario.startsWith('auth/client-credentials')) {
+    const secret = client_secret ? { client_secret } : { private_key: private_key_pem };
+    return { client_id, ...secret, issuer: await issuerOf(url) };
+  }
+  if (scenario === 'auth/pre-registration') return { grant: 'login', issuer, client_id, client_secret };
+  if (scenario === 'auth/basic-cimd') return { grant: 'login', client_document: 'https://conformance-test.local/client-metadata.json' };
+  return null;
+}
+
+/** Credentials are for one issuer; the scenario leaves it to an operator to look up whose they are. */
+async function issuerOf(resource) {
+  const { origin, pathname } = new URL(resource);
+  const found = await fetch(`${origin}/.well-known/oauth-protected-resource${pathname}`);
+  return (await found.json()).authorization_servers[0];
+}
+
+/** A person at a browser, where the authorization server agrees at once: goes wherever it is sent. */
+async function browser(address) {
+  for (let at = address, hops = 0; at && hops < 5; hops += 1) {
+    const page = await fetch(at, { redirect: 'manual' });
+    const to = page.headers.get('location');
+    await page.body?.cancel();
+    at = to && new URL(to, at).href;
+  }
+}
+
 async function throughMcplex() {
+  const wantsAuth = scenario.startsWith('auth/');
   // Tokens are for the address of a server, and a proxy has another one.
-  const upstream = { url, credentials: context, isUnwatched: scenario.startsWith('auth/') };
-  const gateway = await Gateway.open(env.CONFORMANCE_MCPLEX, env.CONFORMANCE_WORLD, upstream, recordsIn(env.CONFORMANCE_RECORD));
+  const upstream = { url, auth: wantsAuth ? await auth() : null, isUnwatched: wantsAuth };
+  const gateway = await Gateway.plan(env.CONFORMANCE_MCPLEX, env.CONFORMANCE_WORLD, upstream, recordsIn(env.CONFORMANCE_RECORD));
+  const isPersonal = wantsAuth && !scenario.startsWith('auth/client-credentials');
+  if (isPersonal) await gateway.login(browser);
+  gateway.start();
   try {
     await use(await gateway.url());
+    // A server may have found out meanwhile that it wants more, or somebody else; a person who is
+    // told so by a failed call logs in again, once.
+    if (isPersonal && failures > 0) {
+      await gateway.login(browser);
+      await use(await gateway.url());
+    }
   } finally {
     await gateway.stop();
   }

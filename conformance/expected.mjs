@@ -32,8 +32,20 @@ const exceptions = [
     because: 'capabilities are declared once to a legacy server (2025-11-25, lifecycle), and this one gives up a call when one of its questions is refused',
   },
   {
-    side: 'client', scenario: /^auth\//,
-    because: 'it grants a code to a person at a browser; mcplex has credentials of its own, and the script has none',
+    side: 'client', scenario: /^auth\//, path: 'direct',
+    because: 'the script has neither credentials nor a browser; mcplex has',
+  },
+  {
+    side: 'client', scenario: 'auth/enterprise-managed-authorization', path: 'http',
+    because: 'an extension (SEP-990): a grant for the sign-on of a company, which exchanges a token of a person that mcplex never has',
+  },
+  {
+    side: 'client', scenario: 'auth/wif-jwt-bearer', path: 'http',
+    because: 'an extension (SEP-1933): a grant for workloads, whose platform gives them a signed name; mcplex shows a key of its own instead',
+  },
+  {
+    side: 'client', scenario: /^auth\/dpop/, path: 'http',
+    because: 'an extension (SEP-1932): tokens that are bound to a key; mcplex asks for bearer tokens, which every server of the specification takes',
   },
 ];
 

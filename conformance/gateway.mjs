@@ -11,6 +11,7 @@ const text = (value) => JSON.stringify(value); // a JSON string is a TOML basic 
 
 const LISTEN_LIMIT = 10_000;
 const READY_LIMIT = 15_000;
+const LOGIN_LIMIT = 10_000;
 const END_LIMIT = 20_000;
 
 /**
@@ -27,6 +28,7 @@ export function configure(world, upstream) {
     '[router]', 'naming = "none"', 'first_list_wait = "10s"', 'single_user = true',
     '[[servers]]', 'name = "upstream"',
     ...(upstream.url ? [`url = ${text(upstream.url)}`] : [`command = ${text(upstream.command[0])}`, `args = ${text(upstream.command.slice(1))}`]),
+    ...(upstream.auth ? ['[servers.auth]', ...Object.entries(upstream.auth).map(([key, value]) => `${key} = ${text(value)}`)] : []),
   ];
   writeFileSync(file, `${lines.join('\n')}\n`);
   return file;
@@ -50,12 +52,22 @@ export class Gateway {
     this.records = records;
   }
 
-  /** Starts it; with `records` all that it says to anybody is written down. */
-  static async open(mcplex, world, upstream, records) {
+  /** Writes its configuration; with `records` all that it says to anybody is written down. */
+  static async plan(mcplex, world, upstream, records) {
     const gateway = new Gateway(mcplex, records);
     gateway.file = configure(world, records ? await gateway.#watched(upstream) : upstream);
-    gateway.job = start(mcplex, ['serve', '-c', gateway.file]);
     return gateway;
+  }
+
+  /** The same, started. */
+  static async open(...how) {
+    const gateway = await Gateway.plan(...how);
+    gateway.start();
+    return gateway;
+  }
+
+  start() {
+    this.job = start(this.mcplex, ['serve', '-c', this.file]);
   }
 
   /** The upstream with somebody in front who writes down. */
@@ -83,6 +95,19 @@ export class Gateway {
     }
     const url = `http://localhost:${port}/mcp`;
     return this.records ? this.#proxy(url, this.records('client'), 'server') : url;
+  }
+
+  /** Has a person log in for the upstream, as soon as the browser is sent there; throws when it is refused. */
+  async login(browser) {
+    const job = start(this.mcplex, ['login', 'upstream', '-c', this.file, '--timeout', String(LOGIN_LIMIT / 1000)]);
+    job.child.stdin.end();
+    const address = () => job.out.match(/^ *(http\S+response_type=code\S+)$/m)?.[1];
+    const [asked, end] = [address, () => job.child.exitCode ?? job.child.signalCode];
+    await until(LOGIN_LIMIT, () => asked() || end() !== null, 20);
+    if (asked()) await browser(asked());
+    const { code } = (await ended(job, LOGIN_LIMIT)) ?? {};
+    if (code === undefined) kill([{ pid: job.pid }]);
+    if (code !== 0) throw new Error(`the login failed: ${job.err.trim()}`);
   }
 
   /** Ends it as an operator does. */

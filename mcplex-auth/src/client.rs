@@ -18,7 +18,7 @@ pub use login::{Login, LoginOptions, check_issuer};
 mod register;
 
 mod person;
-pub use person::{ByLogin, LoginSource, Standing};
+pub use person::{ByLogin, LOOK_EVERY, LoginSource, Standing};
 
 mod ask;
 

@@ -32,7 +32,7 @@ use url::Url;
 
 /// How often the file is looked at while tokens are used; 1 s. Whoever has logged out expects that
 /// it holds, and a look costs a microsecond.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How many scopes that a server wanted are kept for the next login.
 const WANTED_MAX: usize = 64;

@@ -20,7 +20,7 @@ use mcplex_admin::{
 };
 use mcplex_auth::{
     Fetch,
-    client::{AuthError, ByLogin, Kept, Login, LoginOptions},
+    client::{AuthError, ByLogin, Kept, LOOK_EVERY, Login, LoginOptions},
 };
 use mcplex_config::{Reach, Remote, TokenGrant};
 use mcplex_proto::upstream::Health;
@@ -305,6 +305,8 @@ pub(crate) fn log_out(options: &args::LogoutOptions) -> Result<(), Failure> {
         if let Some((client, row)) = find_running(&meant, name).await
             && matches!(row.health, Health::Ready | Health::Degraded)
         {
+            // Not before it must have noticed, or it could go on for as long as its session lasts.
+            tokio::time::sleep(LOOK_EVERY + Duration::from_millis(50)).await;
             // It comes up again where no login is needed, and says so where one is.
             let _is_up = tell(client, Verb::Restart, &row).await.is_ok();
         }
