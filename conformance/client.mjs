@@ -118,10 +118,10 @@ async function throughMcplex() {
   if (isPersonal) await gateway.login(browser);
   gateway.start();
   try {
-    await use(await gateway.url());
-    // A server may have found out meanwhile that it wants more, or somebody else; a person who is
-    // told so by a failed call logs in again, once.
-    if (isPersonal && failures > 0) {
+    const attempted = await attempt('the first use', async () => (await use(await gateway.url()), true));
+    // A server may have found out meanwhile that it wants more, or somebody else; a person who sees
+    // that logs in again, once.
+    if (isPersonal && (!attempted || failures > 0 || !(await gateway.isReady()))) {
       await gateway.login(browser);
       await use(await gateway.url());
     }

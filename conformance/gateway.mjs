@@ -110,6 +110,14 @@ export class Gateway {
     if (code !== 0) throw new Error(`the login failed: ${job.err.trim()}`);
   }
 
+  /** Whether its upstream is up, as an operator sees it. */
+  async isReady() {
+    const job = start(this.mcplex, ['status', '--json', '-c', this.file]);
+    job.child.stdin.end();
+    const end = await ended(job, READY_LIMIT);
+    return end?.code === 0 && JSON.parse(job.out).upstreams[0].health === 'ready';
+  }
+
   /** Ends it as an operator does. */
   async stop() {
     this.job.child.kill('SIGTERM');

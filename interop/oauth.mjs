@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Gateway, configuration } from './gateway.mjs';
+import { loginChecks } from './login.mjs';
 import { ended, kill, sleep, start, until } from './processes.mjs';
 
 const START_LIMIT = 15_000;
@@ -237,6 +238,7 @@ export async function oauthChecks(mcplex, dir, world, everything, check) {
     check('the official client gets in by itself', official.why);
     tokens.push(official.token ?? good);
     await mcplexAsClient(mcplex, dir, world, url, issuer, key, check);
+    await loginChecks(mcplex, world, url, issuer, (front, words) => echo(sdkOf(dir), front, words), check);
   } finally {
     check('mcplex ends on SIGTERM and nothing is left', await gateway.stop());
     await Promise.all([ours.stop(), theirs.stop()]);
