@@ -374,11 +374,11 @@ impl Shared {
         options.credentials = vec![credentials];
         options.is_learned = self.options.issuer.is_none();
         let found = self.asker.find_all(&options, hint.as_ref()).await;
-        let found = found.map_err(|error| match error {
-            AuthError::NoCredentials { .. } => {
-                AuthError::IssuerChanged { issuer: kept.issuer.to_string() }
+        let found = found.map_err(|error| {
+            if matches!(error, AuthError::NoCredentials { .. }) {
+                return AuthError::IssuerChanged { issuer: kept.issuer.to_string() };
             }
-            other => other,
+            error
         })?;
         let found = Arc::new(found);
         self.lock().server = Some(Arc::clone(&found));
@@ -401,7 +401,7 @@ impl Shared {
         if is_young {
             return Err(AuthError::Rejected);
         }
-        state.hint = hint.or(state.hint.take());
+        state.hint = hint.or_else(|| state.hint.take());
         state.server = None;
         state.refused = Some(Secret::new(used));
         state.token = None;

@@ -1,7 +1,7 @@
 //! Logins, and answers that do not belong to them.
 
 use super::{person::kept, *};
-use crate::metadata::ServerMetadata;
+use crate::{fetch::Action, metadata::ServerMetadata};
 use std::collections::BTreeMap;
 
 const REGISTER: &str = "https://as.example/register";
@@ -209,8 +209,8 @@ async fn a_client_registers_as_what_the_issuer_takes() {
         world.web.put(REGISTER, 201, &json!({"client_id": "new", "client_secret": "s"}));
         begin(&world, stranger()).await.unwrap();
         let sent = world.web.requests().into_iter().find_map(|request| match request.action {
-            crate::fetch::Action::Register { document } => Some(document),
-            _ => None,
+            Action::Register { document } => Some(document),
+            Action::Get | Action::Post { .. } | Action::Knock { .. } => None,
         });
         let sent: Value = serde_json::from_slice(&sent.unwrap()).unwrap();
         assert_eq!(sent["token_endpoint_auth_method"], expect);
