@@ -110,12 +110,13 @@ export class Gateway {
     if (code !== 0) throw new Error(`the login failed: ${job.err.trim()}`);
   }
 
-  /** Whether its upstream is up, as an operator sees it. */
+  /** Whether its upstream is up and shows something, as an operator sees it. */
   async isReady() {
     const job = start(this.mcplex, ['status', '--json', '-c', this.file]);
     job.child.stdin.end();
     const end = await ended(job, READY_LIMIT);
-    return end?.code === 0 && JSON.parse(job.out).upstreams[0].health === 'ready';
+    const [upstream] = end?.code === 0 ? JSON.parse(job.out).upstreams : [];
+    return upstream?.health === 'ready' && upstream.tools > 0;
   }
 
   /** Ends it as an operator does. */

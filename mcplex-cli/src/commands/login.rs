@@ -259,6 +259,10 @@ async fn find_running(meant: &Meant, name: &str) -> Option<(Client, UpstreamStat
 async fn wake(client: Client, row: &UpstreamStatus) -> Result<(), Failure> {
     match row.health {
         Health::Tripped | Health::Recovering => tell(client, Verb::Reset, row).await,
+        // Some let everybody in and show nothing; its lists are read when it starts.
+        Health::Ready | Health::Degraded if row.tools == 0 => {
+            tell(client, Verb::Restart, row).await
+        }
         Health::Ready | Health::Degraded | Health::Idle => {
             print("The mcplex that runs uses it from now on.\n")
         }
