@@ -1,5 +1,9 @@
 //! Shows servers that run elsewhere who mcplex is: joins what gets tokens with what sends requests.
 
+mod shown;
+
+pub(crate) use shown::Shown;
+
 use crate::login;
 use async_trait::async_trait;
 use hyper::{StatusCode, header::HeaderValue};
@@ -7,14 +11,13 @@ use mcplex_auth::{
     Clock, Fetch, Issuer, Secret, SigningKey, SystemClock, Web, WebOptions,
     client::{
         AuthError, ByLogin, Credentials, FileStore, Grant, LoginFile, LoginSource, Options, Proof,
-        Standing, TokenSource,
+        TokenSource,
     },
     read_url,
 };
 use mcplex_config::{Remote, RemoteAuth, SecretPlace, TokenGrant};
 use mcplex_proto::transport::ConnectError;
 use mcplex_transport_http::dial::{Authorize, Retry};
-use serde::Serialize;
 use std::{
     error::Error,
     fmt, io,
@@ -67,7 +70,7 @@ impl Tokens {
     /// What shows who mcplex is to the server of this name.
     pub(crate) fn authorize(&self, name: &str, remote: &Remote) -> Option<Arc<dyn Authorize>> {
         let issuer = remote.auth.as_ref().and_then(|auth| auth.issuer.as_deref());
-        let issuer = issuer.unwrap_or(remote.shown_url()).to_owned();
+        let issuer = issuer.unwrap_or_else(|| remote.shown_url()).to_owned();
         Some(match self.way(name, remote) {
             Ok(Way::Headers) => return None,
             Ok(Way::Own(source)) => Arc::new(Bearer { source, issuer }),
@@ -180,11 +183,11 @@ struct Bearer {
 impl Authorize for Bearer {
     async fn authorization(&self) -> Result<Option<HeaderValue>, ConnectError> {
         let got = self.source.authorization().await;
-        let advice = |error: &AuthError| match error {
-            AuthError::LoginNeeded { .. } => {
-                "renew `refresh_token`, or set `grant = \"login\"` and use `mcplex login`"
+        let advice = |error: &AuthError| {
+            if error.wants_login() {
+                return "renew `refresh_token`, or set `grant = \"login\"` and use `mcplex login`";
             }
-            _ => "correct `auth`, then reset the upstream",
+            "correct `auth`, then reset the upstream"
         };
         let got = got.map_err(|error| trouble(&self.issuer, &error, advice(&error).to_owned()))?;
         Ok(Some(header(got.header())))
@@ -248,15 +251,19 @@ impl Authorize for Person {
 impl Person {
     fn advice(&self, error: &AuthError) -> String {
         let login = format!("log in with `mcplex login {}`", self.name);
-        match error {
-            AuthError::NobodyLoggedIn { .. } if !self.is_configured => format!(
+        if matches!(error, AuthError::NobodyLoggedIn { .. }) && !self.is_configured {
+            return format!(
                 "{login}, or give it credentials, such as \
                  `headers = {{ Authorization = \"Bearer ${{TOKEN}}\" }}`"
-            ),
-            _ if error.wants_login() => login,
-            AuthError::Store(_) => format!("{login}, which writes it anew"),
-            _ => format!("look at the server and its `auth`, then {login} again"),
+            );
         }
+        if error.wants_login() {
+            return login;
+        }
+        if matches!(error, AuthError::Store(_)) {
+            return format!("{login}, which writes it anew");
+        }
+        format!("look at the server and its `auth`, then {login} again")
     }
 }
 
@@ -294,67 +301,6 @@ impl Authorize for Unusable {
         _challenge: Option<&HeaderValue>,
     ) -> Retry {
         Retry::Never { advice: None }
-    }
-}
-
-/// How a server is shown who mcplex is, for people and programs; nothing of it is a secret.
-#[derive(Debug, Serialize)]
-pub(crate) struct Shown {
-    /// By what: `login`, `client-credentials` or `refresh-token`.
-    pub(crate) by: &'static str,
-    /// At whom, if it is known.
-    pub(crate) issuer: Option<String>,
-    /// Our name there.
-    pub(crate) client: Option<String>,
-    pub(crate) scopes: Vec<String>,
-    /// How it stands, in a sentence, where it is a login.
-    pub(crate) login: Option<String>,
-    /// Whether a person has to log in before it can be used.
-    pub(crate) needs_login: bool,
-}
-
-impl Tokens {
-    /// How the server of this name is shown who mcplex is; `None` where it is not by tokens.
-    pub(crate) fn shown(&self, name: &str, remote: &Remote) -> Result<Option<Shown>, String> {
-        let words = remote.auth.as_ref();
-        let mut shown = Shown {
-            by: words.map_or(TokenGrant::Login, |words| words.grant).as_str(),
-            issuer: words.and_then(|words| words.issuer.clone()),
-            client: words.and_then(|words| words.client_id.clone()),
-            scopes: words.map(|words| words.scopes.clone()).unwrap_or_default(),
-            login: None,
-            needs_login: false,
-        };
-        let source = match self.way(name, remote)? {
-            Way::Headers => return Ok(None),
-            Way::Own(_) => return Ok(Some(shown)),
-            Way::Person(source) => source,
-        };
-        let command = format!("`mcplex login {name}`");
-        match source.standing().map_err(|error| Chain(&error).to_string())? {
-            // Perhaps it asks nobody.
-            Standing::Nobody if words.is_none() => return Ok(None),
-            Standing::Nobody => {
-                shown.needs_login = true;
-                shown.login = Some(format!("nobody has logged in: {command}"));
-            }
-            Standing::Over(issuer) => {
-                shown.needs_login = true;
-                shown.login = Some(format!("the login at {issuer} is over: {command}"));
-                shown.issuer = Some(issuer.to_string());
-            }
-            Standing::In(kept) => {
-                let more = match kept.wanted.is_empty() {
-                    true => String::new(),
-                    false => format!(", and {} is wanted too: {command}", kept.wanted.join(" ")),
-                };
-                shown.login = Some(format!("somebody is logged in at {}{more}", kept.issuer));
-                shown.issuer = Some(kept.issuer.to_string());
-                shown.client = kept.client.map(|client| client.id);
-                shown.scopes = kept.scopes;
-            }
-        }
-        Ok(Some(shown))
     }
 }
 

@@ -199,20 +199,18 @@ async fn listen(port: Option<u16>, earlier: Option<&Kept>) -> Result<Callback, F
 fn refused(name: &str, error: &AuthError, is_asking: bool) -> Failure {
     let failure =
         Failure::from_error(Code::Failed, format!("nobody is logged in for {name}"), error);
-    match error {
-        AuthError::NoClient { .. } => failure.with_hint(
-            "register mcplex there by hand, as a native application with the address \
-             http://127.0.0.1/callback, and write `issuer` and `client_id` into `[servers.auth]`",
-        ),
-        AuthError::NoCredentials { .. } => failure.with_hint(
-            "correct `auth.issuer`: the server takes no tokens of the one that is there",
-        ),
-        AuthError::Discovery(_) if !is_asking => failure.with_hint(
-            "the server did not ask for a token either: perhaps it needs no login, or wants a key in \
-             `headers`",
-        ),
-        _ => failure,
-    }
+    let hint = if matches!(error, AuthError::NoClient { .. }) {
+        "register mcplex there by hand, as a native application with the address \
+         http://127.0.0.1/callback, and write `issuer` and `client_id` into `[servers.auth]`"
+    } else if matches!(error, AuthError::NoCredentials { .. }) {
+        "correct `auth.issuer`: the server takes no tokens of the one that is there"
+    } else if matches!(error, AuthError::Discovery(_)) && !is_asking {
+        "the server did not ask for a token either: perhaps it needs no login, or wants a key in \
+         `headers`"
+    } else {
+        return failure;
+    };
+    failure.with_hint(hint)
 }
 
 /// Opens an address where the person can see it.
