@@ -112,9 +112,9 @@ struct Lost {
 }
 
 impl Lost {
-    fn one(&self, upstream: &Arc<str>) {
-        self.total.fetch_add(1, Ordering::Relaxed);
-        self.untold(upstream, 1);
+    fn some(&self, upstream: &Arc<str>, count: u64) {
+        self.total.fetch_add(count, Ordering::Relaxed);
+        self.untold(upstream, count);
     }
 
     /// These have not been told yet, or not in a way that lasts.
@@ -200,7 +200,7 @@ impl Log {
         let entry = Entry::Line { upstream, at, text, missing };
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(entry) {
             lost.untold(&self.upstream, missing);
-            lost.one(&self.upstream);
+            lost.some(&self.upstream, 1);
         }
     }
 }

@@ -22,7 +22,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mcplex-router", &["mcplex-proto", "mcplex-translate"]),
     // It carries trace contexts over the `TraceBridge` that proto defines.
     ("mcplex-telemetry", &["mcplex-proto"]),
-    ("mcplex-admin", &["mcplex-proto"]),
+    // Lines into files, whatever they say.
+    ("mcplex-journal", &[]),
+    ("mcplex-admin", &["mcplex-proto", "mcplex-journal"]),
     ("mcplex-schema", &["mcplex-proto"]),
     ("mcplex-testkit", &["mcplex-proto"]),
     (
@@ -35,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mcplex-auth",
             "mcplex-supervisor",
             "mcplex-router",
+            "mcplex-journal",
             "mcplex-telemetry",
             "mcplex-admin",
         ],

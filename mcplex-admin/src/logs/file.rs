@@ -1,89 +1,36 @@
-//! Files of one log: written to the end, moved aside when long, read from the end.
+//! Files of logs: where they are, how much all of them take, and how one is read from its end.
 
 use super::{Limits, file_of};
-use crate::store::{private_file, private_folder};
+use crate::store::private_folder;
+use mcplex_journal::{Rotated, aside};
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Read as _, Write as _},
-    path::{Path, PathBuf},
+    io::{self, Read as _},
+    path::Path,
+    time::SystemTime,
 };
 
-/// How many files a log can have had under other settings; bounds the search for old ones.
-const MAX_FILES: usize = 1000;
-
-/// The file of an upstream that is written.
-pub(super) struct Rotated {
-    path: PathBuf,
-    file: BufWriter<File>,
-    len: u64,
-    limits: Limits,
+/// Opens the file of an upstream that is written.
+pub(super) fn open(folder: &Path, upstream: &str, limits: &Limits) -> io::Result<Rotated> {
+    private_folder(folder)?;
+    let limits = mcplex_journal::Limits {
+        size: limits.size,
+        age: None,
+        files: limits.files,
+        // All upstreams share what there is; see `sweep`.
+        total: u64::MAX,
+    };
+    Rotated::open(&file_of(folder, upstream), &limits, now())
 }
 
-impl Rotated {
-    pub(super) fn open(folder: &Path, upstream: &str, limits: &Limits) -> io::Result<Self> {
-        private_folder(folder)?;
-        let path = file_of(folder, upstream);
-        let file = private_file().append(true).open(&path)?;
-        let len = file.metadata()?.len();
-        Ok(Self { path, file: BufWriter::new(file), len, limits: limits.clone() })
-    }
-
-    /// Adds a line; a file that would become too long is moved aside first.
-    pub(super) fn write(&mut self, line: &str) -> io::Result<()> {
-        let bytes = line.len() as u64 + 1;
-        if self.len > 0 && self.len + bytes > self.limits.size {
-            self.rotate()?;
-        }
-        self.file.write_all(line.as_bytes())?;
-        self.file.write_all(b"\n")?;
-        self.len += bytes;
-        Ok(())
-    }
-
-    pub(super) fn close(mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file.flush()?;
-        let kept = self.limits.files.saturating_sub(1);
-        // Also what more generous settings have left.
-        for number in (kept.max(1)..MAX_FILES).take_while(|n| numbered(&self.path, *n).exists()) {
-            fs::remove_file(numbered(&self.path, number))?;
-        }
-        for number in (1..kept).rev() {
-            move_if_there(&numbered(&self.path, number), &numbered(&self.path, number + 1))?;
-        }
-        if kept == 0 {
-            fs::remove_file(&self.path)?;
-        } else {
-            move_if_there(&self.path, &numbered(&self.path, 1))?;
-        }
-        let file = private_file().append(true).open(&self.path)?;
-        self.file = BufWriter::new(file);
-        self.len = 0;
-        if let Some(folder) = self.path.parent() {
-            sweep(folder, self.limits.total)?;
-        }
-        Ok(())
-    }
-}
-
-fn numbered(path: &Path, number: usize) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
-    PathBuf::from(name)
-}
-
-fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+/// What people call the time.
+#[expect(clippy::disallowed_methods, reason = "files are dated; nothing is decided by it")]
+pub(super) fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Removes the oldest files that are no longer written until the rest fits.
-fn sweep(folder: &Path, total: u64) -> io::Result<()> {
+pub(super) fn sweep(folder: &Path, total: u64) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -110,7 +57,7 @@ fn sweep(folder: &Path, total: u64) -> io::Result<()> {
 /// When a file that is there cannot be read.
 pub fn read_tail(folder: &Path, upstream: &str, lines: usize) -> io::Result<Vec<String>> {
     let path = file_of(folder, upstream);
-    let older = (1..MAX_FILES).map(|number| numbered(&path, number));
+    let older = aside(&path)?.into_iter().rev().map(|(_, path)| path);
     let mut found: Vec<String> = Vec::new();
     for file in std::iter::once(path.clone()).chain(older) {
         let missing = lines - found.len();
@@ -120,9 +67,9 @@ pub fn read_tail(folder: &Path, upstream: &str, lines: usize) -> io::Result<Vec<
         let mut bytes = Vec::new();
         match File::open(&file) {
             Ok(mut file) => file.read_to_end(&mut bytes)?,
-            // The file that is written is not there in the moment it is moved aside.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && file == path => continue,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            // The file that is written is not there in the moment it is moved aside, and the oldest
+            // may have been removed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
         let text = String::from_utf8_lossy(&bytes);

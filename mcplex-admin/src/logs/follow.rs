@@ -1,6 +1,7 @@
 //! Reads along in a log that another process writes, or that nobody writes yet.
 
 use super::file_of;
+use mcplex_journal::is_at;
 use std::{
     fs::File,
     io::{self, Read, Seek as _, SeekFrom},
@@ -46,7 +47,7 @@ impl Follower {
         let mut lines = Vec::new();
         if let Some(open) = &mut self.open {
             open.read(&mut lines)?;
-            if is_same(&open.file, &self.path) {
+            if is_at(&open.file, &self.path) {
                 return Ok(lines);
             }
             // It was moved aside. What came between the read and the move:
@@ -76,24 +77,5 @@ impl Open {
         self.rest = bytes.split_off(end);
         lines.extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
         Ok(())
-    }
-}
-
-/// Whether a path still names this file.
-#[cfg(unix)]
-fn is_same(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
-    }
-}
-
-/// Files have no number there that could be asked for; one that became shorter is another.
-#[cfg(not(unix))]
-fn is_same(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(open), Ok(named)) => open.len() <= named.len(),
-        _ => false,
     }
 }

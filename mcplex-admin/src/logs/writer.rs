@@ -1,9 +1,9 @@
 //! The thread that keeps what upstreams say.
 
 use super::{Entry, Limits, Lost, More, Tail, file, written};
+use mcplex_journal::{Failed, Rotated};
 use std::{
     collections::{BTreeMap, VecDeque},
-    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -24,7 +24,7 @@ pub(super) struct Writer {
     limits: Limits,
     lost: Lost,
     /// The one file that is open, so that upstreams cost no descriptors at rest.
-    open: Option<(Arc<str>, file::Rotated)>,
+    open: Option<(Arc<str>, Rotated)>,
     logs: BTreeMap<Arc<str>, Kept>,
     /// Whether it was said that the disk takes nothing.
     has_complained: bool,
@@ -72,19 +72,31 @@ impl Writer {
 
     fn line(&mut self, upstream: &Arc<str>, at: SystemTime, text: &str, missing: u64) {
         if missing > 0 {
-            let what = format!(
-                "-- mcplex: {missing} lines are missing here, because they could not be kept"
-            );
-            if self.keep(upstream, &written(at, &what).into()).is_err() {
-                self.lost.untold(upstream, missing);
-            }
+            self.gap(upstream, at, missing);
         }
-        if let Err(error) = self.keep(upstream, &written(at, text).into()) {
-            self.failed(upstream, &error);
+        if let Err(failed) = self.keep(upstream, &written(at, text).into()) {
+            self.failed(upstream, &failed);
         }
     }
 
-    fn keep(&mut self, upstream: &Arc<str>, line: &Arc<str>) -> io::Result<()> {
+    /// Says that lines are missing here; where that cannot be written either, it is told later.
+    fn gap(&mut self, upstream: &Arc<str>, at: SystemTime, missing: u64) {
+        let what =
+            format!("-- mcplex: {missing} lines are missing here, because they could not be kept");
+        // What was said before it fails by itself.
+        self.settle();
+        let told = self.keep(upstream, &written(at, &what).into());
+        let told = told.and_then(|()| match self.open.as_mut() {
+            Some((_, file)) => file.flush(),
+            None => Ok(()),
+        });
+        if told.is_err() {
+            self.open = None;
+            self.lost.untold(upstream, missing);
+        }
+    }
+
+    fn keep(&mut self, upstream: &Arc<str>, line: &Arc<str>) -> Result<(), Failed> {
         let kept = self.logs.entry(Arc::clone(upstream)).or_default();
         kept.readers.take_if(|readers| readers.send(Arc::clone(line)).is_err());
         if self.folder.is_none() {
@@ -98,14 +110,13 @@ impl Writer {
             return Ok(());
         }
         let written = self.write(upstream, line);
-        match written {
-            Ok(()) => self.has_complained = false,
-            Err(_) => self.open = None,
+        if written.is_err() {
+            self.open = None;
         }
         written
     }
 
-    fn write(&mut self, upstream: &Arc<str>, line: &str) -> io::Result<()> {
+    fn write(&mut self, upstream: &Arc<str>, line: &str) -> Result<(), Failed> {
         if self.open.as_ref().is_some_and(|(name, _)| name != upstream) {
             self.settle();
         }
@@ -113,24 +124,29 @@ impl Writer {
         let (_, file) = match &mut self.open {
             Some(open) => open,
             none => {
-                let file = file::Rotated::open(folder, upstream, &self.limits)?;
+                let file = file::open(folder, upstream, &self.limits)
+                    .map_err(|error| Failed { lines: 1, error })?;
                 none.insert((Arc::clone(upstream), file))
             }
         };
-        file.write(line)
+        let has_moved = file.write(line.as_bytes(), file::now())?;
+        if has_moved && let Err(error) = file::sweep(folder, self.limits.total) {
+            tracing::warn!(%error, "old logs of upstreams cannot be removed");
+        }
+        Ok(())
     }
 
     /// Writes what waits and closes the file.
     fn settle(&mut self) {
-        if let Some((upstream, file)) = self.open.take()
-            && let Err(error) = file.close()
-        {
-            self.failed(&upstream, &error);
+        let Some((upstream, mut file)) = self.open.take() else { return };
+        match file.flush() {
+            Ok(()) => self.has_complained = false,
+            Err(failed) => self.failed(&upstream, &failed),
         }
     }
 
-    fn failed(&mut self, upstream: &Arc<str>, error: &io::Error) {
-        self.lost.one(upstream);
+    fn failed(&mut self, upstream: &Arc<str>, Failed { lines, error }: &Failed) {
+        self.lost.some(upstream, *lines);
         if !std::mem::replace(&mut self.has_complained, true) {
             tracing::warn!(%error, upstream = &**upstream,
                 "what upstreams say cannot be written to disk; lines are lost until it can");
