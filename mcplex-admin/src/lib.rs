@@ -8,7 +8,7 @@
 //! at a time, until it has had its effect), [`control`] (requests in, answers out, over any
 //! stream), [`socket`] (the files through which it is reached, and who may), [`web`] and [`token`]
 //! (the same over a network), [`client`] (the other end), [`attach`] (clients of other processes),
-//! then what is kept: [`crashes`], [`events`], [`calls`] and [`logs`], all within bounds and off the
+//! then what is kept: [`crashes`], [`events`], [`calls`], [`audit`] and [`logs`], all within bounds and off the
 //! way of supervision; at last [`why`], one paragraph for a person.
 
 pub mod status;
@@ -32,6 +32,8 @@ pub mod attach;
 pub mod store;
 
 pub mod calls;
+
+pub mod audit;
 
 pub mod crashes;
 

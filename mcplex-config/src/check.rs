@@ -1,6 +1,8 @@
 //! What is wrong only between two settings.
 
-use crate::{Admin, Config, ConfigError, Gateway, Reach, Supervise, load::Layers};
+use crate::{
+    Admin, Audit, Config, ConfigError, Gateway, Reach, Supervise, Telemetry, load::Layers,
+};
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -45,6 +47,33 @@ impl Layers {
             );
         }
         Ok(())
+    }
+
+    /// Refuses a log file whose older ones would all be removed at once.
+    pub(crate) fn check_log_file(&self, words: &Telemetry) -> Result<(), Box<ConfigError>> {
+        let (size, total) = (words.log_file_size, words.log_file_total);
+        self.check_total(["telemetry", "log_file_size", "log_file_total"], size, total)
+    }
+
+    /// The same for the audit log.
+    pub(crate) fn check_audit(&self, words: &Audit) -> Result<(), Box<ConfigError>> {
+        self.check_total(["audit", "size", "total"], words.size, words.total)
+    }
+
+    fn check_total(
+        &self,
+        [section, size, total]: [&str; 3],
+        one: usize,
+        all: usize,
+    ) -> Result<(), Box<ConfigError>> {
+        if all / 2 >= one {
+            return Ok(());
+        }
+        let step = if self.has(&[section], total) { total } else { size };
+        let key = format!("{section}.{step}");
+        let what = format!("`{key}`: `{total}` has no room for two files of `{size}`");
+        let hint = format!("raise {total} or lower {size}");
+        Err(ConfigError::new(what, self.place(&[section, step], &key), hint))
     }
 
     /// Refuses waits whose longest is shorter than their first.
@@ -131,4 +160,44 @@ fn is_overheard(url: &str) -> bool {
         None => true,
     };
     url.scheme() == "http" && !is_here
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{AllowedArgument, Config, Document, Format, Sources};
+
+    fn load(toml: &str) -> Result<Config, String> {
+        let document =
+            Document::Text { name: "a.toml".into(), text: toml.into(), format: Format::Toml };
+        let sources = Sources { document: Some(document), ..Sources::default() };
+        Config::load(sources).map(|loaded| loaded.config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_kept_has_room_for_an_older_file() {
+        let check = |toml: &str, expect: &str| {
+            let error = load(toml).unwrap_err();
+            assert!(error.contains(expect), "{toml}: {error}");
+        };
+        check("[audit]\nsize = \"1GiB\"", "`audit.size`: `total` has no room for two files");
+        check("[audit]\ntotal = \"20MiB\"", "`audit.total`");
+        check("[telemetry]\nlog_file_total = \"1MiB\"", "`telemetry.log_file_total`");
+        load("[audit]\nsize = \"1KiB\"\ntotal = \"2KiB\"").unwrap();
+    }
+
+    #[test]
+    fn allowed_arguments_name_a_server_a_tool_and_a_place() {
+        let allow = |text: &str| load(&format!("[audit]\nallow = [{text:?}]"));
+        let config = allow("files/read/all /a b/0").unwrap();
+        let expect = AllowedArgument {
+            upstream: "files".to_owned(),
+            tool: "read/all".to_owned(),
+            pointer: "/a b/0".to_owned(),
+        };
+        assert_eq!(config.audit.allow, [expect]);
+        for bad in ["files", "files/read", "files/read path", "/read /path", "files/ /path", ""] {
+            let error = allow(bad).unwrap_err();
+            assert!(error.contains("files/read_file /path"), "{bad}: {error}");
+        }
+    }
 }

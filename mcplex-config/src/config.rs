@@ -17,6 +17,8 @@ pub struct Config {
     pub router: Router,
     /// Logs and spans.
     pub telemetry: Telemetry,
+    /// Which calls were made by whom.
+    pub audit: Audit,
     /// What is kept of upstreams on disk.
     pub history: History,
     /// How many starts the host bears.
@@ -232,6 +234,62 @@ pub struct Telemetry {
     pub log: String,
     /// How it is logged.
     pub log_format: LogFormat,
+    /// The file the log goes to as well; one that is not absolute is below the state folder.
+    #[serde(deserialize_with = "unit::file")]
+    pub log_file: Option<PathBuf>,
+    /// How long that file may become, in bytes.
+    #[serde(deserialize_with = "unit::size")]
+    pub log_file_size: usize,
+    /// How long it is written before the next begins; zero is for ever.
+    #[serde(deserialize_with = "unit::duration")]
+    pub log_file_age: Duration,
+    /// How much it and its older ones may take, in bytes.
+    #[serde(deserialize_with = "unit::size")]
+    pub log_file_total: usize,
+}
+
+/// The section `[audit]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Where every call gets a line, if it does; one that is not absolute is below the state folder.
+    #[serde(deserialize_with = "unit::file")]
+    pub file: Option<PathBuf>,
+    /// What is written of arguments that `allow` does not name.
+    pub arguments: AuditArguments,
+    /// Whose values are written.
+    #[serde(deserialize_with = "unit::allowed")]
+    pub allow: Vec<AllowedArgument>,
+    /// How long one file may become, in bytes.
+    #[serde(deserialize_with = "unit::size")]
+    pub size: usize,
+    /// How long one file is written before the next begins; zero is for ever.
+    #[serde(deserialize_with = "unit::duration")]
+    pub age: Duration,
+    /// How much all of them may take, in bytes.
+    #[serde(deserialize_with = "unit::size")]
+    pub total: usize,
+}
+
+/// What the audit log has of arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuditArguments {
+    /// Their names, kinds and sizes.
+    Names,
+    /// Nothing.
+    None,
+}
+
+/// An argument whose value may stand in the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedArgument {
+    /// Whose tool or prompt.
+    pub upstream: String,
+    /// Its name there; `*` is all.
+    pub tool: String,
+    /// A JSON pointer into the arguments.
+    pub pointer: String,
 }
 
 /// The section `[history]`.

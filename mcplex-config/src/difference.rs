@@ -1,6 +1,6 @@
 //! What a changed file changes, by what it takes to apply it.
 
-use crate::{Admin, Auth, Config, Gateway, History, Host, Router, Server, Telemetry};
+use crate::{Admin, Audit, Auth, Config, Gateway, History, Host, Router, Server, Telemetry};
 use std::fmt;
 
 /// What differs between what runs and what a file says.
@@ -63,7 +63,10 @@ impl Difference {
         fields!(restart, "admin", Admin, &old.admin, &new.admin =>
             listen token allowed_hosts traces);
         fields!(restart, "telemetry", Telemetry, &old.telemetry, &new.telemetry =>
-            endpoint protocol prometheus service_name log log_format);
+            endpoint protocol prometheus service_name log log_format log_file log_file_size log_file_age
+            log_file_total);
+        fields!(restart, "audit", Audit, &old.audit, &new.audit =>
+            file arguments allow size age total);
         fields!(restart, "history", History, &old.history, &new.history =>
             log_size log_files log_total crash_reports crash_total);
         fields!(restart, "host", Host, &old.host, &new.host =>

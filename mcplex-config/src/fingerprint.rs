@@ -60,6 +60,7 @@ impl Config {
             admin: _,
             router,
             telemetry: _,
+            audit: _,
             history: _,
             host: _,
             supervise: _,

@@ -54,9 +54,9 @@ mod error;
 mod reference;
 
 pub use config::{
-    Admin, Auth, Config, DownReply, Gateway, History, Host, HttpTransport, LogFormat, Naming,
-    OtlpProtocol, Process, Reach, Remote, RemoteAuth, Router, SecretPlace, Server, Telemetry,
-    TokenGrant,
+    Admin, AllowedArgument, Audit, AuditArguments, Auth, Config, DownReply, Gateway, History, Host,
+    HttpTransport, LogFormat, Naming, OtlpProtocol, Process, Reach, Remote, RemoteAuth, Router, SecretPlace,
+    Server, Telemetry, TokenGrant,
 };
 pub use difference::Difference;
 pub use document::{Document, Format};

@@ -35,12 +35,17 @@ impl Config {
         layers.check_gateway(&gateway)?;
         let admin = layers.section("admin")?;
         layers.check_admin(&admin, &gateway)?;
+        let telemetry = layers.section("telemetry")?;
+        layers.check_log_file(&telemetry)?;
+        let audit = layers.section("audit")?;
+        layers.check_audit(&audit)?;
         let config = Self {
             gateway,
             auth: layers.section("auth")?,
             admin,
             router: layers.section("router")?,
-            telemetry: layers.section("telemetry")?,
+            telemetry,
+            audit,
             history: layers.section("history")?,
             host: layers.section("host")?,
             supervise,

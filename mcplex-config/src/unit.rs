@@ -3,6 +3,7 @@
 //! Every function is a `deserialize_with` that answers with what was expected and what was found;
 //! `translate` adds key and place.
 
+use crate::config::AllowedArgument;
 use serde::{
     Deserialize as _,
     de::{Deserializer, Error as _, Unexpected, Visitor},
@@ -195,6 +196,33 @@ pub(crate) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>
         "" => Some(None),
         _ => Some(PathBuf::from(text)).filter(|path| path.is_absolute()).map(Some),
     })
+}
+
+/// A file, or nothing; where it is not absolute, somebody else knows below what.
+pub(crate) fn file<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    parse(from, "the name of a file such as \"audit.jsonl\", or \"\"", |text| match text {
+        "" => Some(None),
+        _ => Some(PathBuf::from(text)).filter(|path| path.file_name().is_some()).map(Some),
+    })
+}
+
+/// Arguments that may be written, such as `files/read_file /path`.
+pub(crate) fn allowed<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<AllowedArgument>, D::Error> {
+    let expected = "texts such as \"files/read_file /path\": a server, its tool or `*`, and a JSON \
+                    pointer";
+    let all = list(from, expected, |text| allowed_argument(text).is_some())?;
+    Ok(all.iter().filter_map(|text| allowed_argument(text)).collect())
+}
+
+fn allowed_argument(text: &str) -> Option<AllowedArgument> {
+    let (upstream, rest) = text.split_once('/')?;
+    // A name of a tool has no blank; a member of its arguments may.
+    let (tool, pointer) = rest.split_once(' ')?;
+    let is_good = !upstream.is_empty() && !tool.is_empty() && pointer.starts_with('/');
+    let [upstream, tool, pointer] = [upstream, tool, pointer].map(str::to_owned);
+    is_good.then_some(AllowedArgument { upstream, tool, pointer })
 }
 
 /// A whole number by which a wait grows.

@@ -4,8 +4,8 @@ use crate::{ConfigError, Flags, Place, suggest::nearest};
 use figment::value::{Dict, Num, Value};
 
 /// The sections that every layer may set; `servers` stands in files only.
-pub(crate) const SECTIONS: [&str; 8] =
-    ["gateway", "auth", "admin", "router", "telemetry", "history", "host", "supervise"];
+pub(crate) const SECTIONS: [&str; 9] =
+    ["gateway", "auth", "admin", "router", "telemetry", "audit", "history", "host", "supervise"];
 
 const PREFIX: &str = "MCPLEX_";
 

@@ -3,7 +3,7 @@
 use crate::{Failed, Limits, Rotated, private_file};
 use std::{
     fmt,
-    fs::{self, File},
+    fs::{DirBuilder, File},
     io,
     path::{Path, PathBuf},
     sync::{
@@ -116,9 +116,7 @@ impl<E: Send + 'static> Journal<E> {
     /// When the file cannot be opened, another process has it (`WouldBlock`), or there is no thread.
     pub fn open<W: Words<Entry = E>>(options: Options, words: W) -> io::Result<Self> {
         let Options { path, limits, entries, weight, what, lost } = options;
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
+        make_folder(&path)?;
         let lock = lock(&path)?;
         let file = Rotated::open(&path, &limits, now())?;
         let (queue, items) = mpsc::sync_channel(entries);
@@ -277,9 +275,7 @@ impl<W: Words> Writer<W> {
     /// Opens the file again after a failure.
     fn opened(&mut self, now: SystemTime) -> io::Result<()> {
         if self.file.is_none() {
-            if let Some(folder) = self.path.parent() {
-                fs::create_dir_all(folder)?;
-            }
+            make_folder(&self.path)?;
             self.file = Some(Rotated::open(&self.path, &self.limits, now)?);
         }
         Ok(())
@@ -315,6 +311,17 @@ impl<W: Words> Writer<W> {
             }
         }
     }
+}
+
+/// Makes the folder of a file where there is none; nobody else can enter it then.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
 }
 
 /// Keeps other processes from writing the same file, which would move it aside under us.

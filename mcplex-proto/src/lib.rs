@@ -8,7 +8,8 @@
 //! events), then
 //! the boundaries: [`transport`] (how an upstream is reached), [`upstream`] (what a supervised
 //! upstream offers) with [`report`] (what is known of a death) and
-//! [`redact`](mod@redact) (what is left out of it), [`downstream`] (what a listener and a gateway owe each other).
+//! [`redact`](mod@redact) (what is left out of it), [`downstream`] (what a listener and a gateway owe each other),
+//! [`audit`] (who is told of every call).
 //!
 //! It stands alone: with `std` and pipes it makes a client, a server and a proxy for all revisions,
 //! each an example of this crate in less than 150 lines.
@@ -67,3 +68,5 @@ pub mod redact;
 pub mod upstream;
 
 pub mod downstream;
+
+pub mod audit;

@@ -133,6 +133,10 @@ metrics! {
         [];
     /// Memory of mcplex itself that is in RAM; only where the system tells.
     Memory = "process.memory.usage": UpDownCounter, "By", true, &[], [];
+    /// Lines of the audit log that could not be kept, because the disk was full or too slow.
+    AuditDropped = "mcplex.audit.dropped": Counter, "{line}", false, &[], [];
+    /// Lines of the log file that could not be kept, because the disk was full or too slow.
+    LogDropped = "mcplex.log.dropped": Counter, "{line}", false, &[], [];
     /// Spans that were sent, or with `error.type` that could not be.
     SpansExported = "otel.sdk.exporter.span.exported": Counter, "{span}", true, &[], [ERROR_TYPE];
     /// Spans that were taken for export, or with `error.type` found no room.

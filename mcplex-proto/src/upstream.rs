@@ -332,6 +332,22 @@ impl UpstreamError {
         }
     }
 
+    /// What a code of ours says: whether the call was not sent, and the `error.type`; `None` for
+    /// codes of others.
+    #[must_use]
+    pub fn of_code(code: i64) -> Option<(bool, &'static str)> {
+        match code {
+            error::UPSTREAM_UNAVAILABLE
+            | error::QUEUE_FULL
+            | error::UPSTREAM_DISABLED
+            | error::SESSIONS_FULL => Some((true, attr::ERROR_UPSTREAM_UNAVAILABLE)),
+            error::UPSTREAM_TRIPPED => Some((true, attr::ERROR_UPSTREAM_TRIPPED)),
+            error::UPSTREAM_DIED => Some((false, attr::ERROR_UPSTREAM_DIED)),
+            error::UPSTREAM_TIMEOUT => Some((false, attr::ERROR_TIMEOUT)),
+            _ => None,
+        }
+    }
+
     /// What happened, whether the call ran, and what to do.
     fn sentence(&self) -> String {
         let advice = match self {

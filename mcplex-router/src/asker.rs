@@ -26,6 +26,8 @@ const ASKED_FOR: [&str; 4] = ["roots", "sampling", "elicitation", "extensions"];
 pub(crate) struct Asker {
     /// The revision it speaks.
     pub(crate) version: Version,
+    /// Its name and version, as it says; the `clientInfo` object.
+    pub(crate) info: Option<Raw>,
     /// The `capabilities` object.
     capabilities: Raw,
     /// From which level on a stateless request wants log lines; what a session wants stands in the
@@ -37,15 +39,15 @@ pub(crate) struct Asker {
 
 impl Asker {
     /// A client that said this of itself in `initialize`.
-    pub(crate) fn of_session(version: Version, capabilities: Raw) -> Self {
-        Self { version, capabilities, level: None, relayed: OnceLock::new() }
+    pub(crate) fn of_session(version: Version, info: Option<Raw>, capabilities: Raw) -> Self {
+        Self { version, info, capabilities, level: None, relayed: OnceLock::new() }
     }
 
     /// A client that says this of itself in this request.
     pub(crate) fn of_request(envelope: Envelope) -> Self {
-        let Envelope { version, capabilities, log_level, .. } = envelope;
+        let Envelope { version, client_info: info, capabilities, log_level } = envelope;
         let level = log_level.and_then(Level::read);
-        Self { version, capabilities, level, relayed: OnceLock::new() }
+        Self { version, info, capabilities, level, relayed: OnceLock::new() }
     }
 
     /// How it and a server come to know each other.

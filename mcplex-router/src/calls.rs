@@ -94,13 +94,17 @@ fn written(
     era: Option<Era>,
 ) -> Result<Planned, Local> {
     let brought = match retry::read(session, asker, request, params)? {
-        Brought::Call(held) => return converse::resume(session, asker, request, params, held),
+        Brought::Call(held) => {
+            span.goes_to(&held.errand.link().name, || None);
+            return converse::resume(session, asker, request, params, held);
+        }
         other @ (Brought::Nothing | Brought::Answers | Brought::State { .. }) => other,
     };
     let target = match tasks::names_one(&request.method) {
         true => tasks::find(session, asker, params)?,
         false => target::find(session, request, params)?,
     };
+    span.goes_to(&target.link.name, || target.own_name());
     let Worker { member, upstream, lease } = Worker::find(session, asker, request, &target, era)?;
     let link = &target.link;
     let version = version_of(&*upstream, link);
@@ -257,8 +261,7 @@ fn client_span(
         return server.sent(Span::none(), &target.link.name, (None, None), version);
     }
     let asked = params.get("name").and_then(raw::string);
-    let renamed = target.name.as_ref().and_then(|(_, name)| serde_json::from_str(name).ok());
-    let name: Option<String> = renamed.or_else(|| asked.clone().map(Cow::into_owned));
+    let name: Option<String> = target.own_name().or_else(|| asked.clone().map(Cow::into_owned));
     let uri = uri_of(params);
     let is_tool = target.aim == Aim::Tool;
     let subject = Subject {

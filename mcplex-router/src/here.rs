@@ -90,7 +90,8 @@ impl DownstreamSession {
             return Err(ErrorObject::invalid_request(&"the session is initialized already"));
         }
         state.greeted_at = metric::now();
-        state.greeting = Some(Arc::new(Asker::of_session(version, capabilities)));
+        let info = params.get("clientInfo").map(Raw::of);
+        state.greeting = Some(Arc::new(Asker::of_session(version, info, capabilities)));
         drop(state);
         Ok(self.shared.catalog().offer.greet(version))
     }

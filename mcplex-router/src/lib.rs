@@ -7,7 +7,7 @@
 //!
 //! Read it in this order: `router` (what is shared), `catalog` with `offer`, `naming`, `template`,
 //! `lists` and `memory` (what clients see), `session` (one client) with `asker` (who asks), `here`
-//! (what needs no upstream), `calls` with `target`, `hop` and `words` (requests toward upstreams, in
+//! (what needs no upstream), `audit` (who hears of calls), `calls` with `target`, `hop` and `words` (requests toward upstreams, in
 //! the words of both sides) with `asks`, `talk`, `suspend` and `seal` (what upstreams ask), `link` (one upstream) with `isolation`, `crew` and `member` (its
 //! children), `relay` (what they say by themselves) and `attribution` with `ghosts` (whom they mean), and at last
 //! `listen`, `subscribers` and `watch` (who wants to hear of what).
@@ -18,6 +18,7 @@ mod arrival;
 mod asker;
 mod asks;
 mod attribution;
+mod audit;
 mod calls;
 mod catalog;
 mod crew;

@@ -1,11 +1,12 @@
 //! How long requests take, told when they end.
 
+use crate::audit::Noted;
 use mcplex_proto::{
     attr,
-    message::Request,
+    message::{Outcome, Request},
     method,
     metric::{self, Held, Label, Metric},
-    upstream::UpstreamName,
+    upstream::{Incarnation, UpstreamName},
     version::Version,
 };
 use std::{borrow::Cow, sync::OnceLock, time::Duration};
@@ -18,6 +19,8 @@ use tracing::Span;
 pub(crate) struct Watched {
     pub(crate) span: Span,
     measured: Option<Box<Measured>>,
+    /// What will be told of it, where that is wanted.
+    noted: Option<Box<Noted>>,
 }
 
 /// What the number of a request will say.
@@ -68,7 +71,7 @@ impl Watched {
                 _active: Held::new(Metric::RequestActive, &[]),
             })
         };
-        Self { span, measured: metric::now().map(measure) }
+        Self { span, measured: metric::now().map(measure), noted: None }
     }
 
     /// The request at an upstream that is made of it; the name is the one the upstream knows.
@@ -94,12 +97,54 @@ impl Watched {
                 _active: Held::default(),
             }))
         };
-        Self { span, measured: self.measured.as_deref().and_then(measure) }
+        if let Some(noted) = &self.noted {
+            noted.sent();
+        }
+        Self { span, measured: self.measured.as_deref().and_then(measure), noted: None }
     }
 
-    /// Whether numbers are kept.
+    /// The same request, whose end is told.
+    pub(crate) fn noted(mut self, note: impl FnOnce(&Span) -> Option<Box<Noted>>) -> Self {
+        self.noted = note(&self.span);
+        self
+    }
+
+    /// Whether numbers are kept, or its end is told.
     pub(crate) fn is_measured(&self) -> bool {
-        self.measured.is_some()
+        self.measured.is_some() || self.noted.is_some()
+    }
+
+    /// It is for this upstream, which knows what is meant by this name.
+    pub(crate) fn goes_to(
+        &self,
+        upstream: &UpstreamName,
+        own_name: impl FnOnce() -> Option<String>,
+    ) {
+        if let Some(noted) = &self.noted {
+            noted.goes_to(upstream, own_name().as_deref());
+        }
+    }
+
+    /// This life of the upstream answered.
+    pub(crate) fn came_from(&self, incarnation: Incarnation) {
+        if let Some(noted) = &self.noted {
+            noted.came_from(incarnation);
+        }
+    }
+
+    /// What the client is told, if it is told anything.
+    pub(crate) fn told(&self, outcome: Option<&Outcome>) {
+        if let (Some(noted), Some(outcome)) = (&self.noted, outcome) {
+            noted.told(outcome);
+        }
+    }
+
+    /// It was not sent.
+    pub(crate) fn refused(&self, error: &'static str) {
+        if let Some(noted) = &self.noted {
+            noted.ended("rejected", Some(Cow::Borrowed(error)), None);
+        }
+        self.failed(error);
     }
 
     pub(crate) fn succeeded(&self) {
@@ -116,9 +161,25 @@ impl Watched {
     }
 
     fn end(&self, end: End) {
+        if let Some(noted) = &self.noted {
+            let (outcome, error, code) = end.told();
+            noted.ended(outcome, error, code);
+        }
         if let Some(measured) = &self.measured {
             // The first word counts, as for the span: what follows is how it is told.
             let _is_first = measured.end.set(end).is_ok();
+        }
+    }
+}
+
+impl End {
+    /// In the words of the audit log.
+    fn told(self) -> (&'static str, Option<Cow<'static, str>>, Option<i64>) {
+        match self {
+            Self::Well => ("ok", None, None),
+            Self::Failed(error @ attr::ERROR_CANCELLED) => ("cancelled", Some(error.into()), None),
+            Self::Failed(error) => ("error", Some(error.into()), None),
+            Self::Answered { code, .. } => ("error", Some(code.to_string().into()), Some(code)),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
 };
 use futures_util::future::join;
 use mcplex_proto::{
+    audit::Auditor,
     downstream::{Arrival, Client, Gateway, Principal, Session, Stay},
     handshake::ServerInfo,
     header::HeaderParams,
@@ -35,7 +36,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) suspensions: Suspensions,
     /// Raised when a call was given up.
     pub(crate) given_up: Signal,
+    /// Who hears of every call.
+    pub(crate) auditor: OnceLock<Arc<dyn Auditor>>,
     /// Raised when an upstream was added.
     pub(crate) added: Signal,
 }
@@ -110,9 +113,15 @@ impl Router {
             seals: Seals::random(),
             suspensions: Suspensions::default(),
             given_up: Signal::default(),
+            auditor: OnceLock::new(),
             added: Signal::default(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Has every call told to somebody from now on; the first one who is named stays.
+    pub fn audit(&self, auditor: Arc<dyn Auditor>) {
+        let _is_first = self.shared.auditor.set(auditor).is_ok();
     }
 
     /// Gives an upstream a place behind all others; its name should be like none of theirs.

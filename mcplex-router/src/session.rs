@@ -8,6 +8,7 @@
 use crate::{
     asker::Asker,
     asks::Asked,
+    audit::Noted,
     calls::{self, Planned},
     here,
     isolation::Place,
@@ -245,7 +246,8 @@ impl DownstreamSession {
 
     fn span(&self, version: Option<Version>, request: &Request) -> Watched {
         let params = Params::read(request.params.as_ref());
-        spans::server(request, &params, self.client.network(), version)
+        let span = spans::server(request, &params, self.client.network(), version);
+        span.noted(|span| Noted::of(self, None, request, &params, span))
     }
 
     /// Answers here and now, or takes the request to an upstream.
@@ -263,11 +265,16 @@ impl DownstreamSession {
         }
         let (span, plan) = self.plan(asker.as_ref(), &mut request);
         let local = match plan {
-            Ok(planned) => return calls::run(self, planned, request, &span).await,
+            Ok(planned) => {
+                let answer = calls::run(self, planned, request, &span).await;
+                span.told(answer.as_ref().map(|(outcome, _)| outcome));
+                return answer;
+            }
             Err(local) => local,
         };
         let outcome = words::outcome(local);
         spans::ended(&span, &outcome);
+        span.told(Some(&outcome));
         Some((outcome, Extra::default()))
     }
 
@@ -288,7 +295,8 @@ impl DownstreamSession {
             Some(Flaw::Wrong(error)) => Some(Err(error)),
             None => None,
         };
-        let span = spans::server(request, &params, self.client.network(), version);
+        let span = spans::server(request, &params, self.client.network(), version)
+            .noted(|span| Noted::of(self, asker.map(|asker| &**asker), request, &params, span));
         let local = flaw.or_else(|| self.here(asker, request, &params));
         let plan = match (local, asker) {
             (Some(local), _) => Err(local),
@@ -342,7 +350,9 @@ impl Session for DownstreamSession {
             Ok(asker) => asker,
             Err(error) => {
                 let outcome = Outcome::Error(Raw::of(&error));
-                spans::ended(&self.span(None, &request), &outcome);
+                let span = self.span(None, &request);
+                spans::ended(&span, &outcome);
+                span.told(Some(&outcome));
                 return Some(Response::new(Some(request.id), outcome));
             }
         };

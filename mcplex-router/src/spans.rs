@@ -187,6 +187,7 @@ fn write_end(watched: &Watched, outcome: &Outcome, is_failure: impl Fn(i64) -> b
 /// Writes down on both spans what the upstream answered.
 pub(crate) fn answered(server: &Watched, client: &Watched, reply: &Reply) {
     client.span.record(attr::UPSTREAM_INCARNATION, reply.from.0);
+    server.came_from(reply.from);
     ended_there(client, &reply.outcome);
     ended(server, &reply.outcome);
 }
@@ -194,7 +195,11 @@ pub(crate) fn answered(server: &Watched, client: &Watched, reply: &Reply) {
 /// Writes down on both spans that there was no answer, and why; not what the client reads
 /// instead, which may be a tool's result.
 pub(crate) fn failed(server: &Watched, client: &Watched, error: &UpstreamError, refusal: &Outcome) {
-    server.failed(error.kind());
+    if error.was_refused() {
+        server.refused(error.kind());
+    } else {
+        server.failed(error.kind());
+    }
     client.failed(error.kind());
     let (server, client) = (&server.span, &client.span);
     if server.is_disabled() {

@@ -102,6 +102,11 @@ impl<'a> Target<'a> {
         Self { link: catalog.link(route.upstream).clone(), name, aim, task: None }
     }
 
+    /// What the upstream calls it, if that is another name.
+    pub(crate) fn own_name(&self) -> Option<String> {
+        self.name.as_ref().and_then(|(_, name)| serde_json::from_str(name).ok())
+    }
+
     /// Of a request about a task, which its client and the upstream know by these ids.
     pub(crate) fn of_task(
         link: &Arc<Link>,

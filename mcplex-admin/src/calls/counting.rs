@@ -5,12 +5,12 @@ use mcplex_proto::{
     attr,
     downstream::{Arrival, Client, Gateway, Session},
     edit,
-    error::{self, ErrorObject},
+    error::ErrorObject,
     header::HeaderParams,
     message::{Notification, Outcome, Request, Response},
     method,
     raw::{self, Raw},
-    upstream::UNAVAILABLE_META,
+    upstream::{UNAVAILABLE_META, UpstreamError},
     version::Version,
 };
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -176,17 +176,9 @@ pub(super) fn outcome(response: Option<&Response>) -> End {
 
 /// What a code of JSON-RPC is in the words of the spans.
 fn of_code(code: i64) -> End {
-    let (outcome, kind) = match code {
-        error::UPSTREAM_UNAVAILABLE
-        | error::QUEUE_FULL
-        | error::UPSTREAM_DISABLED
-        | error::SESSIONS_FULL => ("rejected", attr::ERROR_UPSTREAM_UNAVAILABLE.to_owned()),
-        error::UPSTREAM_TRIPPED => ("rejected", attr::ERROR_UPSTREAM_TRIPPED.to_owned()),
-        error::UPSTREAM_DIED => ("error", attr::ERROR_UPSTREAM_DIED.to_owned()),
-        error::UPSTREAM_TIMEOUT => ("error", attr::ERROR_TIMEOUT.to_owned()),
-        other => ("error", other.to_string()),
-    };
-    (outcome, Some(kind))
+    let (was_refused, kind) = UpstreamError::of_code(code)
+        .map_or_else(|| (false, code.to_string()), |(refused, kind)| (refused, kind.to_owned()));
+    (if was_refused { "rejected" } else { "error" }, Some(kind))
 }
 
 /// For how long something took.

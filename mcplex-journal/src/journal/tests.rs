@@ -1,6 +1,6 @@
 use super::*;
 use crate::aside;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
