@@ -89,6 +89,7 @@ impl Audit {
                 entries: ENTRIES,
                 weight: WEIGHT,
                 what: "the audit log",
+                must_open: true,
                 lost: Box::new(|lines| {
                     let lines = i64::try_from(lines).unwrap_or(i64::MAX);
                     metric::add(Metric::AuditDropped, lines, &[]);

@@ -48,6 +48,10 @@ pub struct Instance {
     /// Since when calls are counted, in milliseconds of Unix time; nothing before somebody wanted to
     /// know of them.
     pub calls_since_ms: Option<u64>,
+    /// Lines of the audit log that were lost, because the disk was full or too slow.
+    pub lost_audit: u64,
+    /// The same of the log file.
+    pub lost_log: u64,
     /// What two gateways of the same configuration have in common; tells whether a file is what runs.
     pub fingerprint: String,
     /// Settings of the file that only a restart can apply.

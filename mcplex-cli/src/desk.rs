@@ -9,7 +9,7 @@ mod past;
 pub(crate) use self::past::Seen;
 
 use self::past::Tee;
-use crate::{family::View, reload::Reloader};
+use crate::{family::View, journals::Journals, reload::Reloader};
 use async_trait::async_trait;
 use mcplex_admin::{
     Operator,
@@ -58,6 +58,7 @@ struct Shared {
     /// Of the configuration that runs.
     fingerprint: Mutex<String>,
     reloader: Reloader,
+    journals: Journals,
     /// Holds the folder for logs and reports, if they are on disk.
     _store: Option<Store>,
 }
@@ -87,6 +88,7 @@ impl Desk {
         instance: Instance,
         crashes: Crashes,
         logs: Logs,
+        journals: Journals,
         store: Option<Store>,
         reloader: Reloader,
     ) -> Self {
@@ -105,6 +107,7 @@ impl Desk {
             attached,
             fingerprint: Mutex::default(),
             reloader,
+            journals,
             _store: store,
         }))
     }
@@ -298,8 +301,17 @@ impl Operator for Desk {
         let fingerprint = self.fingerprint();
         let lost = mcplex_telemetry::lost();
         let (lost_spans, lost_records) = (lost.spans, lost.records);
+        let (lost_log, lost_audit) = self.0.journals.lost();
         let known = lock(&self.0.instance).clone();
-        Instance { attached, fingerprint, lost_spans, lost_records, ..known }
+        Instance {
+            attached,
+            fingerprint,
+            lost_spans,
+            lost_records,
+            lost_log,
+            lost_audit,
+            ..known
+        }
     }
 
     fn upstreams(&self) -> Vec<UpstreamStatus> {

@@ -24,11 +24,17 @@ use crate::{
     wire,
 };
 use mcplex_admin::{
-    calls::Counting, control::Control, crashes::Crashes, logs::Logs, socket::Sockets,
-    status::Instance, store::Store,
+    audit::{Audit, AuditedDoorman},
+    calls::Counting,
+    control::Control,
+    crashes::Crashes,
+    logs::Logs,
+    socket::Sockets,
+    status::Instance,
+    store::Store,
 };
 use mcplex_proto::{
-    downstream::Gateway,
+    downstream::{Doorman, Gateway},
     upstream::{Health, Upstream as _},
 };
 use mcplex_router::Router;
@@ -91,7 +97,12 @@ pub(crate) async fn run(
     let (manager, serving) = (manager(&front), serving(settings, &front));
     let (reloader, asks) = Reloader::new();
     let (desk, panel) = desk(settings, &front, reloader.clone())?;
+    let audit = settings.journals.open_audit(settings)?;
     let fleet = upstreams(settings, &desk)?;
+    if let Some(audit) = &audit {
+        fleet.router().audit(Arc::new(audit.clone()));
+    }
+    let doorman = doorman.map(|doorman| watched(doorman, audit));
     let (stop, stopping) = watch::channel(false);
     let (control, mut operators) = receive(panel, &desk, &stopping);
     let mut listeners =
@@ -183,6 +194,15 @@ fn doorman(settings: &Settings, front: &Front) -> Result<Option<TokenDoorman>, F
     }
 }
 
+/// Refusals stand in the audit log, if there is one.
+fn watched(doorman: TokenDoorman, audit: Option<Audit>) -> Arc<dyn Doorman> {
+    let doorman = Arc::new(doorman);
+    match audit {
+        Some(audit) => Arc::new(AuditedDoorman::new(doorman, audit)),
+        None => doorman,
+    }
+}
+
 /// Whoever runs this as a service. A client that starts mcplex is none, whatever started it.
 fn manager(front: &Front) -> Notify {
     let is_service = front.http.is_some() && front.stdio.is_none();
@@ -200,7 +220,7 @@ fn serving(settings: &Settings, front: &Front) -> String {
 fn listen(
     settings: &Settings,
     front: Front,
-    doorman: Option<TokenDoorman>,
+    doorman: Option<Arc<dyn Doorman>>,
     router: &Router,
     desk: &Desk,
     control: &Arc<Control>,
@@ -211,7 +231,7 @@ fn listen(
     if let Some(http) = front.http {
         let options = wire::http_options(settings.config());
         let http = match doorman {
-            Some(doorman) => http.with_doorman(Arc::new(doorman)),
+            Some(doorman) => http.with_doorman(doorman),
             None => http,
         };
         let stop = stopped(stopping.clone());
@@ -306,7 +326,8 @@ fn desk(
         state: store.as_ref().map(|store| store.path().display().to_string()),
         ..Instance::default()
     };
-    Ok((Desk::new(instance, crashes, logs, store, reloader), panel))
+    let journals = settings.journals.clone();
+    Ok((Desk::new(instance, crashes, logs, journals, store, reloader), panel))
 }
 
 fn absolute(file: &Path) -> String {

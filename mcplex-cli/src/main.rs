@@ -14,6 +14,7 @@ mod file_watch;
 mod fleet;
 mod gateway;
 mod host;
+mod journals;
 mod login;
 mod notify;
 mod panel;

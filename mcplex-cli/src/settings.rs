@@ -3,6 +3,7 @@
 use crate::{
     args::{ConfigOptions, LogOptions},
     exit::{Code, Failure},
+    journals::Journals,
     places::Places,
 };
 use mcplex_config::{Config, ConfigError, Document, Flags, Format, Loaded, Sources};
@@ -20,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) file: Option<PathBuf>,
     /// What stands above the file, also when it is read again.
     flags: Flags,
+    /// What this process writes of it.
+    pub(crate) journals: Journals,
 }
 
 impl Settings {
@@ -47,7 +50,8 @@ impl Settings {
         }
         let again = read(Document::Path(path.clone()), self.file.clone(), self.flags.clone())?;
         check_telemetry(&again)?;
-        Ok(again)
+        // They stay as they were opened.
+        Ok(Self { journals: self.journals.clone(), ..again })
     }
 }
 
@@ -75,7 +79,7 @@ fn read(document: Document, file: Option<PathBuf>, flags: Flags) -> Result<Setti
     let sources =
         Sources { document: Some(document), flags: flags.clone(), ..Sources::from_process() };
     let loaded = Config::load(sources).map_err(|error| wrong(&error))?;
-    Ok(Settings { loaded, file, flags })
+    Ok(Settings { loaded, file, flags, journals: Journals::default() })
 }
 
 fn wrong(error: &ConfigError) -> Failure {
@@ -114,8 +118,17 @@ fn demo() -> Result<Document, Failure> {
 
 /// Starts logs and traces as the configuration says, and gives its warnings.
 pub(crate) fn install_telemetry(settings: &Settings) -> Result<Telemetry, Failure> {
-    let telemetry = mcplex_telemetry::install(telemetry_options(settings))
-        .map_err(|error| telemetry_refused(&error))?;
+    let (file, untold) = match settings.journals.open_log(settings) {
+        Ok(file) => (file, None),
+        // It is no reason not to serve.
+        Err(failure) => (None, Some(failure)),
+    };
+    let options = mcplex_telemetry::Options { file, ..telemetry_options(settings) };
+    let telemetry =
+        mcplex_telemetry::install(options).map_err(|error| telemetry_refused(&error))?;
+    if let Some(failure) = untold {
+        tracing::warn!(error = failure.sentence(), "the log goes to stderr alone");
+    }
     for warning in &settings.loaded.warnings {
         tracing::warn!("{warning}");
     }

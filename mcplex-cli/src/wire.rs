@@ -2,6 +2,7 @@
 //! options. What they are for is joined in `fleet.rs`.
 
 use crate::tokens::Tokens;
+use mcplex_admin::audit::{Allowed, Policy};
 use mcplex_auth::{Algorithm, Issuer, UrlFault, WebOptions, resource};
 use mcplex_config::{Config, Process, Reach, Remote, Server, Supervise};
 use mcplex_proto::{
@@ -333,6 +334,42 @@ pub(crate) fn log_limits(config: &Config) -> mcplex_admin::logs::Limits {
     }
 }
 
+/// What is kept of the log of mcplex itself.
+pub(crate) fn log_file_limits(words: &mcplex_config::Telemetry) -> mcplex_journal::Limits {
+    kept(words.log_file_size, words.log_file_age, words.log_file_total)
+}
+
+/// What is kept of which calls were made.
+pub(crate) fn audit_limits(words: &mcplex_config::Audit) -> mcplex_journal::Limits {
+    kept(words.size, words.age, words.total)
+}
+
+fn kept(size: usize, age: Duration, total: usize) -> mcplex_journal::Limits {
+    mcplex_journal::Limits {
+        size: size as u64,
+        age: (!age.is_zero()).then_some(age),
+        // As many as fit.
+        files: usize::MAX,
+        total: total as u64,
+    }
+}
+
+/// What of their arguments may be seen there.
+pub(crate) fn audit_policy(words: &mcplex_config::Audit) -> Policy {
+    let allowed = |allowed: &mcplex_config::AllowedArgument| Allowed {
+        upstream: allowed.upstream.clone(),
+        name: allowed.tool.clone(),
+        pointer: allowed.pointer.clone(),
+    };
+    Policy {
+        names: match words.arguments {
+            mcplex_config::AuditArguments::Names => true,
+            mcplex_config::AuditArguments::None => false,
+        },
+        allow: words.allow.iter().map(allowed).collect(),
+    }
+}
+
 /// What is kept of their deaths.
 pub(crate) fn crash_limits(config: &Config) -> mcplex_admin::crashes::Limits {
     let words = &config.history;
@@ -375,6 +412,7 @@ mod tests {
         assert_eq!(format!("{:?}", auth_options(&config, bound).unwrap()), format!("{auth:?}"));
         let web = WebOptions::default();
         assert_eq!(format!("{:?}", web_options(&config.auth)), format!("{web:?}"));
+        assert_eq!(audit_policy(&config.audit), Policy::default());
         let router = mcplex_router::Options::default();
         assert_eq!(format!("{:?}", router_options(&config)), format!("{router:?}"));
         let name = UpstreamName::new("a").unwrap();

@@ -45,6 +45,8 @@ pub struct Options {
     pub weight: usize,
     /// What is kept there, for the log.
     pub what: &'static str,
+    /// Whether a file that cannot be opened is an error; else it is tried again with each entry.
+    pub must_open: bool,
     /// Hears how many lines were lost, each time some are.
     pub lost: Box<dyn Fn(u64) + Send + Sync>,
 }
@@ -113,12 +115,10 @@ impl<E: Send + 'static> Journal<E> {
     /// Opens the file and starts the thread.
     ///
     /// # Errors
-    /// When the file cannot be opened, another process has it (`WouldBlock`), or there is no thread.
+    /// When another process has the file (`WouldBlock`), it cannot be opened and must be, or there is
+    /// no thread.
     pub fn open<W: Words<Entry = E>>(options: Options, words: W) -> io::Result<Self> {
-        let Options { path, limits, entries, weight, what, lost } = options;
-        make_folder(&path)?;
-        let lock = lock(&path)?;
-        let file = Rotated::open(&path, &limits, now())?;
+        let Options { path, limits, entries, weight, what, must_open, lost } = options;
         let (queue, items) = mpsc::sync_channel(entries);
         let counts = Arc::new(Counts {
             waiting: AtomicUsize::new(0),
@@ -126,17 +126,24 @@ impl<E: Send + 'static> Journal<E> {
             untold: AtomicU64::new(0),
             hears: lost,
         });
-        let writer = Writer {
+        let mut writer = Writer {
             path,
             limits,
             words,
-            file: Some(file),
+            file: None,
             line: Vec::new(),
             counts: Arc::clone(&counts),
             what,
             complained: None,
-            _lock: lock,
+            lock: None,
         };
+        match writer.opened(now()) {
+            Err(error) if must_open || error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(error);
+            }
+            // Told with the first line that is lost for it.
+            Ok(()) | Err(_) => {}
+        }
         // It ends when the last of the senders is gone.
         drop(thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(&items))?);
         Ok(Self(Arc::new(Shared { queue, most: weight, counts })))
@@ -196,7 +203,8 @@ struct Writer<W> {
     counts: Arc<Counts>,
     what: &'static str,
     complained: Option<Instant>,
-    _lock: Option<File>,
+    /// Held until the end.
+    lock: Option<File>,
 }
 
 impl<W: Words> Writer<W> {
@@ -223,6 +231,9 @@ impl<W: Words> Writer<W> {
                 }
                 Item::Flush(done) => {
                     self.settle();
+                    // Nothing may follow that could say so.
+                    let missing = self.counts.untold.swap(0, Ordering::Relaxed);
+                    self.tell_gap(missing);
                     let _is_awaited = done.send(());
                 }
             }
@@ -276,6 +287,9 @@ impl<W: Words> Writer<W> {
     fn opened(&mut self, now: SystemTime) -> io::Result<()> {
         if self.file.is_none() {
             make_folder(&self.path)?;
+            if self.lock.is_none() {
+                self.lock = lock(&self.path)?;
+            }
             self.file = Some(Rotated::open(&self.path, &self.limits, now)?);
         }
         Ok(())

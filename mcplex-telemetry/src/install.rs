@@ -17,7 +17,7 @@ use crate::carrier::{Carrier, Outlet};
 use crate::error::{InstallError, Lost, ShutdownError};
 use crate::logs::{self, BoxedLayer};
 use crate::meters::{Meters, Sending, Tallies};
-use crate::options::Options;
+use crate::options::{LogFormat, Options};
 use crate::plan::{self, Measure, Plan, Propagators, Warning, Way, plan};
 use crate::prometheus::Page;
 use crate::records::Recording;
@@ -40,6 +40,10 @@ pub fn install(options: Options) -> Result<Telemetry, InstallError> {
     let mut start = Start::new(&plan)?;
     let filter = std::mem::take(&mut plan.filter);
     let mut layers = vec![logs::layer(filter, plan.json, plan.ansi, stderr)];
+    if let Some(lines) = options.file.clone() {
+        let is_json = options.log_format != LogFormat::Text;
+        layers.push(logs::layer(plan::filter(&options)?, is_json, false, move || lines.clone()));
+    }
     let spans = start.spans(&plan, &resource)?;
     layers.extend(spans.as_ref().map(span_layer));
     let records = start.records(&plan, &resource)?;

@@ -54,7 +54,7 @@ mod variables;
 
 pub use error::{EndpointError, InstallError, Lost, ShutdownError};
 pub use install::{Review, Telemetry, install, lost, propagators, review, validate};
-pub use options::{Color, LogFormat, Options, Protocol};
+pub use options::{Color, Lines, LogFormat, Options, Protocol};
 pub use plan::Propagators;
 pub use prometheus::prometheus;
 pub use variables::{NOT_FOLLOWED, VARIABLES, Variable};

@@ -1,6 +1,8 @@
 //! What a caller says.
 
 use crate::variables;
+use std::sync::Arc;
+use std::{fmt, io};
 
 /// How logs look and where spans and metrics go.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Options {
     pub prometheus: bool,
     /// The name spans are found under; the environment wins.
     pub service_name: String,
+    /// What takes every line of the log as well, such as a file; without color.
+    pub file: Option<Lines>,
     /// The environment of the process.
     pub env: Vec<(String, String)>,
 }
@@ -33,6 +37,7 @@ impl Default for Options {
             protocol: Protocol::HttpProtobuf,
             prometheus: false,
             service_name: "mcplex".into(),
+            file: None,
             env: Vec::new(),
         }
     }
@@ -99,4 +104,34 @@ pub enum Color {
     Always,
     /// Nowhere.
     Never,
+}
+
+/// Takes lines of the log, each with its end; must not wait.
+#[derive(Clone)]
+pub struct Lines(Arc<Take>);
+
+type Take = dyn Fn(&[u8]) + Send + Sync;
+
+impl Lines {
+    /// Hands each line to this.
+    pub fn new(take: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lines")
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        (self.0)(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -85,14 +85,11 @@ fn shown(pointer: &str, value: &Value) -> Value {
         return hidden();
     };
     let Some(value) = clean.remove(name) else { return hidden() };
-    let text = match &value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if text.len() <= SHOWN {
         return value;
     }
-    let end = text.floor_char_boundary(SHOWN);
+    let end = (0..=SHOWN).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
     Value::from(format!("{}… ({} bytes)", &text[..end], text.len()))
 }
 

@@ -234,6 +234,7 @@ const WORDS: &str = "200000";
 fn full_disk(case: &Case) -> anyhow::Result<String> {
     let (setup, disk) = SmallDisk::under(Setup::new(case)?)?;
     let flags = ["--flood-stderr", WORDS, "--stderr", "last words"];
+    let setup = disk.filled_by_journals(setup);
     let mut gateway = setup.server("bad", &flags, FAST).start()?;
     let mut client = gateway.client_of(&["bad__crash"])?;
     // It may lack some of the files that it would hold open.
@@ -250,6 +251,12 @@ fn full_disk(case: &Case) -> anyhow::Result<String> {
     let deaths = gateway.count("bad", "upstream died");
     ensure!(deaths == 6, "{deaths} deaths");
     let how = disk.is_full(&gateway)?;
+    if let SmallDisk::Mounted(_) = disk {
+        // The twin is called all the time, so its calls have lines that find no room.
+        gateway.said.wait_events(LONG, "lines of the audit log are lost", 1, |event| {
+            event.value["what"] == "the audit log" && event.value["lost"].as_u64() > Some(0)
+        })?;
+    }
     let settled = gateway.settles(1)?;
     Ok(format!("{how}: 6 deaths, 1 trip; {settled}; {}", gateway.end()?))
 }
@@ -291,6 +298,18 @@ impl SmallDisk {
         fs::write(&file, "")?;
         let inside = file.join("state").display().to_string();
         Ok((setup.env("XDG_STATE_HOME", &inside), Self::NoFolder))
+    }
+
+    /// Has the log of mcplex and the audit log on it as well, where there is one.
+    fn filled_by_journals(&self, setup: Setup) -> Setup {
+        match self {
+            Self::Mounted(_) => setup.head(
+                "[telemetry]\nlog_file = \"mcplex.log\"\n\
+                 [audit]\nfile = \"audit.jsonl\"",
+            ),
+            // mcplex does not start where its audit log cannot be made.
+            Self::NoFolder => setup.head("[telemetry]\nlog_file = \"mcplex.log\""),
+        }
     }
 
     /// That nothing more could be written, in words.

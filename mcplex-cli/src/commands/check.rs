@@ -4,6 +4,7 @@ use crate::{
     args::{CheckOptions, LogOptions},
     doorman::TokenDoorman,
     exit::{Code, Failure, print},
+    journals,
     places::Places,
     settings::{self, Settings},
     tokens::{Shown, Tokens},
@@ -87,6 +88,9 @@ fn report(settings: &Settings, found: &[(&Server, Found)]) -> String {
         control(settings, &places).map(|path| format!("control        {}", path.display())),
     );
     lines.extend(places.state(config).map(|path| format!("state          {}", path.display())));
+    lines.extend(
+        journals::files(settings).map(|(what, path)| format!("{what:<14} {}", path.display())),
+    );
     lines
         .extend(settings.loaded.warnings.iter().map(|warning| format!("warning        {warning}")));
     for (server, found) in found {

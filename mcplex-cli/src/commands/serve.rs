@@ -67,6 +67,7 @@ pub(crate) fn run_gateway(
     if let Err(error) = telemetry.shutdown(FLUSH) {
         tracing::warn!(%error, "some of the last spans are lost");
     }
+    settings.journals.flush();
     result
 }
 

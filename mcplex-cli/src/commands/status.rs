@@ -123,6 +123,15 @@ fn table(snapshot: &Snapshot, look: &Look) -> String {
         )
         .expect("a text takes everything");
     }
+    if instance.lost_audit + instance.lost_log > 0 {
+        writeln!(
+            text,
+            "\nNot kept: {} lines of the audit log, {} lines of the log file; the disk is too slow or \
+             full.",
+            instance.lost_audit, instance.lost_log
+        )
+        .expect("a text takes everything");
+    }
     text
 }
 

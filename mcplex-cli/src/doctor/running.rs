@@ -34,6 +34,14 @@ pub(crate) async fn checks(settings: &Settings, found: &Found) -> Vec<Check> {
         let hint = "the log of mcplex says why, a line a minute: look for `an export failed`";
         checks.push(Check::new("telemetry", Finding::warning("lost", what, hint)));
     }
+    if found.instance.lost_audit + found.instance.lost_log > 0 {
+        let what = format!(
+            "{} lines of the audit log and {} of the log file were not kept",
+            found.instance.lost_audit, found.instance.lost_log
+        );
+        let hint = "the disk is too slow or full; where they are missing, the files say so";
+        checks.push(Check::new("journals", Finding::warning("disk", what, hint)));
+    }
     checks
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{desk::Desk, reload::Reloader};
+use crate::{desk::Desk, journals::Journals, reload::Reloader};
 use async_trait::async_trait;
 use mcplex_admin::{
     crashes::{self, Crashes},
@@ -52,6 +52,7 @@ async fn the_last_of_a_family_takes_its_tasks_along_whoever_looks_at_it() {
         Instance::default(),
         Crashes::open(None, crash_limits).unwrap(),
         Logs::open(None, log_limits).unwrap(),
+        Journals::default(),
         None,
         Reloader::new().0,
     );

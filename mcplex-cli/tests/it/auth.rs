@@ -1,6 +1,7 @@
 //! The endpoint with `[auth]`: tokens are judged, and stay where they are.
 
 use crate::{
+    audit::{lines, state},
     client::{VERSION, initialize},
     gateway::{Gateway, PATIENCE, Setup},
 };
@@ -177,6 +178,44 @@ fn only_who_shows_a_good_token_gets_in() {
     assert_eq!(ping(None), 401);
     assert_eq!(ping(Some(issuer.token(&url, &json!({"sub": "bob"})))), 404);
     assert_eq!(ping(Some(issuer.token(&url, &json!({"exp": 4_000_000_000_u64})))), 200);
+}
+
+#[test]
+fn who_is_let_in_and_who_is_not_stands_in_the_audit_log() {
+    let issuer = Issuer::start();
+    let mut setup = issuer.setup();
+    setup.push("[audit]\nfile = \"audit.jsonl\"");
+    let setup = setup.server("echo", &[]);
+    let mut gateway = setup.serve();
+    let url = gateway.url();
+    gateway.wait_event("echo", "upstream connected");
+    let hello = request("initialize", &initialize(&json!({})));
+    let good = issuer.token(&url, &json!({}));
+    let narrow = issuer.token(&url, &json!({"scope": "other"}));
+    assert_eq!(ask(&gateway, "/mcp", &[bearer(&narrow)], Some(&hello)).status, 403);
+    let answer = ask(&gateway, "/mcp", &[bearer(&good)], Some(&hello));
+    let session = answer.header("mcp-session-id").unwrap();
+    let headers = [
+        format!("Mcp-Session-Id: {session}"),
+        format!("MCP-Protocol-Version: {VERSION}"),
+        bearer(&good),
+    ];
+    let call = request("tools/call", &json!({"name": "echo", "arguments": {}}));
+    assert_eq!(ask(&gateway, "/mcp", &headers, Some(&call)).status, 200);
+    assert_eq!(ask(&gateway, "/mcp", &headers[..2], Some(&call)).status, 401);
+    gateway.signal(rustix::process::Signal::TERM);
+    assert!(gateway.ended().success());
+    let text = lines(&state(&setup).join("audit.jsonl"));
+    let all: Vec<Value> = text.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let principal = |line: &&Value| line["method"] == "tools/call";
+    let made = all.iter().find(principal).unwrap();
+    let name = made["principal"].as_str().unwrap();
+    assert!(name.contains(&issuer.url) && name.contains("ada"), "{name}");
+    let refused: Vec<_> = all.iter().filter(|line| line["status"].is_u64()).collect();
+    let count: u64 = refused.iter().map(|line| line["count"].as_u64().unwrap()).sum();
+    assert_eq!((count, &refused[0]["status"]), (2, &json!(403)), "{all:?}");
+    assert!(refused.iter().all(|line| line["error"] == "mcplex.unauthorized"));
+    assert!(!text.join("").contains(good.split('.').nth(1).unwrap()));
 }
 
 #[test]

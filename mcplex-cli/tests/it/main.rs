@@ -93,6 +93,9 @@ mod silent;
 mod logs;
 
 #[cfg(test)]
+mod audit;
+
+#[cfg(test)]
 mod panel;
 
 #[cfg(test)]

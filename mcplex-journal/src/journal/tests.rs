@@ -27,6 +27,7 @@ fn options(path: &Path, size: u64) -> Options {
         entries: 1024,
         weight: 1 << 20,
         what: "numbers",
+        must_open: true,
         lost: Box::new(|_| ()),
     }
 }
@@ -165,4 +166,21 @@ fn a_file_belongs_to_one_process_and_one_user() {
     let other = Journal::open(options(&path, 1 << 20), Numbers);
     assert_eq!(other.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     drop(journal);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_an_error_or_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("below");
+    fs::write(&folder, "no folder").unwrap();
+    let path = folder.join("a.log");
+    assert!(Journal::open(options(&path, 1 << 20), Numbers).is_err());
+    let later = Options { must_open: false, ..options(&path, 1 << 20) };
+    let journal = Journal::open(later, Numbers).unwrap();
+    journal.push(1, 8);
+    assert!(journal.flush(PATIENCE));
+    fs::remove_file(&folder).unwrap();
+    journal.push(2, 8);
+    assert!(journal.flush(PATIENCE));
+    assert_eq!((journal.lost(), all(&path)), (1, vec!["missing 1".to_owned(), "2".into()]));
 }
