@@ -170,3 +170,30 @@ fn a_disk_that_takes_nothing_costs_counted_lines() {
     assert!(audit.flush());
     assert_eq!(audit.lost(), 10);
 }
+
+const BEGIN: &str = "<!-- Begin of the generated part; `MCPLEX_BLESS=1 cargo test -p mcplex-admin` rewrites it. -->\n";
+const END: &str = "<!-- End of the generated part. -->\n";
+
+#[test]
+fn the_guide_has_the_tables_of_members() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/audit.md");
+    let table = |title: &str, fields: &[(&str, &str)]| {
+        let rows: String =
+            fields.iter().map(|(name, what)| format!("| `{name}` | {what} |\n")).collect();
+        format!("| {title} | |\n| --- | --- |\n{rows}")
+    };
+    let tables = [
+        table("of a call", FIELDS),
+        table("of those who were not let in", REFUSAL_FIELDS),
+        table("where lines are missing", GAP_FIELDS),
+    ];
+    let written = fs::read_to_string(&path).unwrap();
+    let (head, rest) = written.split_once(BEGIN).unwrap();
+    let (_, tail) = rest.split_once(END).unwrap();
+    let page = format!("{head}{BEGIN}{}{END}{tail}", tables.join("\n"));
+    if std::env::var_os("MCPLEX_BLESS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap();
+    assert!(committed == page, "run MCPLEX_BLESS=1 cargo test -p mcplex-admin and commit the page");
+}

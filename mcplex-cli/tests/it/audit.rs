@@ -3,6 +3,7 @@
 use crate::{
     gateway::Setup,
     panel::Panel,
+    stateless::Stateless,
     verbs::{files, ok},
 };
 use rustix::process::Signal;
@@ -77,7 +78,7 @@ fn every_call_has_a_line_also_those_that_are_refused() {
         ["ok", "", "good", "add"],
         ["error", "tool_error", "good", "fail"],
         ["rejected", "-32602", "", ""],
-        ["rejected", "-32002", "", ""],
+        ["error", "-32002", "good", ""],
         ["error", "mcplex.upstream_died", "bad", "crash"],
         ["rejected", "mcplex.upstream_tripped", "bad", "add"],
     ];
@@ -103,6 +104,59 @@ fn every_call_has_a_line_also_those_that_are_refused() {
     let text = fs::read_to_string(state(&setup).join("audit.jsonl")).unwrap();
     for secret in ["hunter2", "mine", "abc123"] {
         assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}
+
+#[test]
+fn prompts_resources_and_calls_that_are_given_up_have_lines_too() {
+    let log = ["--call-log", "calls"];
+    let setup =
+        Setup::new(AUDIT).server("good", &[&log[..], &["--resources", "--prompts"]].concat());
+    let mut gateway = setup.serve();
+    let mut client = gateway.client_of(&["sleep"]);
+    client.request("prompts/get", &json!({ "name": "greet_1", "arguments": { "who": "Ada" } }));
+    client.request("resources/read", &json!({ "uri": "fake://note/1" }));
+    // Of 2026-07-28, which says in each request who asks.
+    Stateless::new(&gateway.url()).call("echo", &json!({}));
+    let given_up = client.begin_call("sleep", &json!({ "ms": 60_000 }));
+    let is_there = (0..1_000).any(|_| {
+        client.call("pid", &json!({}));
+        setup.lines("calls").iter().any(|line| line.starts_with("sleep"))
+    });
+    assert!(is_there, "the call reaches the server");
+    client.notify("notifications/cancelled", &json!({ "requestId": given_up.id }));
+    assert!(given_up.ended().is_empty());
+    // Whoever leaves with a call on its way has given it up as well.
+    let left = client.begin_call("sleep", &json!({ "ms": 60_001 }));
+    let is_there = (0..1_000).any(|_| {
+        client.call("pid", &json!({}));
+        setup.lines("calls").iter().any(|line| line.contains("60001"))
+    });
+    assert!(is_there, "the call reaches the server");
+    client.delete();
+    left.vanish();
+    gateway.signal(Signal::TERM);
+    assert!(gateway.ended().success());
+
+    let all = calls(&setup);
+    let line = |name: &str, value: &str| {
+        let found = all.iter().find(|line| line[name] == value);
+        found.unwrap_or_else(|| panic!("no {name} {value} in {all:#?}"))
+    };
+    let prompt = line("method", "prompts/get");
+    assert_eq!((&prompt["name"], &prompt["upstream"]), (&json!("greet_1"), &json!("good")));
+    assert_eq!(prompt["arguments"], json!({ "who": { "kind": "string", "size": 5 } }));
+    let resource = line("method", "resources/read");
+    assert_eq!(resource["resource"], "fake://note/1");
+    assert_eq!((&resource["outcome"], &resource["upstream_name"]), (&json!("ok"), &Value::Null));
+    let stateless = line("name", "echo");
+    assert_eq!((&stateless["session"], &stateless["outcome"]), (&Value::Null, &json!("ok")));
+    assert!(stateless["client"].is_string(), "{stateless}");
+    let slept: Vec<_> = all.iter().filter(|line| line["name"] == "sleep").collect();
+    assert_eq!(slept.len(), 2);
+    for line in slept {
+        assert_eq!((&line["outcome"], &line["error"]), (&json!("cancelled"), &json!("cancelled")));
+        assert_eq!((&line["bytes_out"], &line["attempts"]), (&json!(0), &json!(1)));
     }
 }
 

@@ -117,6 +117,9 @@ mod doctor;
 mod service;
 
 #[cfg(test)]
+mod guides;
+
+#[cfg(test)]
 mod far;
 
 #[cfg(test)]
