@@ -112,7 +112,7 @@ mod tests {
     fn who_serves_one_client_is_told_what_that_client_can_do() {
         let check = |text: &str, expect: &str| {
             let capabilities = Raw::parse(text.to_owned()).unwrap();
-            let asker = Asker::of_session(Version::V2025_11_25, capabilities);
+            let asker = Asker::of_session(Version::V2025_11_25, None, capabilities);
             assert_eq!(asker.declared().as_str(), expect);
         };
         check("{}", "{}");

@@ -95,7 +95,8 @@ fn written(
 ) -> Result<Planned, Local> {
     let brought = match retry::read(session, asker, request, params)? {
         Brought::Call(held) => {
-            span.goes_to(&held.errand.link().name, || None);
+            let own = || target::find(session, request, params).ok()?.own_name();
+            span.goes_to(&held.errand.link().name, own);
             return converse::resume(session, asker, request, params, held);
         }
         other @ (Brought::Nothing | Brought::Answers | Brought::State { .. }) => other,

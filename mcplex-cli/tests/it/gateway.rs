@@ -103,7 +103,7 @@ impl Setup {
     }
 
     /// A command in the folder that knows nothing of whoever runs the tests.
-    fn dress(&self, mut command: Command) -> Command {
+    pub(crate) fn dress(&self, mut command: Command) -> Command {
         command.current_dir(self.dir.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", self.dir.path()).env("XDG_CONFIG_HOME", self.dir.path());

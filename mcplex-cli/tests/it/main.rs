@@ -117,6 +117,9 @@ mod doctor;
 mod service;
 
 #[cfg(test)]
+mod manager;
+
+#[cfg(test)]
 mod guides;
 
 #[cfg(test)]

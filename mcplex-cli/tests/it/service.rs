@@ -1,7 +1,8 @@
 //! `mcplex service`, and what a service manager is told.
 //!
-//! No test has a service manager: `systemctl` is a script here that notes what it is asked and says
-//! what a file holds. The unit itself is read by the real `systemd-analyze`, where there is one.
+//! No test here has a service manager: `systemctl` is a script that notes what it is asked and says
+//! what a file holds. The unit itself is read by the real `systemd-analyze`, where there is one; the
+//! real manager runs it in `manager.rs`.
 
 use crate::{
     gateway::{Gateway, PATIENCE, Setup},
