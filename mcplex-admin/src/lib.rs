@@ -1,5 +1,5 @@
 //! How people ask a running mcplex, and what it remembers for them: the control socket, what
-//! commands use to reach it, the crash reports and the upstreams' logs.
+//! commands use to reach it, the crash reports, the upstreams' logs and the audit log.
 //!
 //! It never decides how an upstream lives and changes no message of a client: it asks an
 //! [`Operator`], which is implemented above, and hands on bytes.
