@@ -55,8 +55,8 @@ mod reference;
 
 pub use config::{
     Admin, AllowedArgument, Audit, AuditArguments, Auth, Config, DownReply, Gateway, History, Host,
-    HttpTransport, LogFormat, Naming, OtlpProtocol, Process, Reach, Remote, RemoteAuth, Router, SecretPlace,
-    Server, Telemetry, TokenGrant,
+    HttpTransport, LogFormat, Naming, OtlpProtocol, Process, Reach, Remote, RemoteAuth, Router,
+    SecretPlace, Server, Telemetry, TokenGrant,
 };
 pub use difference::Difference;
 pub use document::{Document, Format};
