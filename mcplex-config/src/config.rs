@@ -246,6 +246,13 @@ pub struct Telemetry {
     /// How much it and its older ones may take, in bytes.
     #[serde(deserialize_with = "unit::size")]
     pub log_file_total: usize,
+    /// What becomes of the trace that a caller says its request belongs to.
+    pub incoming_context: IncomingContext,
+    /// What of a caller's context upstreams get; each [`Server`] has its own copy.
+    #[serde(deserialize_with = "unit::propagate")]
+    pub propagate: Propagate,
+    /// Whether the span of a death has what the upstream wrote last; each [`Server`] has its own copy.
+    pub stderr_tail: bool,
 }
 
 /// The section `[audit]`.
@@ -290,6 +297,36 @@ pub struct AllowedArgument {
     pub tool: String,
     /// A JSON pointer into the arguments.
     pub pointer: String,
+}
+
+/// What becomes of the trace that a caller says its request belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IncomingContext {
+    /// The request goes on in it.
+    Parent,
+    /// The request begins a trace of its own, with a link to it.
+    Link,
+    /// The request begins a trace of its own.
+    Ignore,
+}
+
+/// What of a caller's context goes on to an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Propagate {
+    /// The trace: `traceparent` and `tracestate`.
+    pub trace: bool,
+    /// What the caller says of itself: `baggage`.
+    pub baggage: bool,
+}
+
+/// How one upstream is traced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracing {
+    /// What of a caller's context it gets.
+    pub propagate: Propagate,
+    /// Whether the span of its death has what it wrote last.
+    pub stderr_tail: bool,
 }
 
 /// The section `[history]`.
@@ -366,6 +403,8 @@ pub struct Server {
     pub enabled: bool,
     /// How it is kept alive: `[supervise]` with its own table over it.
     pub supervise: Supervise,
+    /// How it is traced: `[telemetry]` with its own table over it.
+    pub telemetry: Tracing,
 }
 
 /// How an upstream is reached.

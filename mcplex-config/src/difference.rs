@@ -64,15 +64,19 @@ impl Difference {
             listen token allowed_hosts traces);
         fields!(restart, "telemetry", Telemetry, &old.telemetry, &new.telemetry =>
             endpoint protocol prometheus service_name log log_format log_file log_file_size log_file_age
-            log_file_total);
+            log_file_total incoming_context propagate stderr_tail);
         fields!(restart, "audit", Audit, &old.audit, &new.audit =>
             file arguments allow size age total);
         fields!(restart, "history", History, &old.history, &new.history =>
             log_size log_files log_total crash_reports crash_total);
         fields!(restart, "host", Host, &old.host, &new.host =>
             max_starts starts_per_second starts_burst fd_reserve);
-        // The watch belongs to whoever reloads, and can be begun and ended at any time.
-        self.settings = restart.extract_if(.., |key| key == "gateway.watch").collect();
+        // Each server has its own copy of these.
+        restart.retain(|key| !["telemetry.propagate", "telemetry.stderr_tail"].contains(&&**key));
+        // The watch belongs to whoever reloads, and can be begun and ended at any time; how requests
+        // are traced belongs to the router.
+        let at_once = ["gateway.watch", "telemetry.incoming_context"];
+        self.settings = restart.extract_if(.., |key| at_once.contains(&&**key)).collect();
         fields!(self.settings, "router", Router, &old.router, &new.router =>
             naming separator down_reply list_changed_interval first_list_wait single_user
             input_wait max_suspended max_suspended_per_client);
@@ -102,8 +106,8 @@ impl Difference {
 /// Whether what runs cannot become what is wanted.
 fn needs_another_process(old: &Server, new: &Server) -> bool {
     // All fields by name: whoever adds one decides here. `supervise` is limits, but for what only
-    // a start can do.
-    let Server { name: _, reach, enabled, supervise } = old;
+    // a start can do, and how it is traced changes no process.
+    let Server { name: _, reach, enabled, supervise, telemetry: _ } = old;
     (reach, enabled) != (&new.reach, &new.enabled)
         || (supervise.guard, supervise.era) != (new.supervise.guard, new.supervise.era)
 }

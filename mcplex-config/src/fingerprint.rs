@@ -70,7 +70,7 @@ impl Config {
             write!(hash, "{}\n{:?}\n{router:?}\n", env!("CARGO_PKG_VERSION"), gateway.name);
         written.expect("a hash takes everything");
         for server in servers {
-            let Server { name, reach, enabled, supervise } = server;
+            let Server { name, reach, enabled, supervise, telemetry: _ } = server;
             let all = (name, enabled, supervise);
             writeln!(hash, "{all:?}").expect("a hash takes everything");
             reach.hash(&mut hash);

@@ -55,8 +55,8 @@ mod reference;
 
 pub use config::{
     Admin, AllowedArgument, Audit, AuditArguments, Auth, Config, DownReply, Gateway, History, Host,
-    HttpTransport, LogFormat, Naming, OtlpProtocol, Process, Reach, Remote, RemoteAuth, Router,
-    SecretPlace, Server, Telemetry, TokenGrant,
+    HttpTransport, IncomingContext, LogFormat, Naming, OtlpProtocol, Process, Propagate, Reach,
+    Remote, RemoteAuth, Router, SecretPlace, Server, Telemetry, TokenGrant, Tracing,
 };
 pub use difference::Difference;
 pub use document::{Document, Format};

@@ -39,6 +39,7 @@ impl Config {
         layers.check_log_file(&telemetry)?;
         let audit = layers.section("audit")?;
         layers.check_audit(&audit)?;
+        let servers = server::read(&layers, &layers.table("supervise"), &telemetry)?;
         let config = Self {
             gateway,
             auth: layers.section("auth")?,
@@ -49,7 +50,7 @@ impl Config {
             history: layers.section("history")?,
             host: layers.section("host")?,
             supervise,
-            servers: server::read(&layers, &layers.table("supervise"))?,
+            servers,
         };
         check::warnings(&config, has_file, &mut warnings);
         let settings = loaded::settings(&layers);

@@ -72,7 +72,7 @@ pub(crate) fn settings(layers: &Layers) -> Vec<Setting> {
             let path = ["servers", &number, step];
             let nested = value
                 .as_dict()
-                .filter(|_| matches!(&**step, "env" | "headers" | "auth" | "supervise"));
+                .filter(|_| matches!(&**step, "env" | "headers" | "auth" | "supervise" | "telemetry"));
             let Some(nested) = nested else {
                 settings.push(setting(layers, &path, format!("{label}.{step}"), value));
                 continue;

@@ -1,11 +1,11 @@
 //! The tables of `[[servers]]`.
 
 use crate::{
-    ConfigError, HttpTransport, Server, Supervise,
+    ConfigError, HttpTransport, Propagate, Server, Supervise, Telemetry, Tracing,
     load::Layers,
     reach::{self, ProcessWords, RemoteWords},
     remote_auth::AuthWords,
-    unit::is_name_byte,
+    unit::{self, is_name_byte},
 };
 use figment::value::{Dict, Value};
 use serde::{Deserialize, de::IgnoredAny};
@@ -37,8 +37,29 @@ struct Table {
     auth: Option<AuthWords>,
     #[serde(default = "enabled_by_default")]
     enabled: bool,
+    #[serde(default)]
+    telemetry: TracingWords,
     #[serde(default, rename = "supervise")]
     _supervise: IgnoredAny,
+}
+
+/// What a server says otherwise than `[telemetry]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TracingWords {
+    #[serde(default, deserialize_with = "unit::some_propagate")]
+    propagate: Option<Propagate>,
+    #[serde(default)]
+    stderr_tail: Option<bool>,
+}
+
+impl TracingWords {
+    fn over(&self, global: &Telemetry) -> Tracing {
+        Tracing {
+            propagate: self.propagate.unwrap_or(global.propagate),
+            stderr_tail: self.stderr_tail.unwrap_or(global.stderr_tail),
+        }
+    }
 }
 
 fn enabled_by_default() -> bool {
@@ -54,11 +75,15 @@ pub(crate) fn label(index: usize, server: &Value) -> String {
 }
 
 /// The tables of all servers, checked each and against each other.
-pub(crate) fn read(layers: &Layers, global: &Dict) -> Result<Vec<Server>, Box<ConfigError>> {
+pub(crate) fn read(
+    layers: &Layers,
+    global: &Dict,
+    telemetry: &Telemetry,
+) -> Result<Vec<Server>, Box<ConfigError>> {
     let mut servers = Vec::new();
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for (index, value) in layers.servers()?.iter().enumerate() {
-        let server = one(layers, global, index, value)?;
+        let server = one(layers, (global, telemetry), index, value)?;
         if let Some(first) = names.insert(server.name.clone(), index) {
             let first = layers.file_place(&["servers", &first.to_string(), "name"], "");
             let what = format!("the name is taken by the server at {first}");
@@ -72,7 +97,7 @@ pub(crate) fn read(layers: &Layers, global: &Dict) -> Result<Vec<Server>, Box<Co
 
 fn one(
     layers: &Layers,
-    global: &Dict,
+    (global, telemetry): (&Dict, &Telemetry),
     index: usize,
     value: &Value,
 ) -> Result<Server, Box<ConfigError>> {
@@ -82,7 +107,8 @@ fn one(
     let table: Table = table
         .deserialize()
         .map_err(|error| layers.translate(&error, &["servers", &number], &label))?;
-    let Table { name, command, args, env, cwd, url, headers, transport, auth, enabled, .. } = table;
+    let Table { name, command, args, env, cwd, url, headers, transport, auth, enabled, telemetry: own, .. } =
+        table;
     if !is_name(&name) {
         let what = format!("expected 1 to {MAX_NAME} letters, digits, `_` or `-`, found {name:?}");
         let hint = "it becomes part of tool names; put `-` where there is a space";
@@ -102,7 +128,7 @@ fn one(
     };
     let reach = reach.map_err(|problem| wrong(&problem.at, &problem.what, &problem.hint))?;
     let supervise = supervise(layers, value, short, global, &number, &label)?;
-    Ok(Server { name, reach, enabled, supervise })
+    Ok(Server { name, reach, enabled, supervise, telemetry: own.over(telemetry) })
 }
 
 fn wrong(

@@ -3,9 +3,9 @@
 //! Every function is a `deserialize_with` that answers with what was expected and what was found;
 //! `translate` adds key and place.
 
-use crate::config::AllowedArgument;
+use crate::{Propagate, config::AllowedArgument};
 use serde::{
-    Deserialize as _,
+    Deserialize,
     de::{Deserializer, Error as _, Unexpected, Visitor},
 };
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -188,6 +188,26 @@ pub(crate) fn endpoint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Stri
             None => text.is_empty().then_some(None),
         }
     })
+}
+
+/// What of a caller's context goes on, as a list of words.
+pub(crate) fn propagate<'de, D: Deserializer<'de>>(from: D) -> Result<Propagate, D::Error> {
+    #[derive(PartialEq, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Carried {
+        Trace,
+        Baggage,
+    }
+    let carried = Vec::<Carried>::deserialize(from)?;
+    let has = |what| carried.contains(&what);
+    Ok(Propagate { trace: has(Carried::Trace), baggage: has(Carried::Baggage) })
+}
+
+/// The same where it may be left out.
+pub(crate) fn some_propagate<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Propagate>, D::Error> {
+    propagate(from).map(Some)
 }
 
 /// A path, or nothing.

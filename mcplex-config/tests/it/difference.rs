@@ -40,6 +40,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("audit.file", "\"audit.jsonl\""),
     ("audit.arguments", "\"none\""),
     ("audit.allow", "[\"files/read_file /path\"]"),
+    ("telemetry.incoming_context", "\"link\""),
+    ("telemetry.propagate", "[]"),
     ("supervise.restart", "\"never\""),
     ("supervise.on_exit_0", "\"idle\""),
     ("supervise.isolation", "\"pool\""),
@@ -55,6 +57,7 @@ const SERVER_KEYS: &[(&str, &str)] = &[
     ("env", "env = { X = \"1\" }"),
     ("cwd", "cwd = \"/\""),
     ("enabled", "enabled = false"),
+    ("telemetry", "telemetry = { stderr_tail = true }"),
 ];
 
 const AWAY: &str = "[[servers]]\nname = \"a\"\nurl = \"http://a/mcp\"\n";

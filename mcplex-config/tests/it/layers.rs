@@ -1,5 +1,5 @@
 use crate::{load, process, toml, with_env};
-use mcplex_config::{DownReply, Flags, LogFormat, Naming, Sources};
+use mcplex_config::{DownReply, Flags, LogFormat, Naming, Sources, Tracing};
 use std::time::Duration;
 
 #[test]
@@ -157,4 +157,23 @@ fn a_key_of_supervise_may_stand_in_the_server_itself() {
     assert_eq!(loaded.origin("servers.a.supervise.window"), "mcplex.toml:4");
     assert_eq!(loaded.origin("servers.a.supervise.max_run"), "mcplex.toml:6");
     assert_eq!(loaded.origin("servers.b.supervise.window"), "default");
+}
+
+#[test]
+fn a_server_is_traced_as_telemetry_says_unless_it_says_otherwise() {
+    let file = "[telemetry]\nstderr_tail = true\n\
+                [[servers]]\nname = 'a'\ncommand = 'x'\n\
+                telemetry = { propagate = ['trace', 'baggage'] }\n\
+                [[servers]]\nname = 'b'\ncommand = 'x'\n\
+                [servers.telemetry]\npropagate = []\nstderr_tail = false\n\
+                [[servers]]\nname = 'c'\ncommand = 'x'\n";
+    let loaded = load(toml(file));
+    let told = |at: usize| {
+        let Tracing { propagate, stderr_tail } = loaded.config.servers[at].telemetry;
+        (propagate.trace, propagate.baggage, stderr_tail)
+    };
+    assert_eq!(told(0), (true, true, true));
+    assert_eq!(told(1), (false, false, false));
+    assert_eq!(told(2), (true, false, true));
+    assert_eq!(loaded.origin("servers.b.telemetry.propagate"), "mcplex.toml:11");
 }
