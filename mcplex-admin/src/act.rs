@@ -5,7 +5,7 @@ use crate::{
     operator::{Operator, Verb},
     status::UpstreamStatus,
 };
-use mcplex_proto::upstream::Health;
+use mcplex_proto::{trace::TraceContext, upstream::Health};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -124,8 +124,8 @@ impl Acts {
         &self,
         operator: &dyn Operator,
         name: &str,
-        verb: Verb,
-        waits: bool,
+        (verb, waits): (Verb, bool),
+        request: Option<TraceContext>,
     ) -> Result<Done, ActError> {
         let before = all(operator, name)?;
         let _place = self.take(name, verb)?;
@@ -135,7 +135,7 @@ impl Acts {
         }
         // Before it is told, so that no change is missed.
         let mut changes = operator.changes();
-        operator.tell(name, verb).await;
+        operator.tell(name, verb, request).await;
         if !waits {
             return Ok(done(verb, "told", find(operator, name, verb)?));
         }

@@ -56,7 +56,7 @@ pub struct Ended {
     pub error_type: Option<String>,
     /// How long it took, in microseconds.
     pub duration_us: u64,
-    /// The trace it belongs to, if the client began one.
+    /// The trace that mcplex tells of it in, or else the one that the client named.
     pub trace_id: Option<String>,
 }
 

@@ -18,7 +18,8 @@ use crate::{
     socket::Listener,
     status::Snapshot,
 };
-use hyper::{Method, Response, StatusCode, Uri};
+use hyper::{Request, Response, StatusCode};
+use mcplex_proto::trace::{self, TraceContext};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{future::Future, sync::Arc};
@@ -28,6 +29,7 @@ mod dashboard;
 mod describe;
 pub(crate) mod http;
 pub(crate) mod routes;
+mod spans;
 
 pub use self::http::Body;
 
@@ -152,30 +154,34 @@ impl Control {
             let control = Arc::clone(&self);
             async move {
                 let dashboard = control.dashboard.as_deref();
-                control.answer(request.method(), request.uri(), dashboard).await
+                control.answer(&request, dashboard).await
             }
         })
         .await;
     }
 
     /// Answers one request; no request has a body that matters.
-    pub(crate) async fn answer(
+    pub(crate) async fn answer<B>(
         &self,
-        method: &Method,
-        uri: &Uri,
+        request: &Request<B>,
         dashboard: Option<&str>,
     ) -> Response<Body> {
+        let (method, uri) = (request.method(), request.uri());
+        let span = spans::of(request);
         let followed = match routes::Route::of(method, uri) {
-            Ok(route) => self.follow(route, dashboard).await,
+            Ok(route) => self.follow(route, dashboard, trace::context_of(&span)).await,
             Err(wrong) => Err(wrong),
         };
-        followed.unwrap_or_else(|wrong| problem_answer(&wrong))
+        let answer = followed.unwrap_or_else(|wrong| problem_answer(&wrong));
+        spans::answered(&span, answer.status());
+        answer
     }
 
     async fn follow(
         &self,
         route: routes::Route,
         dashboard: Option<&str>,
+        request: Option<TraceContext>,
     ) -> Result<Response<Body>, (StatusCode, Problem)> {
         use routes::Route;
         let value = match route {
@@ -209,10 +215,11 @@ impl Control {
                 to_value(&past.iter().map(|event| &**event).collect::<Vec<_>>())
             }
             Route::Act { upstream, verb, waits } => {
-                let acted = self.acts.act(&*self.operator, &upstream, verb, waits).await;
+                let acted = self.acts.act(&*self.operator, &upstream, (verb, waits), request);
+                let acted = acted.await;
                 to_value(&acted.map_err(|error| Problem::of(&error))?)
             }
-            Route::ActOnAll { verb, waits } => self.act_on_all(verb, waits).await,
+            Route::ActOnAll { verb, waits } => self.act_on_all((verb, waits), request).await,
             Route::Reload => match self.operator.reload().await {
                 Ok(reloaded) => to_value(&reloaded),
                 Err(Refused { message, hint }) => {
@@ -300,14 +307,19 @@ impl Control {
     }
 
     /// All upstreams side by side; those a verb makes no sense for are left out.
-    async fn act_on_all(&self, verb: Verb, waits: bool) -> Value {
+    async fn act_on_all(
+        &self,
+        (verb, waits): (Verb, bool),
+        request: Option<TraceContext>,
+    ) -> Value {
         let mut names: Vec<String> = Vec::new();
         for one in self.operator.upstreams() {
             if routes::is_meant(verb, &one) && !names.contains(&one.name) {
                 names.push(one.name);
             }
         }
-        let acting = names.iter().map(|name| self.acts.act(&*self.operator, name, verb, waits));
+        let act = |name| self.acts.act(&*self.operator, name, (verb, waits), request.clone());
+        let acting = names.iter().map(|name| act(name));
         let outcomes: Vec<_> = futures_util::future::join_all(acting)
             .await
             .into_iter()

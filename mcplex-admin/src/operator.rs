@@ -3,6 +3,7 @@
 
 use crate::status::{Instance, UpstreamStatus};
 use async_trait::async_trait;
+use mcplex_proto::trace::TraceContext;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 use tokio::sync::watch;
@@ -98,8 +99,8 @@ pub trait Operator: fmt::Debug + Send + Sync + 'static {
     fn changes(&self) -> watch::Receiver<u64>;
 
     /// Passes a verb on to an upstream, without waiting for its effect; an upstream that is not
-    /// there hears nothing.
-    async fn tell(&self, upstream: &str, verb: Verb);
+    /// there hears nothing. `request` is the span of what asked for it.
+    async fn tell(&self, upstream: &str, verb: Verb, request: Option<TraceContext>);
 
     /// Reads the configuration again and applies what differs.
     ///

@@ -84,7 +84,7 @@ impl Web {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
         let mut response = match self.objection(request.uri(), request.headers()) {
             Some(wrong) => problem_answer(&wrong),
-            None => self.control.answer(request.method(), request.uri(), None).await,
+            None => self.control.answer(request, None).await,
         };
         let headers = response.headers_mut();
         for (name, value) in [

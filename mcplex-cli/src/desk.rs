@@ -25,6 +25,7 @@ use mcplex_admin::{
 use mcplex_config::{Loaded, Reach, Server};
 use mcplex_proto::{
     redact::redact,
+    trace::TraceContext,
     transport::LogSink,
     upstream::{Health, Status, Upstream as _, UpstreamEvents, UpstreamName},
 };
@@ -303,15 +304,7 @@ impl Operator for Desk {
         let (lost_spans, lost_records) = (lost.spans, lost.records);
         let (lost_log, lost_audit) = self.0.journals.lost();
         let known = lock(&self.0.instance).clone();
-        Instance {
-            attached,
-            fingerprint,
-            lost_spans,
-            lost_records,
-            lost_log,
-            lost_audit,
-            ..known
-        }
+        Instance { attached, fingerprint, lost_spans, lost_records, lost_log, lost_audit, ..known }
     }
 
     fn upstreams(&self) -> Vec<UpstreamStatus> {
@@ -322,7 +315,7 @@ impl Operator for Desk {
         self.0.changes.subscribe()
     }
 
-    async fn tell(&self, upstream: &str, verb: Verb) {
+    async fn tell(&self, upstream: &str, verb: Verb, request: Option<TraceContext>) {
         let Some(row) = self.row(upstream) else { return };
         tracing::info!(upstream, verb = verb.as_str(), "an operator's command");
         lock(&row.seen.0).is_trial = false;
@@ -333,7 +326,7 @@ impl Operator for Desk {
                 Verb::Start => handle.start().await,
                 Verb::Stop => handle.stop().await,
                 Verb::Restart => handle.restart().await,
-                Verb::Reset => handle.reset().await,
+                Verb::Reset => handle.reset_for(request.clone()).await,
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     tokens::Tokens,
     verdict, wire,
 };
-use mcplex_config::{Config, Difference, Gateway, Server};
+use mcplex_config::{Config, Difference, Gateway, Server, Telemetry};
 use mcplex_proto::{
     attr,
     upstream::{BadName, UpstreamName},
@@ -154,6 +154,8 @@ impl Fleet {
         let running = self.config.clone();
         let gateway = Gateway { watch: new.gateway.watch, ..running.gateway };
         let Config { auth, telemetry, history, host, .. } = running;
+        let incoming_context = new.telemetry.incoming_context;
+        let telemetry = Telemetry { incoming_context, ..telemetry };
         self.config = Config { gateway, auth, telemetry, history, host, ..new };
         let drain = self.config.gateway.drain;
         for name in &difference.removed {
@@ -192,6 +194,7 @@ impl Fleet {
             learn(&mut spec.starts);
         }
         let (handle, task) = supervise(spec, events);
+        self.router.propagate(key, wire::propagate(server));
         self.router.attach(key, Arc::new(handle.clone()));
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());
         // One of this name that is leaving may still have a process; the last waits for the others.
@@ -260,6 +263,7 @@ impl Fleet {
         if !self.remember(key, server) {
             learn(&mut first.starts);
         }
+        self.router.propagate(key, wire::propagate(server));
         handle.replace(first, drain).await;
         family.replace(change, drain).await;
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());
@@ -271,6 +275,7 @@ impl Fleet {
         let (key, handle, family) = (one.key, one.handle.clone(), one.family.clone());
         let verdicts = Arc::clone(&one.verdicts);
         let change = wire::change(server, name.clone(), self.parts(&name, &verdicts));
+        self.router.propagate(key, wire::propagate(server));
         handle.adjust(change.clone()).await;
         family.adjust(change, drain).await;
         self.router.isolate(key, wire::isolation(&server.supervise), family.members());

@@ -11,7 +11,7 @@ use mcplex_proto::{
     transport::{Grace, LogSink, Transport},
     upstream::UpstreamName,
 };
-use mcplex_router::{DownReply, Isolation, Naming};
+use mcplex_router::{DownReply, IncomingContext, Isolation, Naming, Propagate};
 use mcplex_supervisor::{
     Change, EraMemory, Host, HostOptions, OnExitZero, Options, ProbeOptions, Restart, Spec, Starts,
     ThisHost,
@@ -106,6 +106,8 @@ pub(crate) fn change(server: &Server, name: UpstreamName, parts: Parts) -> Chang
         options: Options {
             first_handshake_timeout: may_install
                 .then_some(server.supervise.first_handshake_timeout),
+            tells_trace: server.telemetry.propagate.trace,
+            stderr_tail: server.telemetry.stderr_tail,
             ..options(&server.supervise)
         },
         starts: starts(server),
@@ -180,8 +182,19 @@ pub(crate) fn router_options(config: &Config) -> mcplex_router::Options {
             mcplex_config::DownReply::Result => DownReply::Result,
             mcplex_config::DownReply::Error => DownReply::Error,
         },
+        incoming_context: match config.telemetry.incoming_context {
+            mcplex_config::IncomingContext::Parent => IncomingContext::Parent,
+            mcplex_config::IncomingContext::Link => IncomingContext::Link,
+            mcplex_config::IncomingContext::Ignore => IncomingContext::Ignore,
+        },
         ..mcplex_router::Options::default()
     }
+}
+
+/// What of a caller's context an upstream gets.
+pub(crate) fn propagate(server: &Server) -> Propagate {
+    let mcplex_config::Propagate { trace, baggage } = server.telemetry.propagate;
+    Propagate { trace, baggage }
 }
 
 /// How the children of an upstream are shared out.
@@ -207,8 +220,10 @@ fn options(words: &Supervise) -> Options {
         idle_stop: (!words.idle_stop.is_zero()).then_some(words.idle_stop),
         start_wait: words.start_wait,
         handshake_timeout: words.handshake_timeout,
-        // Told by the command, not by the words.
+        // Told by the command and by how it is traced, not by these words.
         first_handshake_timeout: None,
+        tells_trace: true,
+        stderr_tail: false,
         era: match words.era {
             mcplex_config::Era::Auto => EraChoice::Auto,
             mcplex_config::Era::Legacy => EraChoice::Legacy,
@@ -402,6 +417,9 @@ mod tests {
         assert_eq!(options(&config.supervise), Options::default());
         assert_eq!(isolation(&config.supervise), Isolation::default());
         assert_eq!(host_options(&config.host), HostOptions::default());
+        let mcplex_config::Propagate { trace, baggage } = config.telemetry.propagate;
+        assert_eq!(Propagate { trace, baggage }, Propagate::default());
+        assert_eq!(config.telemetry.stderr_tail, Options::default().stderr_tail);
         let http = mcplex_transport_http::Options::default();
         assert_eq!(format!("{:?}", http_options(&config)), format!("{http:?}"));
         let bound = "127.0.0.1:3100".parse().unwrap();

@@ -70,9 +70,9 @@ pub(crate) fn settings(layers: &Layers) -> Vec<Setting> {
         let Value::Dict(_, table) = value else { continue };
         for (step, value) in table {
             let path = ["servers", &number, step];
-            let nested = value
-                .as_dict()
-                .filter(|_| matches!(&**step, "env" | "headers" | "auth" | "supervise" | "telemetry"));
+            let nested = value.as_dict().filter(|_| {
+                matches!(&**step, "env" | "headers" | "auth" | "supervise" | "telemetry")
+            });
             let Some(nested) = nested else {
                 settings.push(setting(layers, &path, format!("{label}.{step}"), value));
                 continue;

@@ -107,8 +107,20 @@ fn one(
     let table: Table = table
         .deserialize()
         .map_err(|error| layers.translate(&error, &["servers", &number], &label))?;
-    let Table { name, command, args, env, cwd, url, headers, transport, auth, enabled, telemetry: own, .. } =
-        table;
+    let Table {
+        name,
+        command,
+        args,
+        env,
+        cwd,
+        url,
+        headers,
+        transport,
+        auth,
+        enabled,
+        telemetry: own,
+        ..
+    } = table;
     if !is_name(&name) {
         let what = format!("expected 1 to {MAX_NAME} letters, digits, `_` or `-`, found {name:?}");
         let hint = "it becomes part of tool names; put `-` where there is a space";

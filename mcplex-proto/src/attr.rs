@@ -25,6 +25,10 @@
 //!
 //! How long such a span may live, and what may be its parent, is told in [`crate::trace`].
 
+mod catalogue;
+
+pub use catalogue::{Kind, SPANS, SpanDoc};
+
 /// A name, what kind of value it has, and what it means.
 #[derive(Clone, Copy, Debug)]
 pub struct Word {
@@ -71,6 +75,9 @@ pub const TRIP: &str = "mcplex.trip";
 pub const RESET: &str = "mcplex.reset";
 /// The span of an end somebody asked for.
 pub const STOP: &str = "mcplex.stop";
+/// The span of starting an upstream is no step by itself, but a part of a connect.
+pub const LIFECYCLE_SPAWN: &str = "spawn";
+
 /// The `tracing` name of a server span; the exported name is [`OTEL_NAME`].
 pub const SERVER: &str = "mcplex.request.server";
 /// The `tracing` name of a client span; the exported name is [`OTEL_NAME`].
@@ -132,6 +139,8 @@ words! {
     MCP_METHOD_NAME: string = "mcp.method.name";
     /// The protocol revision both sides agreed on.
     MCP_PROTOCOL_VERSION: string = "mcp.protocol.version";
+    /// The session as the header of HTTP names it; never of revisions without sessions.
+    MCP_SESSION_ID: string = "mcp.session.id";
     /// The resource that is read or subscribed to.
     MCP_RESOURCE_URI: string = "mcp.resource.uri";
     /// The tool that is called.
@@ -148,6 +157,30 @@ words! {
     ERROR_TYPE: string = "error.type";
     /// `pipe` for stdio, `tcp` for HTTP.
     NETWORK_TRANSPORT: string = "network.transport";
+    /// `http`, where it is that.
+    NETWORK_PROTOCOL_NAME: string = "network.protocol.name";
+    /// The version of it.
+    NETWORK_PROTOCOL_VERSION: string = "network.protocol.version";
+    /// The host of an upstream over HTTP, as it is configured.
+    SERVER_ADDRESS: string = "server.address";
+    /// The port of it.
+    SERVER_PORT: int = "server.port";
+    /// The address of a client over HTTP.
+    CLIENT_ADDRESS: string = "client.address";
+    /// The port of it.
+    CLIENT_PORT: int = "client.port";
+    /// The method of an operator's request.
+    HTTP_REQUEST_METHOD: string = "http.request.method";
+    /// The path of the admin API that it is for, with the names of its parameters.
+    HTTP_ROUTE: string = "http.route";
+    /// How it was answered.
+    HTTP_RESPONSE_STATUS_CODE: int = "http.response.status_code";
+    /// The path it asked for.
+    URL_PATH: string = "url.path";
+    /// `http`; the control socket speaks it too.
+    URL_SCHEME: string = "url.scheme";
+    /// The program of the child, without its folder and its arguments.
+    PROCESS_EXECUTABLE_NAME: string = "process.executable.name";
     /// The process id of the child.
     PROCESS_PID: int = "process.pid";
     /// The exit code, if the child exited by itself.
@@ -175,6 +208,16 @@ words! {
     UPSTREAM_UPTIME_S: double = "mcplex.upstream.uptime_s";
     /// How the request ended: `ok`, `error`, `cancelled` or `rejected`.
     REQUEST_OUTCOME: string = "mcplex.request.outcome";
+    /// Which try of the same call this is, from 2; absent on the first.
+    REQUEST_ATTEMPT: int = "mcplex.request.attempt";
+    /// Whether a list was answered from what was read before, without waiting for an upstream.
+    CACHE_HIT: bool = "mcplex.cache.hit";
+    /// Which `subscriptions/listen` it is, or is told in: the id of that request.
+    SUBSCRIPTION_ID: string = "mcplex.subscription.id";
+    /// How many tools were listed when the upstream had connected.
+    TOOL_COUNT: int = "mcplex.tool.count";
+    /// In an event: the last lines that the upstream wrote to its log.
+    STDERR_TEXT: string = "mcplex.stderr.text";
     /// How many calls the death took with it.
     REQUESTS_IN_FLIGHT: int = "mcplex.requests.in_flight";
     /// The trace of the lifecycle span that made this request fail.
@@ -275,6 +318,13 @@ words! {
 }
 
 words! {
+    /// Events inside spans.
+    SPAN_EVENTS;
+    /// In a death, where `stderr_tail` is set: the last lines, without secrets, 2 KiB at most.
+    SPAN_EVENT_STDERR: value = "mcplex.upstream.stderr_tail";
+}
+
+words! {
     /// Values of `mcplex.link.kind`.
     LINK_KINDS;
     /// The connect that began the incarnation.
@@ -287,233 +337,13 @@ words! {
     LINK_TRIP: value = "trip";
     /// A call that was in flight at the death.
     LINK_IN_FLIGHT: value = "in_flight";
+    /// The `subscriptions/listen` that a notification belongs to.
+    LINK_LISTEN: value = "listen";
+    /// The span that the caller named, where its trace is linked to and not gone on with.
+    LINK_CALLER: value = "caller";
+    /// The span that the headers of HTTP name, where `_meta` names another one.
+    LINK_AMBIENT: value = "ambient";
 }
-
-/// The kind of a span, in the words of OpenTelemetry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Work of mcplex itself.
-    Internal,
-    /// A request that mcplex answers.
-    Server,
-    /// A request that mcplex sends.
-    Client,
-}
-
-/// What the reference page says about one span.
-#[derive(Clone, Copy, Debug)]
-pub struct SpanDoc {
-    /// The exported name; words in braces are replaced.
-    pub name: &'static str,
-    /// The kind of the span.
-    pub kind: Kind,
-    /// One sentence for the reference page.
-    pub meaning: &'static str,
-    /// Which span is its parent.
-    pub parent: &'static str,
-    /// Which spans it links to, the most useful first.
-    pub links: &'static str,
-    /// The attributes it may carry.
-    pub attributes: &'static [&'static str],
-}
-
-/// Every span mcplex exports.
-pub const SPANS: &[SpanDoc] = &[
-    SpanDoc {
-        name: "{mcp.method.name} {target}",
-        kind: Kind::Server,
-        meaning: "A request from a downstream; the target is the tool or prompt, if there is one. The \
-                  errors -32700, -32600, -32601, -32602 and -32002 are the client's fault and do \
-                  not fail it; that of `subscriptions/listen` ends with its acknowledgement.",
-        parent: "the span that `traceparent` in `_meta` names, else none",
-        links: "the trip that refused it, or the death that killed it",
-        attributes: &[
-            MCP_METHOD_NAME,
-            MCP_PROTOCOL_VERSION,
-            MCP_RESOURCE_URI,
-            GEN_AI_TOOL_NAME,
-            GEN_AI_PROMPT_NAME,
-            GEN_AI_OPERATION_NAME,
-            JSONRPC_REQUEST_ID,
-            RPC_RESPONSE_STATUS_CODE,
-            ERROR_TYPE,
-            NETWORK_TRANSPORT,
-            UPSTREAM_NAME,
-            REQUEST_OUTCOME,
-            CAUSE_TRACE_ID,
-            CAUSE_SPAN_ID,
-        ],
-    },
-    SpanDoc {
-        name: "{mcp.method.name} {target}",
-        kind: Kind::Client,
-        meaning: "A request to an upstream, under the name the upstream knows.",
-        parent: "the server span; of `server/discover` and `initialize` the connect",
-        links: "the death that killed it",
-        attributes: &[
-            MCP_METHOD_NAME,
-            MCP_RESOURCE_URI,
-            GEN_AI_TOOL_NAME,
-            GEN_AI_PROMPT_NAME,
-            GEN_AI_OPERATION_NAME,
-            JSONRPC_REQUEST_ID,
-            RPC_RESPONSE_STATUS_CODE,
-            ERROR_TYPE,
-            UPSTREAM_NAME,
-            UPSTREAM_INCARNATION,
-        ],
-    },
-    SpanDoc {
-        name: "mcplex.startup",
-        kind: Kind::Internal,
-        meaning: "The start of mcplex, until every upstream is connected or its first connect failed.",
-        parent: "none",
-        links: "none",
-        attributes: &[LIFECYCLE, UPSTREAM_COUNT],
-    },
-    SpanDoc {
-        name: "mcplex.connect {upstream}",
-        kind: Kind::Internal,
-        meaning: "One connect: the child is started and the handshake done, or it failed.",
-        parent: "the startup, the respawn or the reset that led to it, else none",
-        links: "the connect of the incarnation before",
-        attributes: &[
-            LIFECYCLE,
-            UPSTREAM_NAME,
-            UPSTREAM_MEMBER,
-            UPSTREAM_INCARNATION,
-            UPSTREAM_TRANSPORT,
-            CONNECT_REASON,
-            CONNECT_TRIAL,
-            CONNECT_WAIT_MS,
-            CONNECT_SPAWN_MS,
-            CONNECT_HANDSHAKE_MS,
-            MCP_PROTOCOL_VERSION,
-            ERA,
-            ERA_VERDICT,
-            PROCESS_PID,
-            ERROR_TYPE,
-        ],
-    },
-    SpanDoc {
-        name: "mcplex.spawn {upstream}",
-        kind: Kind::Internal,
-        meaning: "The start of the child process.",
-        parent: "the connect",
-        links: "none",
-        attributes: &[
-            LIFECYCLE,
-            UPSTREAM_NAME,
-            UPSTREAM_MEMBER,
-            UPSTREAM_INCARNATION,
-            UPSTREAM_TRANSPORT,
-            PROCESS_PID,
-            ERROR_TYPE,
-        ],
-    },
-    SpanDoc {
-        name: "mcplex.death {upstream}",
-        kind: Kind::Internal,
-        meaning: "The end of an incarnation that nobody asked for; closed at once.",
-        parent: "none",
-        links: "the connect of that incarnation, then up to 8 calls in flight",
-        attributes: &[
-            LIFECYCLE,
-            UPSTREAM_NAME,
-            UPSTREAM_MEMBER,
-            UPSTREAM_INCARNATION,
-            UPSTREAM_TRANSPORT,
-            DEATH_REASON,
-            DEATH_PROBABLE_CAUSE,
-            SUSPECT_METHOD,
-            SUSPECT_NAME,
-            PROCESS_PID,
-            PROCESS_EXIT_CODE,
-            PROCESS_EXIT_SIGNAL,
-            PROCESS_PEAK_MEMORY,
-            PROCESS_CPU_S,
-            PROCESS_OUT_OF_MEMORY,
-            UPSTREAM_UPTIME_S,
-            REQUESTS_IN_FLIGHT,
-            BREAKER_DEATHS_IN_WINDOW,
-            BREAKER_THRESHOLD,
-            BREAKER_WINDOW_S,
-            ERROR_TYPE,
-        ],
-    },
-    SpanDoc {
-        name: "mcplex.respawn {upstream}",
-        kind: Kind::Internal,
-        meaning: "The backoff after a death and the connect that follows.",
-        parent: "the death",
-        links: "the connect of the incarnation before",
-        attributes: &[
-            LIFECYCLE,
-            UPSTREAM_NAME,
-            UPSTREAM_MEMBER,
-            UPSTREAM_INCARNATION,
-            UPSTREAM_TRANSPORT,
-            RESPAWN_ATTEMPT,
-            RESPAWN_BACKOFF_MS,
-            ERROR_TYPE,
-        ],
-    },
-    SpanDoc {
-        name: "mcplex.trip {upstream}",
-        kind: Kind::Internal,
-        meaning: "The breaker opened: no respawn follows this death.",
-        parent: "the death that tripped it",
-        links: "the other deaths in the window, up to 16",
-        attributes: &[
-            LIFECYCLE,
-            UPSTREAM_NAME,
-            UPSTREAM_MEMBER,
-            UPSTREAM_INCARNATION,
-            UPSTREAM_TRANSPORT,
-            BREAKER_STATE,
-            BREAKER_PREVIOUS_STATE,
-            BREAKER_DEATHS_IN_WINDOW,
-            BREAKER_THRESHOLD,
-            BREAKER_WINDOW_S,
-            BREAKER_RETRY_AFTER_S,
-            ERROR_TYPE,
-        ],
-    },
-    SpanDoc {
-        name: "mcplex.reset {upstream}",
-        kind: Kind::Internal,
-        meaning: "The breaker closed again; a connect follows.",
-        parent: "none, or the request that asked for it",
-        links: "the trip",
-        attributes: &[
-            LIFECYCLE,
-            UPSTREAM_NAME,
-            UPSTREAM_MEMBER,
-            UPSTREAM_INCARNATION,
-            UPSTREAM_TRANSPORT,
-            RESET_REASON,
-            BREAKER_STATE,
-            BREAKER_PREVIOUS_STATE,
-        ],
-    },
-    SpanDoc {
-        name: "mcplex.stop {upstream}",
-        kind: Kind::Internal,
-        meaning: "An end somebody asked for, until nothing is left; never an error.",
-        parent: "none",
-        links: "the connect of that incarnation",
-        attributes: &[
-            LIFECYCLE,
-            UPSTREAM_NAME,
-            UPSTREAM_MEMBER,
-            UPSTREAM_INCARNATION,
-            UPSTREAM_TRANSPORT,
-            PROCESS_PID,
-            UPSTREAM_UPTIME_S,
-            STOP_STAGE,
-        ],
-    },
-];
 
 #[cfg(test)]
 mod tests {
@@ -537,6 +367,9 @@ mod tests {
             for attribute in span.attributes {
                 assert!(declared.contains(attribute), "{}: {attribute}", span.name);
             }
+            for event in span.events {
+                assert!(SPAN_EVENTS.iter().any(|word| word.name == *event), "{event}");
+            }
         }
     }
 
@@ -552,7 +385,7 @@ mod tests {
 
     #[test]
     fn meanings_are_sentences() {
-        let words = [CONVENTIONS, ATTRIBUTES, ERROR_TYPES, LINK_KINDS].concat();
+        let words = [CONVENTIONS, ATTRIBUTES, SPAN_EVENTS, ERROR_TYPES, LINK_KINDS].concat();
         let meanings = words.iter().map(|word| word.meaning);
         for meaning in meanings.chain(SPANS.iter().map(|span| span.meaning)) {
             assert!(meaning.ends_with('.'), "{meaning}");

@@ -5,6 +5,8 @@ use crate::{
     header::HeaderParams,
     id::Id,
     message::{Message, Notification, Request, Response},
+    peer::Origin,
+    trace::TraceContext,
     version::Version,
 };
 use async_trait::async_trait;
@@ -105,6 +107,17 @@ pub trait Client: Send + Sync + 'static {
 
     /// The OpenTelemetry word for what carries the bytes: `pipe` or `tcp`.
     fn network(&self) -> &'static str;
+
+    /// Where a request that is being served came from, or, without one, what is known of the client
+    /// itself; asked only where spans are exported.
+    fn origin(&self, _about: Option<&Id>) -> Origin {
+        Origin::default()
+    }
+
+    /// The span of a request of this client has begun, and is recorded.
+    fn traced(&self, _about: &Id, _span: &TraceContext) {
+        // Most clients have no use for it.
+    }
 }
 
 /// One downstream session, as a listener sees it. Implemented by the gateway.

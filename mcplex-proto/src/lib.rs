@@ -59,6 +59,8 @@ pub mod trace;
 
 pub mod metric;
 
+pub mod peer;
+
 pub mod transport;
 
 pub mod report;

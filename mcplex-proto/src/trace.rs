@@ -51,6 +51,9 @@ use std::sync::OnceLock;
 
 use tracing::Span;
 
+use crate::edit;
+use crate::raw::Raw;
+
 /// The longest `tracestate` that is passed on, in bytes; what W3C asks everyone to carry.
 const STATE_MAX_BYTES: usize = 512;
 /// The most members of a `tracestate`, from W3C Trace Context.
@@ -121,6 +124,23 @@ impl TraceContext {
         )
     }
 
+    /// Parameters of a request that say that it belongs here.
+    #[must_use]
+    pub fn written_into(&self, params: &Raw) -> Raw {
+        let parent = format!("\"{}\"", self.to_traceparent());
+        let state = self.state.as_ref().map(Raw::of);
+        let state = state.as_ref().map(|state| ("tracestate", state.as_str()));
+        let members: Vec<_> = [("traceparent", &*parent)].into_iter().chain(state).collect();
+        match edit::member(params.as_str(), "_meta") {
+            Some(old) => {
+                let meta = Raw::part(params, old);
+                let meta = edit::with_members(&meta, &members);
+                edit::with_members(params, &[("_meta", meta.as_str())])
+            }
+            None => edit::with_members(params, &[("_meta", edit::object(members).as_str())]),
+        }
+    }
+
     /// The value of `tracestate`, if there is one.
     pub fn tracestate(&self) -> Option<&str> {
         self.state.as_deref()
@@ -170,6 +190,8 @@ pub trait TraceBridge: Send + Sync {
     fn set_parent(&self, span: &Span, parent: &TraceContext);
     /// Links the span to another one, which may have closed.
     fn add_link(&self, span: &Span, to: &TraceContext, kind: &'static str);
+    /// Notes that something happened in the span, with one attribute.
+    fn add_event(&self, span: &Span, name: &'static str, attribute: (&'static str, &str));
 }
 
 /// Set once, by whoever installs the subscriber.
@@ -178,6 +200,11 @@ static BRIDGE: OnceLock<Box<dyn TraceBridge>> = OnceLock::new();
 /// Installs the bridge of this process; returns false if there is one already.
 pub fn install(bridge: Box<dyn TraceBridge>) -> bool {
     BRIDGE.set(bridge).is_ok()
+}
+
+/// Whether spans of this process are exported.
+pub fn is_on() -> bool {
+    BRIDGE.get().is_some()
 }
 
 /// Returns where a span stands, to keep, to hand on, or to write into `_meta`.
@@ -198,6 +225,13 @@ pub fn set_parent(span: &Span, parent: &TraceContext) {
 pub fn link(span: &Span, to: &TraceContext, kind: &'static str) {
     if let Some(bridge) = BRIDGE.get() {
         bridge.add_link(span, to, kind);
+    }
+}
+
+/// Notes in an open span that something happened, as one of [`crate::attr::SPAN_EVENTS`].
+pub fn event(span: &Span, name: &'static str, attribute: (&'static str, &str)) {
+    if let Some(bridge) = BRIDGE.get() {
+        bridge.add_event(span, name, attribute);
     }
 }
 
@@ -334,6 +368,20 @@ mod tests {
     }
 
     #[test]
+    fn a_request_says_where_it_belongs_and_keeps_the_rest() {
+        let check = |text: &str, state: Option<&str>, expect: &str| {
+            let context = TraceContext::parse(PARENT, state).unwrap();
+            let params = Raw::parse(text.to_owned()).unwrap();
+            assert_eq!(context.written_into(&params).as_str(), expect);
+        };
+        let with = |rest: &str| format!(r#"{{"traceparent":"{PARENT}"{rest}}}"#);
+        check(r#"{"a":1.0}"#, None, &format!(r#"{{"_meta":{},"a":1.0}}"#, with("")));
+        check("{}", Some("a=b"), &format!(r#"{{"_meta":{}}}"#, with(r#","tracestate":"a=b""#)));
+        let old = format!(r#"{{"_meta":{{"v/x":1e3,"traceparent":"{PARENT}"}}}}"#);
+        check(&old, None, &old);
+    }
+
+    #[test]
     fn zero_ids_name_no_span() {
         assert_eq!(TraceContext::local([0; 16], [1; 8], 1), None);
         assert_eq!(TraceContext::local([1; 16], [0; 8], 1), None);
@@ -346,6 +394,8 @@ mod tests {
         let span = Span::none();
         set_parent(&span, &parent);
         link(&span, &parent, crate::attr::LINK_DEATH);
+        event(&span, crate::attr::SPAN_EVENT_STDERR, (crate::attr::STDERR_TEXT, "x"));
+        assert!(!is_on());
         assert_eq!(context_of(&span), None);
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     id::Id,
     message::{BadMessage, Message},
+    peer::Place,
 };
 use async_trait::async_trait;
 use futures_core::Stream;
@@ -29,6 +30,11 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 
     /// The OpenTelemetry word for what carries the bytes, such as `pipe`.
     fn network(&self) -> &'static str;
+
+    /// Where the upstream is, for spans.
+    fn place(&self) -> Place {
+        Place::default()
+    }
 
     /// The same for one of several children of an upstream, whose log lines then say which one it
     /// is; `None` where an upstream has no log that they could share.
@@ -118,11 +124,19 @@ pub trait Lifeline: fmt::Debug + Send {
     /// The process at the other end, if it is one.
     fn pid(&self) -> Option<u32>;
 
+    /// Tells the name of the session at any later time, where the transport knows sessions.
+    fn session(&self) -> Option<SessionName> {
+        None
+    }
+
     /// What the process has used, once it has ended; `None` where nobody can say.
     fn usage(&self) -> Option<Usage> {
         None
     }
 }
+
+/// Tells the name of a session, once there is one.
+pub type SessionName = Box<dyn Fn() -> Option<String> + Send>;
 
 /// Tells what an upstream last wrote to its log, oldest line first.
 pub type LastWords = Box<dyn Fn() -> Vec<Word> + Send>;

@@ -6,6 +6,7 @@ use crate::{
     error::{self, ErrorObject},
     handshake::ServerInfo,
     message::{Extra, Message, Outcome},
+    peer::Peer,
     raw::Raw,
     report::CrashReport,
     trace::TraceContext,
@@ -14,6 +15,7 @@ use crate::{
 use async_trait::async_trait;
 use serde_json::json;
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use tracing::Span;
 
 /// The name a person gave an upstream in the configuration.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +128,8 @@ pub struct Status {
     pub last_error: Option<Arc<str>>,
     /// The same in parts.
     pub last: Option<Arc<LastDeath>>,
+    /// The span of the trip, while it is tripped.
+    pub trip: Option<TraceContext>,
 }
 
 impl Status {
@@ -144,6 +148,7 @@ impl Status {
             in_flight: 0,
             last_error: None,
             last: None,
+            trip: None,
         }
     }
 }
@@ -200,6 +205,8 @@ pub enum UpstreamError {
         is_suspect: bool,
         /// The span of the death.
         cause: Option<TraceContext>,
+        /// The life that had the call, as far as that is known.
+        from: Option<Incarnation>,
     },
     /// It did not answer in time; whether the call ran is unknown.
     #[error("upstream {upstream} did not answer within {}", Seconds(*.timeout))]
@@ -267,7 +274,7 @@ impl UpstreamError {
                 retry_after,
                 trips: status.trips,
                 last,
-                cause: None,
+                cause: status.trip.clone(),
             },
             Health::Stopped => Self::Stopped { upstream },
             Health::Ready | Health::Degraded | Health::Idle | Health::Recovering => {
@@ -451,12 +458,21 @@ pub struct Call {
     pub extra: Extra,
     /// How long to wait for the answer; `None` takes the upstream's own limit.
     pub timeout: Option<Duration>,
-    /// The span of the call, for the span of a death that takes it along.
-    pub trace: Option<TraceContext>,
+    /// The spans of the call, where they are exported.
+    pub trace: Option<Traced>,
     /// Whether the gateway asks for itself; such a call is no excuse for an upstream's silence.
     pub is_upkeep: bool,
     /// The era it is written for; a life of the other one does not get it.
     pub era: Era,
+}
+
+/// The spans of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traced {
+    /// That of the request to the upstream, for the span of a death that takes it along.
+    pub sent: TraceContext,
+    /// That of the request it is for, for the span of a connect that it waits for.
+    pub asked: Option<TraceContext>,
 }
 
 /// What an upstream answered.
@@ -484,6 +500,12 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
 
     /// What it said of itself when it was last connected.
     fn server_info(&self) -> Option<Arc<ServerInfo>>;
+
+    /// The life that is open, or was last, for spans; nothing before the first, and where no spans
+    /// are exported.
+    fn peer(&self) -> Option<Arc<Peer>> {
+        None
+    }
 
     /// Sends a request and waits for its answer; while the upstream is between two lives the
     /// call waits a little.
@@ -516,6 +538,13 @@ pub trait UpstreamEvents: Send + Sync + 'static {
 
     /// The status changed.
     fn changed(&self, status: Status);
+
+    /// A life was opened; told before the status that follows from it. The span of its connect ends
+    /// when this is dropped, which should not take long.
+    fn connected(&self, from: Incarnation, connect: Span) {
+        // Most who listen do not belong to the connect.
+        drop((from, connect));
+    }
 
     /// A life ended that nobody asked to end; told before the status that follows from it.
     fn died(&self, report: Arc<CrashReport>) {
@@ -562,6 +591,7 @@ mod tests {
             safe_to_retry: false,
             is_suspect: false,
             cause: None,
+            from: None,
         };
         let result: serde_json::Value = died.to_tool_result().get().unwrap();
         assert_eq!(result["isError"], true);

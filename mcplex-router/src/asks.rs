@@ -10,11 +10,13 @@ use crate::{
     asker::Asker,
     attribution::{Addressee, attribute},
     link::Link,
+    measure::Watched,
     member::{Flight, Member},
     params::Params,
     router::{Shared, lock},
     seal,
     session::DownstreamSession,
+    spans,
     talk::Posed,
     words,
 };
@@ -26,12 +28,14 @@ use mcplex_proto::{
     message::{Extra, Notification, Outcome, Request, Response},
     method,
     raw::{self, Raw},
+    trace::{self, TraceContext},
     upstream::{Incarnation, Upstream},
     version::{Era, Version},
 };
 use mcplex_translate::question::{self, Question};
 use serde_json::{Value, json};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use tracing::Span;
 
 /// Questions one client may have open; more means that nobody reads them.
 const MAX_ASKED: usize = 256;
@@ -42,6 +46,8 @@ pub(crate) struct Asked {
     pub(crate) whose: Whose,
     /// The upstream's progress token as JSON.
     token: Option<Raw>,
+    /// Its spans, once it is on its way.
+    spans: Option<Box<spans::Asked>>,
 }
 
 /// Who reads the answer.
@@ -64,6 +70,7 @@ pub(crate) enum Whose {
 impl Asked {
     /// Takes the answer to whoever asked.
     pub(crate) fn answer(self, outcome: Outcome, extra: Extra) {
+        self.spans.iter().for_each(|spans| spans.ended(&outcome));
         match self.whose {
             Whose::Life { member, from, id, method, call } => {
                 if let Some(upstream) = member.upstream() {
@@ -97,23 +104,29 @@ impl Asked {
     }
 }
 
+/// Why nobody is asked when it could be several.
+const AMBIGUOUS: &str = "several clients are being served and it cannot be told which is meant; \
+    `isolation = \"session\"` or `max_concurrency = 1` for this server, or `[auth]`, tells them apart, \
+    and `router.single_user` says that all are of one person";
+
 /// Takes a request of an upstream to the client it is meant for, or refuses it.
 pub(crate) fn ask(
     shared: &Shared,
     link: &Link,
     member: &Arc<Member>,
-    from: Incarnation,
-    request: Request,
-    about: Option<u64>,
+    (from, request, about): (Incarnation, Request, Option<u64>),
+    span: Watched,
 ) {
     let id = request.id.clone();
-    let refuse = |error: &ErrorObject| {
+    let refuse = |error: &ErrorObject, span: &Watched| {
         tracing::debug!(upstream = %link.name, method = %request.method,
             why = error.message, "a request of an upstream was refused");
         let method = request.method.clone();
         let id = id.clone();
         let whose = Whose::Life { member: member.clone(), from, id, method, call: None };
-        Asked { whose, token: None }.answer(Outcome::Error(Raw::of(error)), Extra::default());
+        let outcome = Outcome::Error(Raw::of(error));
+        spans::ended(span, &outcome);
+        Asked { whose, token: None, spans: None }.answer(outcome, Extra::default());
     };
     let no = |why: &str| refusal(&request.method, why);
     let (call, session, asker, about, talk) = match attribute(shared, member, about) {
@@ -124,25 +137,20 @@ pub(crate) fn ask(
             let asker = session.greeting();
             (None, session, asker, None, None)
         }
-        Addressee::Ambiguous => {
-            let why = "several clients are being served and it cannot be told which is meant; \
-                `isolation = \"session\"` or `max_concurrency = 1` for this server, or `[auth]`, \
-                tells them apart, and `router.single_user` says that all are of one person";
-            return refuse(&no(why));
-        }
-        Addressee::Nobody => return refuse(&no("no client is connected")),
+        Addressee::Ambiguous => return refuse(&no(AMBIGUOUS), &span),
+        Addressee::Nobody => return refuse(&no("no client is connected"), &span),
     };
     let mut asked = Question { method: request.method.clone(), params: request.params.clone() };
     if let Some(lacking) = asker.as_ref().and_then(|asker| lacking(asker, &asked)) {
         if let Some(talk) = &talk {
             talk.lacks(lacking);
         }
-        return refuse(&no(&format!("the client did not declare {lacking}")));
+        return refuse(&no(&format!("the client did not declare {lacking}")), &span);
     }
     if let (Some(asker), Some(version)) = (&asker, version_of(member)) {
         match question::to_client(&asked, version, asker.version, seal::mint_name) {
             Ok(new) => asked = new,
-            Err(why) => return refuse(&no(why.0)),
+            Err(why) => return refuse(&no(why.0), &span),
         }
     }
     if let (Some(call), Some(upstream)) = (call, member.upstream()) {
@@ -152,11 +160,13 @@ pub(crate) fn ask(
     let unreachable = ErrorObject::new(error::INTERNAL_ERROR, "the client cannot be reached");
     if is_modern {
         let Some(talk) = talk.filter(|_| question::is_question(&asked.method)) else {
-            return refuse(&no("the client has no session, and this cannot be asked in its call"));
+            let why = "the client has no session, and this cannot be asked in its call";
+            return refuse(&no(why), &span);
         };
-        let posed = Posed { member: member.clone(), from, id: id.clone(), call, question: asked };
-        if !talk.pose(posed) {
-            refuse(&unreachable);
+        let (own, span) = (id.clone(), Box::new(span));
+        let posed = Posed { member: member.clone(), from, id: own, call, question: asked, span };
+        if let Err(span) = talk.pose(posed) {
+            refuse(&unreachable, &span);
         }
         return;
     }
@@ -168,8 +178,9 @@ pub(crate) fn ask(
     }
     let method = asked.method.clone();
     let whose = Whose::Life { member: member.clone(), from, id: id.clone(), method, call };
-    if session.pose(whose, &asked, &request.extra, about.as_ref()).is_err() {
-        refuse(&unreachable);
+    let posed = session.pose(whose, (&asked, Parent::Asked(span)), &request.extra, about.as_ref());
+    if let Err(CannotReach(span)) = posed {
+        refuse(&unreachable, &span.unwrap_or_else(|| Watched::unmeasured(Span::none())));
     }
 }
 
@@ -255,6 +266,8 @@ pub(crate) fn required(lacking: impl IntoIterator<Item = Lacking>) -> Value {
 pub(crate) struct Asking<'a> {
     session: &'a DownstreamSession,
     about: &'a Id,
+    /// The request that was answered with the questions.
+    parent: Option<TraceContext>,
     ids: Vec<u64>,
 }
 
@@ -262,8 +275,9 @@ impl Asking<'_> {
     /// Asks one; nothing comes when the client cannot be reached.
     pub(crate) fn pose(&mut self, asked: &Question) -> oneshot::Receiver<Outcome> {
         let (round, answer) = oneshot::channel();
-        let posed =
-            self.session.pose(Whose::Round(round), asked, &Extra::default(), Some(self.about));
+        let (whose, parent) = (Whose::Round(round), Parent::Call(self.parent.clone()));
+        let about = Some(self.about);
+        let posed = self.session.pose(whose, (asked, parent), &Extra::default(), about);
         self.ids.extend(posed);
         answer
     }
@@ -277,8 +291,8 @@ impl Drop for Asking<'_> {
 
 impl DownstreamSession {
     /// Puts the questions of a round to the client.
-    pub(crate) fn ask_all<'a>(&'a self, about: &'a Id) -> Asking<'a> {
-        Asking { session: self, about, ids: Vec::new() }
+    pub(crate) fn ask_all<'a>(&'a self, about: &'a Id, parent: Option<TraceContext>) -> Asking<'a> {
+        Asking { session: self, about, parent, ids: Vec::new() }
     }
 
     /// Sends a question to the client; gives the id it has there, or nothing when it cannot be
@@ -286,35 +300,54 @@ impl DownstreamSession {
     fn pose(
         &self,
         whose: Whose,
-        asked: &Question,
+        (asked, parent): (&Question, Parent),
         extra: &Extra,
         about: Option<&Id>,
     ) -> Result<u64, CannotReach> {
         let params = Params::read(asked.params.as_ref());
         let token = params.token().map(Raw::of);
+        let (server, above) = match parent {
+            Parent::Asked(server) => {
+                let context = server.context().cloned();
+                (Some(server), context)
+            }
+            Parent::Call(context) => (None, context),
+        };
         // Noted before it is sent, because the answer may come before `tell` returns; and at once,
         // because whoever closes the session answers what is noted by then.
         let id = {
             let mut state = lock(&self.state);
             if state.is_closed || state.asked.len() >= MAX_ASKED {
-                return Err(CannotReach);
+                return Err(CannotReach(server));
             }
             state.next_ask += 1;
             let id = state.next_ask;
-            state.asked.insert(id, Asked { whose, token });
+            state.asked.insert(id, Asked { whose, token, spans: None });
             id
         };
-        let request = Request {
-            id: id.into(),
-            method: asked.method.clone(),
-            params: params.with_token(id).or_else(|| asked.params.clone()),
-            extra: extra.clone(),
-        };
+        let mut params = params.with_token(id).or_else(|| asked.params.clone());
+        if trace::is_on() {
+            // Outside of the lock, which it takes itself.
+            let client = spans::posed(self, above.as_ref(), asked, id);
+            if let Some(context) = client.context() {
+                let old = params.unwrap_or_else(Raw::empty_object);
+                params = Some(context.written_into(&old));
+            }
+            let both = Box::new(spans::Asked { server, client });
+            if let Some(asked) = lock(&self.state).asked.get_mut(&id) {
+                asked.spans = Some(both);
+            }
+        }
+        let request =
+            Request { id: id.into(), method: asked.method.clone(), params, extra: extra.clone() };
         if self.tell(request.into(), about) {
             return Ok(id);
         }
         // Who is not there any more was answered for.
-        lock(&self.state).asked.remove(&id).map_or(Ok(id), |_| Err(CannotReach))
+        let asked = lock(&self.state).asked.remove(&id);
+        asked.map_or(Ok(id), |asked| {
+            Err(CannotReach(asked.spans.map(|spans| spans.unsent()).unwrap_or_default()))
+        })
     }
 
     /// Takes a client's answer to the upstream that asked.
@@ -359,9 +392,9 @@ impl DownstreamSession {
     /// The same of these, as far as they are open.
     fn take_back(&self, ids: &[u64], reason: &str) {
         for id in ids {
-            if lock(&self.state).asked.remove(id).is_none() {
-                continue;
-            }
+            let Some(asked) = lock(&self.state).asked.remove(id) else { continue };
+            let parent = asked.spans.as_ref().and_then(|spans| spans.client.context().cloned());
+            asked.spans.iter().for_each(|spans| spans.withdrawn());
             let params = edit::object([
                 ("requestId", &*id.to_string()),
                 ("reason", Raw::of(reason).as_str()),
@@ -371,14 +404,22 @@ impl DownstreamSession {
                 params: Some(params),
                 extra: Extra::default(),
             };
-            self.tell(cancelled.into(), None);
+            self.notify(cancelled, parent.as_ref(), (None, None));
         }
     }
 }
 
-/// The client cannot be reached.
+/// The client cannot be reached; with the span of who asked.
 #[derive(Debug)]
-struct CannotReach;
+struct CannotReach(Option<Watched>);
+
+/// What the span of a question hangs below.
+enum Parent {
+    /// The request of an upstream that asks.
+    Asked(Watched),
+    /// The request of ours that was answered with it.
+    Call(Option<TraceContext>),
+}
 
 /// Withdraws everything a life asked that has ended.
 pub(crate) fn withdraw_all(shared: &Shared, link: &Link, member: &Arc<Member>, ended: Incarnation) {

@@ -21,14 +21,14 @@ use self::{
 };
 use crate::{
     asker::Asker,
-    hop::{Hop, Introduction},
+    hop::{Carry, Hop, Introduction},
     link::Link,
     measure::Watched,
-    member::Member,
-    options::DownReply,
+    member::{Flight, Member},
+    options::{DownReply, Propagate},
     params::{Params, Rewrite},
     session::{DownstreamSession, uri_of},
-    spans::{self, Subject},
+    spans::{self, Subject, To},
     suspend::Ticket,
     talk::Talk,
     target::{self, Aim, Local, Target},
@@ -42,9 +42,10 @@ use mcplex_proto::{
     error::ErrorObject,
     message::{Extra, Notification, Request},
     method,
+    peer::Peer,
     raw::{self, Raw},
     trace::{self, TraceContext},
-    upstream::{Call, Upstream, UpstreamError},
+    upstream::{Call, Traced, Upstream, UpstreamError},
     version::{Era, Version},
 };
 use mcplex_translate::question;
@@ -95,7 +96,7 @@ fn written(
 ) -> Result<Planned, Local> {
     let brought = match retry::read(session, asker, request, params)? {
         Brought::Call(held) => {
-            let own = || target::find(session, request, params).ok()?.own_name();
+            let own = || target::find(session, request, params, span).ok()?.own_name();
             span.goes_to(&held.errand.link().name, own);
             return converse::resume(session, asker, request, params, held);
         }
@@ -103,10 +104,11 @@ fn written(
     };
     let target = match tasks::names_one(&request.method) {
         true => tasks::find(session, asker, params)?,
-        false => target::find(session, request, params)?,
+        false => target::find(session, request, params, span)?,
     };
     span.goes_to(&target.link.name, || target.own_name());
-    let Worker { member, upstream, lease } = Worker::find(session, asker, request, &target, era)?;
+    let Worker { member, upstream, lease } =
+        Worker::find(session, asker, request, &target, (era, span))?;
     let link = &target.link;
     let version = version_of(&*upstream, link);
     let era = era.or_else(|| version.map(Version::era)).unwrap_or(Era::Legacy);
@@ -119,12 +121,16 @@ fn written(
         return Err(local);
     }
     seat.subscribes = target.aim.subscribes().map(|uri| (link.clone(), uri));
-    let client = client_span(span, request, params, &target, (id, version));
+    let is_sure = member.is_up();
+    let is_told = !span.span.is_disabled() || span.is_measured();
+    let peer = if is_sure && is_told { upstream.peer() } else { None };
+    let client = client_span(span, request, params, &target, (id, version, peer.as_deref()));
     let context = trace::context_of(&client.span);
+    let client = client.within(context.clone(), None);
     let rewrite = Rewrite {
         name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
         token: seat.token.is_some().then_some(id),
-        traceparent: context.as_ref().map(TraceContext::to_traceparent),
+        carry: carry(link, context.as_ref()),
         hop: hop(session, asker, era),
     };
     let rewritten = params.rewrite(&rewrite).or_else(|| request.params.clone());
@@ -133,9 +139,8 @@ fn written(
     let task = role(&target, asker, request, params, era);
     let is_job = task.is_none() && era == Era::Legacy && is_job(&target, params);
     let talk = (may_ask && era == Era::Legacy).then(Arc::<Talk>::default);
-    let is_sure = member.is_up();
     let berth = Berth::new(session.shared.clone(), target.link, member, talk.clone(), lease);
-    berth.take_off(id, seat.flight(talk.as_ref()));
+    berth.take_off(id, Flight { trace: context.clone(), ..seat.flight(talk.as_ref()) });
     let errand = Errand {
         task,
         is_job,
@@ -144,14 +149,15 @@ fn written(
         era,
         version: version.filter(|version| is_sure && version.era() == era),
         span: client,
+        knows_life: peer.is_some(),
         aim: target.aim,
         berth,
         talk,
     };
     let (method, extra) = (request.method.clone(), request.extra.clone());
     let (timeout, is_upkeep) = (None, false);
-    let call =
-        Call { id, method, params: rewritten, extra, timeout, trace: context, is_upkeep, era };
+    let trace = context.map(|sent| Traced { sent, asked: span.context().cloned() });
+    let call = Call { id, method, params: rewritten, extra, timeout, trace, is_upkeep, era };
     let waiting = Waiting { seat, errand, may_be_rewritten: !is_sure };
     Ok(Planned { waiting, way: Way::Sent(Letter { call, cancelled }) })
 }
@@ -159,18 +165,30 @@ fn written(
 /// Notes that the call is on its way; the receiver resolves when it is cancelled.
 fn begin(
     session: &DownstreamSession,
-    link: &Link,
+    link: &Arc<Link>,
     about: &mcplex_proto::id::Id,
     member: &Arc<Member>,
     id: u64,
 ) -> Result<oneshot::Receiver<()>, Local> {
-    session.begin(about, member, id).ok_or_else(|| {
+    session.begin(about, (link, member), id).ok_or_else(|| {
         if session.is_closed() && session.is_long() {
             // What was made for it just now would stay for ever.
             link.leave(session.place);
         }
         id_in_use()
     })
+}
+
+/// What an upstream reads of the trace.
+pub(crate) fn carry(link: &Link, context: Option<&TraceContext>) -> Carry {
+    let Propagate { trace, baggage } = link.propagate();
+    let own = context.filter(|_| trace);
+    Carry {
+        traceparent: own.map(TraceContext::to_traceparent),
+        tracestate: own.and_then(|own| own.tracestate().map(str::to_owned)),
+        drops_trace: !trace,
+        drops_baggage: !baggage,
+    }
 }
 
 /// What the call has to do with tasks.
@@ -251,15 +269,17 @@ fn log_for(
     }
 }
 
-fn client_span(
+pub(crate) fn client_span(
     server: &Watched,
     request: &Request,
     params: &Params<'_>,
     target: &Target<'_>,
-    (id, version): (u64, Option<Version>),
+    (id, version, peer): (u64, Option<Version>, Option<&Peer>),
 ) -> Watched {
+    let upstream = &target.link.name;
+    let carried = (version, peer.map(|peer| peer.network));
     if server.span.is_disabled() && !server.is_measured() {
-        return server.sent(Span::none(), &target.link.name, (None, None), version);
+        return server.sent(Span::none(), upstream, (None, None), carried);
     }
     let asked = params.get("name").and_then(raw::string);
     let name: Option<String> = target.own_name().or_else(|| asked.clone().map(Cow::into_owned));
@@ -270,9 +290,9 @@ fn client_span(
         prompt: name.as_deref().filter(|_| !is_tool),
         uri: uri.as_deref(),
     };
-    let upstream = &target.link.name;
-    let span = spans::client(server, &request.method, subject, id, upstream);
-    server.sent(span, upstream, (asked.as_deref(), name.as_deref()), version)
+    let to = To { upstream, peer, version };
+    let span = spans::client(server, &request.method, subject, id, to);
+    server.sent(span, upstream, (asked.as_deref(), name.as_deref()), carried)
 }
 
 /// What a client reads when its upstream gave no answer.
@@ -371,13 +391,19 @@ async fn unless<T>(
     }
 }
 
-/// Tells an upstream that an answer is no longer wanted.
-pub(crate) fn cancel(upstream: &dyn Upstream, id: u64, reason: Option<&Raw>) {
+/// Tells an upstream that an answer is no longer wanted; `parent` is what that belongs to.
+pub(crate) fn cancel(
+    link: &Link,
+    upstream: &dyn Upstream,
+    (id, parent): (u64, Option<&TraceContext>),
+    reason: Option<&Raw>,
+) {
     let id = id.to_string();
     let mut members = vec![("requestId", &*id)];
     if let Some(reason) = reason {
         members.push(("reason", reason.as_str()));
     }
     let params = edit::object(members);
-    upstream.send(None, Notification::new(method::CANCELLED, Some(params)).into());
+    let cancelled = Notification::new(method::CANCELLED, Some(params));
+    spans::to_upstream(link, upstream, parent, cancelled);
 }

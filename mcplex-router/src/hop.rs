@@ -7,7 +7,7 @@ use crate::{asker::Asker, level::Level, options::Options};
 use mcplex_proto::{
     edit,
     modern::{self, PER_HOP},
-    raw::Raw,
+    raw::{self, Raw},
     version::Version,
 };
 use serde_json::value::RawValue;
@@ -63,9 +63,73 @@ impl Introduction {
 
     /// Parameters of a request of our own.
     pub(crate) fn params(&self, member: Option<(&str, &str)>) -> Raw {
-        let meta = Meta { hop: &Hop::Introduce(self.clone()), token: None, traceparent: None };
+        let carry = Carry::default();
+        let meta = Meta { hop: &Hop::Introduce(self.clone()), token: None, carry: &carry };
         let meta = meta.over(None);
         edit::object([("_meta", meta.as_str())].into_iter().chain(member))
+    }
+}
+
+/// What `_meta` says of traces at the upstream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Carry {
+    /// Where the request there belongs, in place of what the caller said.
+    pub(crate) traceparent: Option<String>,
+    /// What belongs to it.
+    pub(crate) tracestate: Option<String>,
+    /// What the caller said of its trace is not for the upstream.
+    pub(crate) drops_trace: bool,
+    /// What the caller said of itself is not for it.
+    pub(crate) drops_baggage: bool,
+}
+
+/// The members of `_meta` that say something of traces.
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+const BAGGAGE: &str = "baggage";
+
+impl Carry {
+    /// What stands there of our own, as JSON.
+    pub(crate) fn own(&self) -> Vec<(&'static str, String)> {
+        let Some(parent) = &self.traceparent else { return Vec::new() };
+        let state = self.tracestate.as_ref().map(|text| (TRACESTATE, Raw::of(text)));
+        let state = state.map(|(name, text)| (name, text.as_str().to_owned()));
+        [(TRACEPARENT, format!("\"{parent}\""))].into_iter().chain(state).collect()
+    }
+
+    /// Whether something that a caller wrote must not stand there.
+    pub(crate) fn strips(&self, meta: &RawValue) -> bool {
+        let text = meta.get();
+        // Nearly nobody writes any of it; a name can be written with escapes too.
+        if !text.contains(BAGGAGE) && !text.contains("trace") && !text.contains('\\') {
+            return false;
+        }
+        let members = edit::members(text).unwrap_or_default();
+        members.iter().any(|(name, value)| match &**name {
+            BAGGAGE => self.drops_baggage,
+            TRACEPARENT => self.drops_trace && self.traceparent.is_none(),
+            TRACESTATE if self.traceparent.is_some() => raw::string(value) != self.state(),
+            TRACESTATE => self.drops_trace,
+            _ => false,
+        })
+    }
+
+    fn state(&self) -> Option<Cow<'_, str>> {
+        self.tracestate.as_deref().map(Cow::Borrowed)
+    }
+
+    /// What becomes of a member that a caller wrote.
+    fn member<'a>(&self, name: &str, value: &'a RawValue) -> Option<Cow<'a, str>> {
+        match name {
+            BAGGAGE => (!self.drops_baggage).then(|| value.get().into()),
+            _ => match &self.traceparent {
+                Some(_) => {
+                    let own = self.own().into_iter().find(|(own, _)| *own == name);
+                    own.map(|(_, value)| value.into())
+                }
+                None => (!self.drops_trace).then(|| value.get().into()),
+            },
+        }
     }
 }
 
@@ -73,7 +137,7 @@ impl Introduction {
 pub(crate) struct Meta<'a> {
     pub(crate) hop: &'a Hop,
     pub(crate) token: Option<&'a str>,
-    pub(crate) traceparent: Option<&'a str>,
+    pub(crate) carry: &'a Carry,
 }
 
 impl Meta<'_> {
@@ -81,24 +145,24 @@ impl Meta<'_> {
     pub(crate) fn over(&self, old: Option<&RawValue>) -> Raw {
         let old = old.and_then(|old| edit::members(old.get())).unwrap_or_default();
         let mut members: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(old.len() + PER_HOP.len());
+        let is_silent = matches!(self.hop, Hop::Silent);
         for (name, value) in &old {
             let value = match &**name {
-                "progressToken" => self.token.unwrap_or_else(|| value.get()).into(),
-                "traceparent" => self.traceparent.unwrap_or_else(|| value.get()).into(),
-                name if PER_HOP.contains(&name) => match self.introduced(name) {
-                    Some(mine) => mine,
-                    None => continue,
-                },
-                _ => value.get().into(),
+                "progressToken" => Some(self.token.unwrap_or_else(|| value.get()).into()),
+                TRACEPARENT | TRACESTATE | BAGGAGE => self.carry.member(name, value),
+                name if PER_HOP.contains(&name) && !is_silent => self.introduced(name),
+                _ => Some(value.get().into()),
             };
-            members.push((name, value));
+            members.extend(value.map(|value| (&**name, value)));
         }
         let is_there = |name: &str| old.iter().any(|(known, _)| known == name);
         for name in PER_HOP.into_iter().filter(|name| !is_there(name)) {
             members.extend(self.introduced(name).map(|mine| (name, mine)));
         }
-        if let Some(traceparent) = self.traceparent.filter(|_| !is_there("traceparent")) {
-            members.push(("traceparent", traceparent.into()));
+        for (name, value) in self.carry.own() {
+            if !is_there(name) {
+                members.push((name, value.into()));
+            }
         }
         edit::object(members.iter().map(|(name, value)| (*name, &**value)))
     }

@@ -56,10 +56,13 @@ mod template;
 mod watch;
 mod words;
 
+#[cfg(feature = "bench")]
+pub mod cost;
+
 pub use crate::{
     isolation::{Isolation, MemberKey, Members},
     memory::Memory,
     naming::Naming,
-    options::{DownReply, Options},
+    options::{DownReply, IncomingContext, Options, Propagate},
     router::{Clock, Router, UpstreamKey},
 };

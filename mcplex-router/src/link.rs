@@ -2,8 +2,10 @@
 
 use crate::{
     crew::Crew,
+    isolation::MemberKey,
     lists::{Kind, Lists},
     memory::{self, Memory},
+    options::Propagate,
     router::{UpstreamKey, lock},
     session::SessionNumber,
     signal::Signal,
@@ -17,6 +19,7 @@ use std::{
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
 };
+use tracing::Span;
 
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -37,6 +40,10 @@ pub(crate) struct Link {
     /// Lists that may have changed since, without anybody being told, as bits by kind; the next
     /// client that asks for one has it read again.
     expired: AtomicU8,
+    /// The life whose lists belong to its connect, with the span of that.
+    connecting: Mutex<Option<(MemberKey, Span)>>,
+    /// What of a caller's context it does not get: bits for the trace and for the baggage.
+    withheld: AtomicU8,
     /// Raised when something went stale.
     pub(crate) signal: Signal,
     /// Raised when stateless members may have to be listened to in another way.
@@ -46,6 +53,11 @@ pub(crate) struct Link {
 /// Elicitations by URL that are remembered per upstream, many more than people open at a time; the
 /// oldest goes first.
 const MAX_ELICITATIONS: usize = 256;
+
+/// The bit for the trace that a caller names.
+const TRACE: u8 = 1;
+/// The bit for what a caller says of itself.
+const BAGGAGE: u8 = 2;
 
 /// Lists that are to be read again.
 pub(crate) type Stale = [bool; 4];
@@ -64,9 +76,34 @@ impl Link {
             stale: Mutex::default(),
             said: Mutex::default(),
             expired: AtomicU8::default(),
+            connecting: Mutex::default(),
+            withheld: AtomicU8::new(BAGGAGE),
             signal: Signal::default(),
             watch: Signal::default(),
         }
+    }
+
+    /// What of a caller's context it gets.
+    pub(crate) fn propagate(&self) -> Propagate {
+        let withheld = self.withheld.load(Ordering::Relaxed);
+        Propagate { trace: withheld & TRACE == 0, baggage: withheld & BAGGAGE == 0 }
+    }
+
+    pub(crate) fn set_propagate(&self, propagate: Propagate) {
+        let bit = |is_told: bool, bit: u8| if is_told { 0 } else { bit };
+        let withheld = bit(propagate.trace, TRACE) | bit(propagate.baggage, BAGGAGE);
+        self.withheld.store(withheld, Ordering::Relaxed);
+    }
+
+    /// A member has connected whose lists will be read for that.
+    pub(crate) fn connects(&self, member: MemberKey, span: Span) {
+        *lock(&self.connecting) = Some((member, span));
+    }
+
+    /// The span of the connect that the lists of a member belong to; once.
+    pub(crate) fn take_connect(&self, member: MemberKey) -> Option<Span> {
+        let connecting = lock(&self.connecting).take_if(|(of, _)| *of == member);
+        connecting.map(|(_, span)| span)
     }
 
     pub(crate) fn lists(&self) -> Arc<Lists> {

@@ -14,7 +14,7 @@ use crate::{
     refresh,
     router::{Shared, lock},
     session::{DownstreamSession, uri_of},
-    spans,
+    spans::{self, Note},
     subscribers::Subscriber,
 };
 use futures_channel::oneshot;
@@ -25,6 +25,7 @@ use mcplex_proto::{
     message::{Notification, Outcome, Request},
     method, modern,
     raw::{self, Raw},
+    trace::TraceContext,
 };
 use serde_json::value::RawValue;
 use std::{
@@ -98,6 +99,8 @@ pub(crate) struct Listening {
     lists: Vec<&'static str>,
     /// Ends it with an answer; dropped, it ends without one.
     end: Option<oneshot::Sender<()>>,
+    /// Its span, which ended with the acknowledgement.
+    trace: Option<TraceContext>,
 }
 
 impl Listening {
@@ -147,12 +150,14 @@ impl DownstreamSession {
             Ok(filter) => filter,
             Err(error) => return refused(&error),
         };
-        let (mut guard, ended) = match self.begin_listen(&request.id) {
+        let (mut guard, ended) = match self.begin_listen(&request.id, span.context().cloned()) {
             Ok(begun) => begun,
             Err(error) => return refused(&error),
         };
         let owners = self.owners(&mut filter.uris);
-        if !self.tell(acknowledged(&request.id, &filter).into(), Some(&request.id)) {
+        let told = acknowledged(&request.id, &filter);
+        let about = (Some(&request.id), Some(&request.id));
+        if !self.notify(told, span.context(), about) {
             let why = "the client cannot be reached with what it wants to hear";
             return refused(&ErrorObject::new(mcplex_proto::error::INTERNAL_ERROR, why));
         }
@@ -164,7 +169,16 @@ impl DownstreamSession {
         is_answered.then(|| Outcome::Result(self.last_words(&request.id)))
     }
 
-    fn begin_listen(&self, id: &Id) -> Result<(Guard<'_>, oneshot::Receiver<()>), ErrorObject> {
+    /// The span of a `subscriptions/listen` that is open.
+    pub(crate) fn listen_span(&self, id: &Id) -> Option<TraceContext> {
+        lock(&self.state).listens.get(id)?.trace.clone()
+    }
+
+    fn begin_listen(
+        &self,
+        id: &Id,
+        trace: Option<TraceContext>,
+    ) -> Result<(Guard<'_>, oneshot::Receiver<()>), ErrorObject> {
         let mut state = lock(&self.state);
         if state.is_closed || state.is_used(id) {
             let why = "a request with this id is being served, or the session is closed";
@@ -175,7 +189,7 @@ impl DownstreamSession {
             return Err(ErrorObject::invalid_request(&why));
         }
         let (end, ended) = oneshot::channel();
-        state.listens.insert(id.clone(), Listening { lists: Vec::new(), end: Some(end) });
+        state.listens.insert(id.clone(), Listening { lists: Vec::new(), end: Some(end), trace });
         Ok((Guard { session: self, id: id.clone(), subscribed: Vec::new() }, ended))
     }
 
@@ -233,7 +247,7 @@ impl DownstreamSession {
         let ids: Vec<_> = lock(&self.state).listens.iter().filter_map(hears).collect();
         for id in ids {
             let told = Notification::new(method, Some(marked(None, Some(&id))));
-            self.tell(told.into(), Some(&id));
+            self.notify(told, None, (Some(&id), Some(&id)));
         }
     }
 
@@ -274,14 +288,19 @@ fn marked(params: Option<&Raw>, id: Option<&Id>) -> Raw {
 }
 
 /// Tells everybody who subscribed to a resource that it has changed.
-pub(crate) fn updated(shared: &Shared, link: &Link, member: &Member, notification: &Notification) {
+pub(crate) fn updated(
+    shared: &Shared,
+    (link, member): (&Link, &Member),
+    notification: &Notification,
+    note: &Note,
+) {
     let params = Params::read(notification.params.as_ref());
     let uri = uri_of(&params).unwrap_or_default();
     for Subscriber { session, listen, .. } in link.subscribers(&uri, member.key) {
         let Some(session) = shared.session(session) else { continue };
         let params = marked(notification.params.as_ref(), listen.as_ref());
         let told = Notification { params: Some(params), ..notification.clone() };
-        session.tell(told.into(), listen.as_ref());
+        session.notify(told, note.context(), (listen.as_ref(), listen.as_ref()));
     }
 }
 
@@ -293,7 +312,7 @@ pub(crate) fn missed(shared: &Shared, link: &Link, member: &Member, uris: &BTree
             let Some(session) = shared.session(session) else { continue };
             let params = marked(Some(&params), listen.as_ref());
             let told = Notification::new(method::RESOURCE_UPDATED, Some(params));
-            session.tell(told.into(), listen.as_ref());
+            session.notify(told, None, (listen.as_ref(), listen.as_ref()));
         }
     }
 }

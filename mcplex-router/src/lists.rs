@@ -1,6 +1,10 @@
 //! What one upstream offers: its four lists, read page by page.
 
-use crate::{fit, hop::Introduction};
+use crate::{
+    fit,
+    hop::Introduction,
+    spans::{self, To, Why},
+};
 use mcplex_proto::{
     edit,
     error::{ErrorObject, METHOD_NOT_FOUND},
@@ -8,7 +12,7 @@ use mcplex_proto::{
     message::{Extra, Outcome},
     method,
     raw::{self, Raw},
-    upstream::{Call, Upstream, UpstreamError},
+    upstream::{Call, Traced, Upstream, UpstreamError},
     version::Era,
 };
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
@@ -154,13 +158,25 @@ pub(crate) struct Listed {
     pub(crate) hints: Hints,
 }
 
-/// Reads one list to its last page; `own` is what our requests say to stateless upstreams.
+/// How lists are asked for.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    /// How long a page may take.
+    pub(crate) timeout: Duration,
+    /// What our requests say to stateless upstreams.
+    pub(crate) own: Introduction,
+    /// What the requests belong to.
+    pub(crate) why: Why,
+    /// Whether they say so.
+    pub(crate) tells_trace: bool,
+}
+
+/// Reads one list to its last page.
 pub(crate) async fn fetch(
     upstream: &dyn Upstream,
     info: &ServerInfo,
     kind: Kind,
-    timeout: Duration,
-    own: &Introduction,
+    how: &Asking,
 ) -> Result<Listed, ListError> {
     let mut listed = Listed { items: Vec::new(), hints: Hints::LOOSEST };
     if !info.can(kind.capability(), None) {
@@ -170,17 +186,32 @@ pub(crate) async fn fetch(
     let mut cursor: Option<String> = None;
     let mut cursors = BTreeSet::new();
     for _ in 0..MAX_PAGES {
+        let id = upstream.mint();
+        let peer = upstream.peer();
+        let version = Some(info.version);
+        let to = To { upstream: upstream.name(), peer: peer.as_deref(), version };
+        let span = spans::own(method, id, to, how.why);
+        let mut params = page_params(info, &how.own, cursor.as_deref());
+        if let Some(context) = span.context().filter(|_| how.tells_trace) {
+            params = Some(context.written_into(&params.unwrap_or_else(Raw::empty_object)));
+        }
         let call = Call {
-            id: upstream.mint(),
+            id,
             method: Cow::Borrowed(method),
-            params: page_params(info, own, cursor.as_deref()),
+            params,
             extra: Extra::default(),
-            timeout: Some(timeout),
-            trace: None,
+            timeout: Some(how.timeout),
+            trace: span.context().cloned().map(|sent| Traced { sent, asked: None }),
             is_upkeep: true,
             era: info.version.era(),
         };
-        let page = match upstream.call(call).await?.outcome {
+        let answer = upstream.call(call).await;
+        match &answer {
+            Ok(reply) => spans::ended_there(&span, &reply.outcome),
+            Err(error) => spans::unanswered(&span, error, peer.is_some()),
+        }
+        drop(span);
+        let page = match answer?.outcome {
             Outcome::Result(page) => page,
             Outcome::Error(raw) => {
                 let error = ErrorObject::read(&raw);

@@ -6,18 +6,36 @@ use mcplex_proto::{
     message::{Outcome, Request},
     method,
     metric::{self, Held, Label, Metric},
+    trace::TraceContext,
     upstream::{Incarnation, UpstreamName},
     version::Version,
 };
-use std::{borrow::Cow, sync::OnceLock, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 use tracing::Span;
+
+use crate::spans::Later;
 
 /// A request that is watched: its span, and what is measured of it where numbers are kept.
 ///
 /// Both end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Watched {
+    /// Written before the span ends, which is behind it.
+    _later: Option<Box<Later>>,
     pub(crate) span: Span,
+    /// Where the span stands, of one that others hang below; boxed, because requests are copied.
+    context: Option<Box<TraceContext>>,
+    /// How it ended was written down.
+    is_told: AtomicBool,
+    /// Requests to upstreams that were made of it.
+    tries: AtomicU32,
     measured: Option<Box<Measured>>,
     /// What will be told of it, where that is wanted.
     noted: Option<Box<Noted>>,
@@ -71,7 +89,42 @@ impl Watched {
                 _active: Held::new(Metric::RequestActive, &[]),
             })
         };
-        Self { span, measured: metric::now().map(measure), noted: None }
+        Self::new(span, metric::now().map(measure))
+    }
+
+    fn new(span: Span, measured: Option<Box<Measured>>) -> Self {
+        let (is_told, tries) = (AtomicBool::new(false), AtomicU32::new(0));
+        Self { _later: None, span, context: None, is_told, tries, measured, noted: None }
+    }
+
+    /// A request whose span stands there, with a link that is written at its end.
+    pub(crate) fn within(self, context: Option<TraceContext>, later: Option<Later>) -> Self {
+        Self { context: context.map(Box::new), _later: later.map(Box::new), ..self }
+    }
+
+    /// Where the span stands, of one that others hang below.
+    pub(crate) fn context(&self) -> Option<&TraceContext> {
+        self.context.as_deref()
+    }
+
+    /// What is not measured.
+    pub(crate) fn unmeasured(span: Span) -> Self {
+        Self::new(span, None)
+    }
+
+    /// Counts a request that is made of it, from 1.
+    pub(crate) fn tries(&self) -> u32 {
+        self.tries.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether any was.
+    pub(crate) fn has_tried(&self) -> bool {
+        self.tries.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether nothing was written down of its end before; the first word counts.
+    pub(crate) fn is_first_word(&self) -> bool {
+        !self.is_told.swap(true, Ordering::Relaxed)
     }
 
     /// The request at an upstream that is made of it; the name is the one the upstream knows.
@@ -80,7 +133,7 @@ impl Watched {
         span: Span,
         upstream: &UpstreamName,
         (asked, name): (Option<&str>, Option<&str>),
-        version: Option<Version>,
+        (version, network): (Option<Version>, Option<&'static str>),
     ) -> Self {
         let measure = |server: &Measured| {
             let aim = |name: Option<&str>| (upstream.clone(), name.map(str::to_owned));
@@ -91,7 +144,7 @@ impl Watched {
                 since: metric::now()?,
                 method: server.method.clone(),
                 version,
-                network: None,
+                network,
                 aim: OnceLock::from(aim(name)),
                 end: OnceLock::new(),
                 _active: Held::default(),
@@ -100,7 +153,7 @@ impl Watched {
         if let Some(noted) = &self.noted {
             noted.sent();
         }
-        Self { span, measured: self.measured.as_deref().and_then(measure), noted: None }
+        Self::new(span, self.measured.as_deref().and_then(measure))
     }
 
     /// The same request, whose end is told.

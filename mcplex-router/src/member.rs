@@ -16,6 +16,7 @@ use crate::{
 use mcplex_proto::{
     id::Id,
     raw::Raw,
+    trace::TraceContext,
     upstream::{Health, Incarnation, Upstream},
     version::Era,
 };
@@ -61,6 +62,8 @@ pub(crate) struct Flight {
     pub(crate) about: Id,
     /// The client's progress token as JSON.
     pub(crate) token: Option<Raw>,
+    /// The span of its request at the upstream.
+    pub(crate) trace: Option<TraceContext>,
     /// The last progress that was passed on; later ones must be greater.
     pub(crate) progress: f64,
     /// Its call is suspended: no request of the client is open for it.

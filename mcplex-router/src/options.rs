@@ -42,6 +42,37 @@ pub struct Options {
     pub suspended: usize,
     /// The same of one client; 64, as many calls as may wait for the next life of an upstream.
     pub suspended_per_client: usize,
+    /// What becomes of the trace that a caller names; its requests go on in it, as the conventions
+    /// for MCP want it.
+    pub incoming_context: IncomingContext,
+}
+
+/// What becomes of the trace that a caller says its request belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IncomingContext {
+    /// The request goes on in it.
+    #[default]
+    Parent,
+    /// The request begins a trace of its own, with a link to it.
+    Link,
+    /// The request begins a trace of its own.
+    Ignore,
+}
+
+/// What of a caller's context an upstream gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Propagate {
+    /// Where its work belongs in the trace.
+    pub trace: bool,
+    /// What the caller says of itself and others.
+    pub baggage: bool,
+}
+
+impl Default for Propagate {
+    /// The trace, and nothing of what a caller says to others than itself.
+    fn default() -> Self {
+        Self { trace: true, baggage: false }
+    }
 }
 
 impl Default for Options {
@@ -60,6 +91,7 @@ impl Default for Options {
             input_wait: Duration::from_secs(600),
             suspended: 1024,
             suspended_per_client: 64,
+            incoming_context: IncomingContext::default(),
         }
     }
 }

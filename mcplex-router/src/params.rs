@@ -1,6 +1,6 @@
 //! The few members of a request's parameters that a gateway reads and rewrites.
 
-use crate::hop::{Hop, Meta};
+use crate::hop::{Carry, Hop, Meta};
 use mcplex_proto::{
     edit::{self, Edit},
     error::ErrorObject,
@@ -23,8 +23,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) name: Option<(&'a RawValue, &'a str)>,
     /// The progress token there, if the client gave one here.
     pub(crate) token: Option<u64>,
-    /// The trace context there.
-    pub(crate) traceparent: Option<String>,
+    /// What it says of traces there.
+    pub(crate) carry: Carry,
     /// What it says of its sender there.
     pub(crate) hop: Hop,
 }
@@ -88,22 +88,26 @@ impl<'a> Params<'a> {
         if let Some((member, name)) = rewrite.name {
             edit.replace(member, name);
         }
-        if !matches!(rewrite.hop, Hop::Silent) {
+        let meta = self.get("_meta");
+        if !matches!(rewrite.hop, Hop::Silent) || meta.is_some_and(|it| rewrite.carry.strips(it)) {
             self.rewrite_meta(&mut edit, rewrite);
             return (!edit.is_empty()).then(|| edit.finish());
         }
         if let (Some(token), Some(old)) = (rewrite.token, self.token()) {
             edit.replace(old, token.to_string());
         }
-        if let Some(traceparent) = &rewrite.traceparent {
-            let value = format!("\"{traceparent}\"");
-            match self.get("_meta") {
-                Some(meta) if meta.get().starts_with('{') => {
-                    edit.set(meta.get(), "traceparent", &value);
+        let own = rewrite.carry.own();
+        match meta {
+            Some(meta) if meta.get().starts_with('{') => {
+                for (name, value) in &own {
+                    edit.set(meta.get(), name, value);
                 }
-                Some(_) => {}
-                None => edit.insert(self.text, "_meta", &format!("{{\"traceparent\":{value}}}")),
             }
+            None if !own.is_empty() => {
+                let new = edit::object(own.iter().map(|(name, value)| (*name, &**value)));
+                edit.insert(self.text, "_meta", new.as_str());
+            }
+            Some(_) | None => {}
         }
         (!edit.is_empty()).then(|| edit.finish())
     }
@@ -111,12 +115,11 @@ impl<'a> Params<'a> {
     /// Writes `_meta` anew, because who asks stands in it on one side and not on the other.
     fn rewrite_meta(&self, edit: &mut Edit<'a>, rewrite: &Rewrite<'_>) {
         let token = rewrite.token.map(|token| token.to_string());
-        let traceparent = rewrite.traceparent.as_ref().map(|text| format!("\"{text}\""));
         let old = self.get("_meta");
         let meta = Meta {
             hop: &rewrite.hop,
             token: token.as_deref().filter(|_| self.token().is_some()),
-            traceparent: traceparent.as_deref(),
+            carry: &rewrite.carry,
         };
         let meta = meta.over(old);
         match old {
@@ -133,6 +136,39 @@ mod tests {
     use crate::{hop::Introduction, level::Level};
     use mcplex_proto::modern;
 
+    fn traced() -> Carry {
+        Carry { traceparent: Some("00-x".to_owned()), ..Carry::default() }
+    }
+
+    #[test]
+    fn what_an_upstream_is_not_to_know_stays_here() {
+        let check = |carry: Carry, meta: &str, expect: &str| {
+            let raw = Raw::parse(format!(r#"{{"a":1.0,"_meta":{meta}}}"#)).unwrap();
+            let params = Params::read(Some(&raw));
+            let told = params.rewrite(&Rewrite { carry, ..Rewrite::default() });
+            let told = told.unwrap_or_else(|| raw.clone());
+            assert_eq!(told.as_str(), format!(r#"{{"a":1.0,"_meta":{expect}}}"#));
+        };
+        let no_baggage = || Carry { drops_baggage: true, ..Carry::default() };
+        let nothing = || Carry { drops_trace: true, ..no_baggage() };
+        let old = r#"{"traceparent":"00-o","tracestate":"a=b","baggage":"k=v","x/y":1}"#;
+        check(Carry::default(), old, old);
+        check(no_baggage(), old, r#"{"traceparent":"00-o","tracestate":"a=b","x/y":1}"#);
+        check(nothing(), old, r#"{"x/y":1}"#);
+        check(no_baggage(), r#"{ "x/y":1}"#, r#"{ "x/y":1}"#);
+        // The state of another trace is none of ours.
+        check(traced(), old, r#"{"traceparent":"00-x","baggage":"k=v","x/y":1}"#);
+        let with_state = Carry { tracestate: Some("a=b".to_owned()), ..traced() };
+        check(
+            with_state,
+            old,
+            r#"{"traceparent":"00-x","tracestate":"a=b","baggage":"k=v","x/y":1}"#,
+        );
+        let envelope = format!(r#"{{"{}":"2025-01-01","baggage":""}}"#, modern::PROTOCOL_VERSION);
+        let kept = format!(r#"{{"{}":"2025-01-01"}}"#, modern::PROTOCOL_VERSION);
+        check(no_baggage(), &envelope, &kept);
+    }
+
     #[test]
     fn name_token_and_trace_change_and_nothing_else_does() {
         let raw = Raw::parse(
@@ -146,7 +182,7 @@ mod tests {
         let rewrite = Rewrite {
             name: Some((name, "\"e\"")),
             token: Some(7),
-            traceparent: Some("00-x".to_owned()),
+            carry: traced(),
             hop: Hop::Silent,
         };
         assert_eq!(
@@ -158,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_trace_is_added_where_there_is_no_meta() {
-        let rewrite = Rewrite { traceparent: Some("00-x".to_owned()), ..Rewrite::default() };
+        let rewrite = Rewrite { carry: traced(), ..Rewrite::default() };
         let check = |text: &str, expect: &str| {
             let raw = Raw::parse(text.to_owned()).unwrap();
             let params = Params::read(Some(&raw));

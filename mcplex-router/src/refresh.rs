@@ -10,10 +10,11 @@ use crate::{
     isolation::Place,
     link::{Link, Stale},
     listen,
-    lists::{self, Kind, ListError},
+    lists::{self, Asking, Kind, ListError},
     member::Member,
     router::{Shared, lock},
     signal::Signal,
+    spans::{self, Why},
     watch,
 };
 use futures_channel::mpsc;
@@ -23,9 +24,9 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use mcplex_proto::{
-    edit,
+    attr, edit,
     handshake::ServerInfo,
-    message::{Message, Notification, Request},
+    message::{Notification, Request},
     method,
     raw::Raw,
     upstream::{Upstream, UpstreamError},
@@ -37,6 +38,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use tracing::Span;
 
 /// Lists that changed and of which clients do not know yet.
 #[derive(Debug, Default)]
@@ -111,7 +113,8 @@ async fn follow(shared: &Shared, link: Arc<Link>, mut signals: mpsc::Receiver<()
         let Some(info) = upstream.server_info() else { continue };
         let stale = link.take_stale();
         let before = link.lists();
-        let is_whole = read(shared, &link, &**upstream, info, stale).await;
+        let connect = link.take_connect(reader.key);
+        let is_whole = read(shared, &link, &**upstream, (info, connect), stale).await;
         // Half of it would be taken for all of it after the next start.
         if is_whole {
             link.remember(!link.lists().is_like(&before));
@@ -147,17 +150,22 @@ async fn read(
     shared: &Shared,
     link: &Link,
     upstream: &dyn Upstream,
-    info: Arc<ServerInfo>,
+    (info, connect): (Arc<ServerInfo>, Option<Span>),
     stale: Stale,
 ) -> bool {
     let options = shared.options();
-    let (timeout, own) = (options.list_timeout, Introduction::own(&options));
+    let how = Asking {
+        timeout: options.list_timeout,
+        own: Introduction::own(&options),
+        why: if connect.is_some() { Why::Connect } else { Why::Upkeep },
+        tells_trace: link.propagate().trace,
+    };
     let kinds = Kind::ALL.into_iter().filter(|&kind| stale[kind as usize]);
     let said = link.take_said();
     let fetches: FuturesUnordered<_> = kinds
         .map(|kind| {
-            let (info, own) = (&info, &own);
-            async move { (kind, lists::fetch(upstream, info, kind, timeout, own).await) }
+            let (info, how) = (&info, &how);
+            async move { (kind, lists::fetch(upstream, info, kind, how).await) }
         })
         .collect();
     let mut lists = (*link.lists()).clone();
@@ -175,6 +183,9 @@ async fn read(
                     told.extend(said[kind as usize].then_some(kind));
                 }
                 Err(error) => {
+                    if let (true, Some(connect)) = (is_whole, &connect) {
+                        spans::not_listed(connect, &error);
+                    }
                     is_whole = false;
                     unread(link, kind, &error);
                 }
@@ -184,6 +195,9 @@ async fn read(
         shared.rebuild();
         // What its tools do may have changed while what it lists did not.
         shared.changes.note(&told);
+    }
+    if let Some(connect) = connect {
+        connect.record(attr::TOOL_COUNT, link.lists().of(Kind::Tools).len());
     }
     is_whole
 }
@@ -257,7 +271,7 @@ async fn announce(shared: &Shared) {
             let is_ready = session.is_ready();
             for &method in &methods {
                 if is_ready {
-                    session.tell(Message::from(Notification::new(method, None)), None);
+                    session.notify(Notification::new(method, None), None, (None, None));
                 }
                 session.tell_listeners(method);
             }

@@ -8,22 +8,26 @@ use crate::{
     link::Link,
     listen,
     lists::Kind,
+    measure::Watched,
     member::Member,
     params::Params,
     router::{Shared, lock},
     session::DownstreamSession,
+    spans::{self, Note, To},
     watch,
 };
 use mcplex_proto::{
     edit,
     id::Id,
-    message::{Message, Notification, Request, Response},
+    message::{Message, Notification, Outcome, Request, Response},
     method,
     raw::{self, Raw},
+    trace::TraceContext,
     upstream::{Health, Incarnation, Status, UpstreamEvents},
     version::Era,
 };
 use std::sync::Arc;
+use tracing::Span;
 
 /// The ear for one member of an upstream.
 pub(crate) struct Relay {
@@ -37,6 +41,13 @@ impl Relay {
         Self { shared, link, member }
     }
 
+    /// Who says it, for its span.
+    fn asked(&self, request: &Request, call: Option<TraceContext>) -> Watched {
+        let peer = self.member.upstream().and_then(|upstream| upstream.peer());
+        let from = To { upstream: &self.link.name, peer: peer.as_deref(), version: None };
+        spans::asked(from, request, call, self.shared.options().incoming_context)
+    }
+
     fn request(&self, from: Incarnation, request: Request, about: Option<u64>) {
         if self.member.era() == Some(Era::Modern) {
             // Such a server asks in its results, and gets no responses from anybody.
@@ -46,16 +57,26 @@ impl Relay {
         }
         if request.method == method::PING {
             if let Some(upstream) = self.member.upstream() {
+                let span = self.asked(&request, None);
+                spans::ended(&span, &Outcome::Result(Raw::empty_object()));
                 let pong = Response::result(request.id, Raw::empty_object());
                 upstream.send(Some(from), pong.into());
             }
             return;
         }
-        asks::ask(&self.shared, &self.link, &self.member, from, request, about);
+        let call = match attribute(&self.shared, &self.member, about) {
+            Addressee::Call(_, flight) => flight.trace,
+            Addressee::Client(_) | Addressee::Ambiguous | Addressee::Nobody => None,
+        };
+        let span = self.asked(&request, call);
+        asks::ask(&self.shared, &self.link, &self.member, (from, request, about), span);
     }
 
     fn notification(&self, from: Incarnation, notification: Notification, about: Option<u64>) {
         let params = Params::read(notification.params.as_ref());
+        let stream = watch::stream_of(&self.member, &params);
+        let how = (self.shared.options().incoming_context, stream);
+        let note = spans::from_upstream(&self.link, &self.member, &notification, &params, how);
         let changed = |kinds: &[Kind]| {
             // A member that was replaced no longer speaks for the upstream.
             if self.link.has(&self.member) && watch::is_heard(&self.member, &params) {
@@ -75,14 +96,15 @@ impl Relay {
             }
             method::RESOURCE_UPDATED => {
                 if watch::is_heard(&self.member, &params) {
-                    listen::updated(&self.shared, &self.link, &self.member, &notification);
+                    let of = (&*self.link, &*self.member);
+                    listen::updated(&self.shared, of, &notification, &note);
                 }
             }
             method::ELICITATION_COMPLETE => {
                 let id = params.get("elicitationId").and_then(raw::string);
                 let number = id.and_then(|id| self.link.elicited(&id));
                 if let Some(session) = number.and_then(|number| self.shared.session(number)) {
-                    session.tell(notification.into(), None);
+                    session.notify(notification, note.context(), (None, None));
                 }
             }
             method::LOG_MESSAGE => {
@@ -94,7 +116,7 @@ impl Relay {
                     None => self.dropped(&notification),
                 }
             }
-            _ => self.to_whom_it_concerns(notification, about),
+            _ => self.to_whom_it_concerns(notification, about, &note),
         }
     }
 
@@ -154,14 +176,15 @@ impl Relay {
 
     /// What we do not know goes to whom it concerns, unless that client is of another era, to which
     /// it would mean nothing.
-    fn to_whom_it_concerns(&self, notification: Notification, about: Option<u64>) {
+    fn to_whom_it_concerns(&self, notification: Notification, about: Option<u64>, note: &Note) {
+        let parent = note.context();
         let era = self.member.era();
         match attribute(&self.shared, &self.member, about) {
             Addressee::Call(_, flight) if era.is_none_or(|era| era == flight.asker.era()) => {
-                flight.session.tell(notification.into(), Some(&flight.about));
+                flight.session.notify(notification, parent, (Some(&flight.about), None));
             }
             Addressee::Client(session) if era != Some(Era::Modern) => {
-                session.tell(notification.into(), None);
+                session.notify(notification, parent, (None, None));
             }
             Addressee::Call(..)
             | Addressee::Client(_)
@@ -191,6 +214,13 @@ impl UpstreamEvents for Relay {
         }
     }
 
+    fn connected(&self, _: Incarnation, connect: Span) {
+        let is_reader = self.member.key == MemberKey::First || !self.link.first().is_live();
+        if is_reader && self.link.has(&self.member) {
+            self.link.connects(self.member.key, connect);
+        }
+    }
+
     fn changed(&self, status: Status) {
         let is_here = self.link.has(&self.member);
         let is_first = self.member.key == MemberKey::First;
@@ -205,6 +235,8 @@ impl UpstreamEvents for Relay {
             }
         } else {
             lock(&self.member.ghosts).clear();
+            // Nobody reads the lists of a life that is over.
+            drop(self.link.take_connect(self.member.key));
             // Only a death or a stop has a reason; before the first one it is starting. One that
             // rests is started by nothing but a call.
             let may_be_long = status.reason.is_some() || status.health == Health::Idle;

@@ -10,13 +10,14 @@ use crate::{
     lists::Kind,
     member::Member,
     memory::Memory,
-    options::Options,
+    options::{Options, Propagate},
     places::Places,
     refresh,
     relay::Relay,
     seal::Seals,
     session::{DownstreamSession, SessionNumber},
     signal::Signal,
+    spans::{self, Note},
     suspend::{self, Suspensions},
 };
 use futures_util::future::join;
@@ -25,7 +26,7 @@ use mcplex_proto::{
     downstream::{Arrival, Client, Gateway, Principal, Session, Stay},
     handshake::ServerInfo,
     header::HeaderParams,
-    message::Message,
+    message::Notification,
     raw::Raw,
     upstream::{Upstream, UpstreamEvents, UpstreamName},
     version::Era,
@@ -200,6 +201,13 @@ impl Router {
         }
     }
 
+    /// Says what of a caller's context an upstream gets from now on; at first the trace alone.
+    pub fn propagate(&self, key: UpstreamKey, propagate: Propagate) {
+        if let Some(link) = self.shared.link(key) {
+            link.set_propagate(propagate);
+        }
+    }
+
     /// Behaves differently from now on; clients hear of lists that are others by that.
     ///
     /// Clients that were greeted keep the name and version they were told.
@@ -220,6 +228,17 @@ impl Router {
     #[must_use]
     pub fn tools_of(&self, key: UpstreamKey) -> usize {
         self.shared.link(key).map_or(0, |link| link.lists().of(Kind::Tools).len())
+    }
+
+    /// A session that nobody but a bench uses.
+    #[cfg(feature = "bench")]
+    pub(crate) fn downstream(
+        &self,
+        client: Arc<dyn Client>,
+        arrival: Arrival,
+    ) -> Arc<DownstreamSession> {
+        let number = SessionNumber(self.shared.next_session.fetch_add(1, Ordering::Relaxed));
+        DownstreamSession::new(number, self.shared.clone(), client, arrival)
     }
 
     /// Keeps the catalog up to date, and gives up calls that are suspended for too long, until it is
@@ -356,8 +375,8 @@ impl Shared {
     }
 
     /// Sends a client's notification to every upstream, but to no other client's own member.
-    pub(crate) fn tell_upstreams(&self, session: SessionNumber, message: &Message) {
-        self.tell_members(message, |key| match key {
+    pub(crate) fn tell_upstreams(&self, session: SessionNumber, told: &Notification, note: &Note) {
+        self.tell_members(told, note, |key| match key {
             MemberKey::Session(number) => number == session.0,
             MemberKey::Call(_) => false,
             MemberKey::First | MemberKey::Pool(_) => true,
@@ -365,17 +384,17 @@ impl Shared {
     }
 
     /// Sends a client's notification to the members that are its own.
-    pub(crate) fn tell_own(&self, session: SessionNumber, message: &Message) {
-        self.tell_members(message, |key| key == MemberKey::Session(session.0));
+    pub(crate) fn tell_own(&self, session: SessionNumber, told: &Notification, note: &Note) {
+        self.tell_members(told, note, |key| key == MemberKey::Session(session.0));
     }
 
-    fn tell_members(&self, message: &Message, is_meant: impl Fn(MemberKey) -> bool) {
+    fn tell_members(&self, told: &Notification, note: &Note, is_meant: impl Fn(MemberKey) -> bool) {
         for link in self.catalog().links() {
             for member in link.members().into_iter().filter(|member| is_meant(member.key)) {
                 // No notification of a client but a cancel is known to a stateless upstream.
                 let is_told = member.era() != Some(Era::Modern);
                 if let Some(upstream) = member.upstream().filter(|_| is_told) {
-                    upstream.send(None, message.clone());
+                    spans::to_upstream(link, &**upstream, note.context(), told.clone());
                 }
             }
         }

@@ -13,6 +13,7 @@ use crate::{
     here,
     isolation::Place,
     level::Level,
+    link::Link,
     listen::Listens,
     lists::Kind,
     measure::Watched,
@@ -20,7 +21,7 @@ use crate::{
     params::Params,
     router::{Shared, lock},
     shape::Flaw,
-    spans,
+    spans::{self, Note},
     subscribers::Subscriber,
     target::{self, Local},
     words,
@@ -37,6 +38,7 @@ use mcplex_proto::{
     metric::{self, Metric},
     modern::{self, Class},
     raw::{self, Raw},
+    trace::TraceContext,
     version::{Era, Version},
 };
 use std::{
@@ -93,6 +95,7 @@ impl State {
 
 #[derive(Debug)]
 struct Going {
+    link: Arc<Link>,
     member: Arc<Member>,
     /// The id it has at the upstream; none between two rounds.
     id: Option<u64>,
@@ -107,7 +110,8 @@ impl Going {
     fn cancel(&mut self, reason: Option<&Raw>) {
         let Some(cancel) = self.cancel.take() else { return };
         if let (Some(upstream), Some(id)) = (self.member.upstream(), self.id) {
-            calls::cancel(&**upstream, id, reason);
+            let parent = self.member.flight(id).and_then(|flight| flight.trace);
+            calls::cancel(&self.link, &**upstream, (id, parent.as_ref()), reason);
         }
         // Refused means that the answer is on its way already.
         let _waits: Result<(), ()> = cancel.send(());
@@ -173,6 +177,19 @@ impl DownstreamSession {
         self.arrival.stay == Stay::Long
     }
 
+    /// Sends a notification to the client, with a span for it; `listen` is the
+    /// `subscriptions/listen` that it is told in.
+    pub(crate) fn notify(
+        &self,
+        notification: Notification,
+        parent: Option<&TraceContext>,
+        (about, listen): (Option<&Id>, Option<&Id>),
+    ) -> bool {
+        let listen = listen.map(|id| (id, self.listen_span(id)));
+        let (_span, told) = spans::to_client(self, parent, listen, notification);
+        self.tell(told.into(), about)
+    }
+
     /// Sends a message to the client; `false` when it cannot be reached.
     pub(crate) fn tell(&self, message: Message, about: Option<&Id>) -> bool {
         self.client.send(message, about)
@@ -188,7 +205,7 @@ impl DownstreamSession {
     pub(crate) fn begin(
         &self,
         about: &Id,
-        member: &Arc<Member>,
+        (link, member): (&Arc<Link>, &Arc<Member>),
         id: u64,
     ) -> Option<oneshot::Receiver<()>> {
         let mut state = lock(&self.state);
@@ -198,7 +215,12 @@ impl DownstreamSession {
         let (cancel, cancelled) = oneshot::channel();
         state.calls.insert(
             about.clone(),
-            Going { member: member.clone(), id: Some(id), cancel: Some(cancel) },
+            Going {
+                link: link.clone(),
+                member: member.clone(),
+                id: Some(id),
+                cancel: Some(cancel),
+            },
         );
         Some(cancelled)
     }
@@ -221,8 +243,9 @@ impl DownstreamSession {
         lock(&self.state).calls.remove(id);
     }
 
-    /// Waits for upstreams that are still starting, if the request may be about one of them.
-    async fn await_arrivals(&self, request: &Request) {
+    /// Waits for upstreams that are still starting, if the request may be about one of them; `true`
+    /// when it has.
+    async fn await_arrivals(&self, request: &Request) -> bool {
         let shared = &self.shared;
         let is_list = Kind::ALL.iter().any(|kind| kind.method() == request.method);
         let options = shared.options();
@@ -231,9 +254,11 @@ impl DownstreamSession {
             let params = Params::read(request.params.as_ref());
             is_list || target::leads_nowhere(&shared.catalog(), request, &params)
         };
-        if !limit.is_zero() && is_missed() {
+        let must_wait = !limit.is_zero() && is_missed();
+        if must_wait {
             shared.arrivals.wait(is_missed, shared.clock.sleep(limit)).await;
         }
+        must_wait
     }
 
     /// Who asks: the session, or the request itself; `None` before a session is greeted.
@@ -244,10 +269,10 @@ impl DownstreamSession {
         }
     }
 
-    fn span(&self, version: Option<Version>, request: &Request) -> Watched {
+    fn span(&self, version: Option<Version>, request: &Request, asker: Option<&Asker>) -> Watched {
         let params = Params::read(request.params.as_ref());
-        let span = spans::server(request, &params, self.client.network(), version);
-        span.noted(|span| Noted::of(self, None, request, &params, span))
+        let span = spans::server(self, request, &params, version);
+        span.noted(|span| Noted::of(self, asker, request, &params, span))
     }
 
     /// Answers here and now, or takes the request to an upstream.
@@ -255,15 +280,16 @@ impl DownstreamSession {
         &self,
         asker: Option<Arc<Asker>>,
         mut request: Request,
+        early: Early,
     ) -> Option<(Outcome, Extra)> {
         let is_modern = asker.as_ref().is_some_and(|asker| asker.era() == Era::Modern);
         let version = asker.as_ref().map(|asker| asker.version);
         if is_modern && request.method == method::LISTEN {
-            let span = self.span(version, &request);
+            let span = early.map_or_else(|| self.span(version, &request, None), |(span, _)| span);
             let outcome = Box::pin(self.listen(&request, span)).await;
             return Some((outcome?, Extra::default()));
         }
-        let (span, plan) = self.plan(asker.as_ref(), &mut request);
+        let (span, plan) = self.plan(asker.as_ref(), &mut request, early);
         let local = match plan {
             Ok(planned) => {
                 let answer = calls::run(self, planned, request, &span).await;
@@ -284,20 +310,31 @@ impl DownstreamSession {
         &self,
         asker: Option<&Arc<Asker>>,
         request: &mut Request,
+        early: Early,
     ) -> (Watched, Result<Planned, Local>) {
         let version = asker.map(|asker| asker.version);
         let params = Params::read(request.params.as_ref());
         let flaw = match params.flaw(&request.method, version) {
             Some(Flaw::Nulls(clean)) => {
                 request.params = Some(clean);
-                return self.plan(asker, request);
+                return self.plan(asker, request, early);
             }
             Some(Flaw::Wrong(error)) => Some(Err(error)),
             None => None,
         };
-        let span = spans::server(request, &params, self.client.network(), version)
-            .noted(|span| Noted::of(self, asker.map(|asker| &**asker), request, &params, span));
+        let has_waited = early.as_ref().is_some_and(|(_, has_waited)| *has_waited);
+        let early = early.map(|(span, _)| span);
+        let span = early.unwrap_or_else(|| {
+            spans::server(self, request, &params, version)
+                .noted(|span| Noted::of(self, asker.map(|asker| &**asker), request, &params, span))
+        });
         let local = flaw.or_else(|| self.here(asker, request, &params));
+        if local.is_some() && Kind::of(&request.method).is_some() {
+            spans::listed(&span, has_waited);
+        }
+        if version.is_none() && request.method == method::INITIALIZE {
+            spans::greeted(&span, self.version());
+        }
         let plan = match (local, asker) {
             (Some(local), _) => Err(local),
             (None, Some(asker)) => calls::plan(self, asker, request, &params, &span, None),
@@ -306,24 +343,24 @@ impl DownstreamSession {
         (span, plan)
     }
 
-    fn became_ready(&self) {
+    fn became_ready(&self, note: &Note) {
         lock(&self.state).is_ready = true;
         // An upstream that asked for roots before anybody was there may ask again now.
         let has_roots = self.greeting().is_some_and(|greeting| greeting.can(&["roots"]));
         if has_roots {
-            self.roots_changed(None);
+            self.roots_changed(None, note);
         }
     }
 
     /// Tells all upstreams; if another client is there whose roots they would mix up, only those
     /// members that serve no other.
-    fn roots_changed(&self, params: Option<Raw>) {
+    fn roots_changed(&self, params: Option<Raw>, note: &Note) {
         let ready = self.shared.sessions().into_iter().filter(|session| session.is_ready()).count();
-        let changed = Notification::new(method::ROOTS_CHANGED, params).into();
+        let changed = Notification::new(method::ROOTS_CHANGED, params);
         if ready == 1 {
-            self.shared.tell_upstreams(self.number, &changed);
+            self.shared.tell_upstreams(self.number, &changed, note);
         } else {
-            self.shared.tell_own(self.number, &changed);
+            self.shared.tell_own(self.number, &changed, note);
         }
     }
 
@@ -350,31 +387,34 @@ impl Session for DownstreamSession {
             Ok(asker) => asker,
             Err(error) => {
                 let outcome = Outcome::Error(Raw::of(&error));
-                let span = self.span(None, &request);
+                let span = self.span(None, &request, None);
                 spans::ended(&span, &outcome);
                 span.told(Some(&outcome));
                 return Some(Response::new(Some(request.id), outcome));
             }
         };
-        if asker.is_some() && !self.shared.arrivals.is_over() {
+        let mut early = None;
+        if let (Some(asker), false) = (&asker, self.shared.arrivals.is_over()) {
+            let span = self.span(Some(asker.version), &request, Some(&asker));
             // Boxed, as all that few requests need: every request is copied when it is made.
-            Box::pin(self.await_arrivals(&request)).await;
+            early = Some((span, Box::pin(self.await_arrivals(&request)).await));
         }
         let id = request.id.clone();
-        let (outcome, extra) = self.serve(asker, request).await?;
+        let (outcome, extra) = self.serve(asker, request, early).await?;
         Some(Response { id: Some(id), outcome, extra })
     }
 
     fn notification(&self, notification: Notification) {
         let params = Params::read(notification.params.as_ref());
+        let note = spans::from_client(self, &notification, &params);
         match &*notification.method {
-            method::INITIALIZED => self.became_ready(),
+            method::INITIALIZED => self.became_ready(&note),
             method::CANCELLED => self.cancel(&params),
             method::PROGRESS => self.asked_progressed(&notification, &params),
-            method::ROOTS_CHANGED => self.roots_changed(notification.params.clone()),
+            method::ROOTS_CHANGED => self.roots_changed(notification.params.clone(), &note),
             // Only one upstream can be meant by what we do not know.
             _ if self.shared.catalog().links().len() == 1 => {
-                self.shared.tell_upstreams(self.number, &notification.into());
+                self.shared.tell_upstreams(self.number, &notification, &note);
             }
             other => tracing::debug!(method = other, "an unknown notification was dropped"),
         }
@@ -428,6 +468,9 @@ impl Session for DownstreamSession {
         }
     }
 }
+
+/// The span of a request that had to wait before anything was done for it, and whether it has.
+type Early = Option<(Watched, bool)>;
 
 /// Reads the URI a notification or request is about.
 pub(crate) fn uri_of(params: &Params<'_>) -> Option<String> {

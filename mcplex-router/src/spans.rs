@@ -1,21 +1,31 @@
 //! The two spans of a request: what a client asked, and what an upstream was asked for it.
 //!
 //! Neither span is ever entered; each ends when it is dropped. Without an exporter no field is
-//! computed. What is measured of a request travels with its span, in [`Watched`].
+//! computed. What is measured of a request travels with its span, in [`Watched`]. `notes` has the
+//! spans of notifications, `own` those of what mcplex asks by itself and of what upstreams ask.
 
 use mcplex_proto::{
     attr, edit,
     error::ErrorObject,
     message::{Outcome, Request},
     method,
+    peer::{Peer, protocol_over},
     raw::{self, Raw},
     trace::{self, TraceContext},
     upstream::{Reply, UpstreamError, UpstreamName},
-    version::Version,
+    version::{Era, Version},
 };
-use tracing::{Span, field::Empty};
+use tracing::{Span, field, field::Empty};
 
-use crate::{measure::Watched, params::Params};
+use crate::{
+    measure::Watched, options::IncomingContext, params::Params, session::DownstreamSession,
+};
+
+mod notes;
+mod own;
+
+pub(crate) use notes::{Note, from_client, from_upstream, to_client, to_upstream};
+pub(crate) use own::{Asked, Why, asked, not_heard, not_listed, own, posed};
 
 /// What a request is about, for the names of its spans.
 #[derive(Clone, Copy, Default)]
@@ -38,34 +48,62 @@ impl Subject<'_> {
     }
 }
 
-/// The span of a client's request; its parent is the one the client named in `_meta`.
+/// A link that is written when its span ends: behind those that say why it failed.
+#[derive(Debug)]
+pub(crate) struct Later {
+    span: Span,
+    to: TraceContext,
+    kind: &'static str,
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
+        trace::link(&self.span, &self.to, self.kind);
+    }
+}
+
+/// Whether request spans are exported.
+fn is_on() -> bool {
+    tracing::span_enabled!(target: attr::TARGET_REQUEST, tracing::Level::INFO)
+}
+
+/// The span of a client's request, where its origin says that it belongs.
 pub(crate) fn server(
+    session: &DownstreamSession,
     request: &Request,
     params: &Params<'_>,
-    network: &'static str,
     version: Option<Version>,
 ) -> Watched {
-    Watched::asked(server_span(request, params, network, version), request, network, version)
+    let network = session.client.network();
+    if !is_on() {
+        return Watched::asked(Span::none(), request, network, version);
+    }
+    let (span, later) = server_span(session, request, params, (network, version));
+    let context = trace::context_of(&span);
+    if let Some(context) = context.as_ref().filter(|context| context.is_sampled()) {
+        session.client.traced(&request.id, context);
+    }
+    Watched::asked(span, request, network, version).within(context, later)
 }
 
 fn server_span(
+    session: &DownstreamSession,
     request: &Request,
     params: &Params<'_>,
-    network: &'static str,
-    version: Option<Version>,
-) -> Span {
-    if !tracing::span_enabled!(target: attr::TARGET_REQUEST, tracing::Level::INFO) {
-        return Span::none();
-    }
+    (network, version): (&'static str, Option<Version>),
+) -> (Span, Option<Later>) {
     let name = || params.get("name").and_then(raw::string);
-    let uri = || params.get("uri").and_then(raw::string);
     let (tool, prompt) = match &*request.method {
         method::TOOLS_CALL => (name(), None),
         method::PROMPTS_GET => (None, name()),
         _ => (None, None),
     };
-    let uri = uri();
+    let uri = params.get("uri").and_then(raw::string);
     let subject = Subject { tool: tool.as_deref(), prompt: prompt.as_deref(), uri: uri.as_deref() };
+    let origin = session.client.origin(Some(&request.id));
+    let has_session = version.is_none_or(|version| version.era() == Era::Legacy);
+    let protocol = protocol_over(network);
+    let is_listen = request.method == method::LISTEN;
     let span = tracing::info_span!(
         target: attr::TARGET_REQUEST,
         parent: None,
@@ -74,13 +112,20 @@ fn server_span(
         { attr::OTEL_KIND } = attr::KIND_SERVER,
         { attr::MCP_METHOD_NAME } = &*request.method,
         { attr::MCP_PROTOCOL_VERSION } = version.map(Version::as_str),
+        { attr::MCP_SESSION_ID } = origin.session.as_deref().filter(|_| has_session),
         { attr::MCP_RESOURCE_URI } = subject.uri,
         { attr::GEN_AI_TOOL_NAME } = subject.tool,
         { attr::GEN_AI_PROMPT_NAME } = subject.prompt,
         { attr::GEN_AI_OPERATION_NAME } = subject.operation(),
         { attr::JSONRPC_REQUEST_ID } = %request.id,
         { attr::NETWORK_TRANSPORT } = network,
+        { attr::NETWORK_PROTOCOL_NAME } = protocol.map(|(name, _)| name),
+        { attr::NETWORK_PROTOCOL_VERSION } = protocol.map(|(_, version)| version),
+        { attr::CLIENT_ADDRESS } = origin.address.map(|address| field::display(address.ip())),
+        { attr::CLIENT_PORT } = origin.address.map(|address| address.port()),
+        { attr::SUBSCRIPTION_ID } = is_listen.then(|| field::display(&request.id)),
         { attr::UPSTREAM_NAME } = Empty,
+        { attr::CACHE_HIT } = Empty,
         { attr::REQUEST_OUTCOME } = Empty,
         { attr::RPC_RESPONSE_STATUS_CODE } = Empty,
         { attr::ERROR_TYPE } = Empty,
@@ -89,49 +134,151 @@ fn server_span(
         { attr::OTEL_STATUS_CODE } = Empty,
         { attr::OTEL_STATUS_DESCRIPTION } = Empty,
     );
-    if let Some(caller) = caller(params) {
-        trace::set_parent(&span, &caller);
-    }
-    span
+    let incoming = session.shared.options().incoming_context;
+    let later = heed(&span, incoming, named(params), origin.trace);
+    (span, later)
 }
 
-fn caller(params: &Params<'_>) -> Option<TraceContext> {
+/// Puts a span where a caller says that it belongs, as far as that is heeded.
+fn heed(
+    span: &Span,
+    incoming: IncomingContext,
+    named: Option<TraceContext>,
+    ambient: Option<TraceContext>,
+) -> Option<Later> {
+    let later = |to, kind| Later { span: span.clone(), to, kind };
+    match incoming {
+        IncomingContext::Ignore => None,
+        IncomingContext::Link => named.or(ambient).map(|to| later(to, attr::LINK_CALLER)),
+        IncomingContext::Parent => {
+            let (parent, other) = match (named, ambient) {
+                (Some(named), ambient) => {
+                    let other = ambient.filter(|other| other.span_id() != named.span_id());
+                    (Some(named), other)
+                }
+                (None, ambient) => (ambient, None),
+            };
+            if let Some(parent) = parent {
+                trace::set_parent(span, &parent);
+            }
+            other.map(|to| later(to, attr::LINK_AMBIENT))
+        }
+    }
+}
+
+/// The span that `_meta` names.
+fn named(params: &Params<'_>) -> Option<TraceContext> {
     let parent = raw::string(params.meta("traceparent")?)?;
     let state = params.meta("tracestate").and_then(raw::string);
     TraceContext::parse(&parent, state.as_deref())
 }
 
-/// The span of a request to an upstream, under the names the upstream knows.
+/// The request opened a session of this revision.
+pub(crate) fn greeted(server: &Watched, version: Option<Version>) {
+    if let Some(version) = version {
+        server.span.record(attr::MCP_PROTOCOL_VERSION, version.as_str());
+    }
+}
+
+/// A list was asked for; `has_waited` for upstreams that had not come yet.
+pub(crate) fn listed(server: &Watched, has_waited: bool) {
+    server.span.record(attr::CACHE_HIT, !has_waited);
+}
+
+/// To whom a request goes.
+#[derive(Clone, Copy)]
+pub(crate) struct To<'a> {
+    pub(crate) upstream: &'a UpstreamName,
+    /// The life that gets it, as far as that is certain.
+    pub(crate) peer: Option<&'a Peer>,
+    /// The revision it is written in, as far as that is known.
+    pub(crate) version: Option<Version>,
+}
+
+impl To<'_> {
+    fn version(&self) -> Option<Version> {
+        self.peer.map(|peer| peer.version).or(self.version)
+    }
+
+    /// A span of what is sent there; its parent is that of a span which is not disabled, or nobody.
+    fn span(&self, parent: &Span, method: &str, subject: Subject<'_>, id: Option<u64>) -> Span {
+        let peer = self.peer;
+        let protocol = peer.and_then(|peer| protocol_over(peer.network));
+        tracing::info_span!(
+            target: attr::TARGET_REQUEST,
+            parent: parent,
+            attr::CLIENT,
+            { attr::OTEL_NAME } = subject.title(method),
+            { attr::OTEL_KIND } = attr::KIND_CLIENT,
+            { attr::MCP_METHOD_NAME } = method,
+            { attr::MCP_PROTOCOL_VERSION } = self.version().map(Version::as_str),
+            { attr::MCP_SESSION_ID } = peer.and_then(Peer::session),
+            { attr::MCP_RESOURCE_URI } = subject.uri,
+            { attr::GEN_AI_TOOL_NAME } = subject.tool,
+            { attr::GEN_AI_PROMPT_NAME } = subject.prompt,
+            { attr::GEN_AI_OPERATION_NAME } = subject.operation(),
+            { attr::JSONRPC_REQUEST_ID } = id.map(field::display),
+            { attr::NETWORK_TRANSPORT } = peer.map(|peer| peer.network),
+            { attr::NETWORK_PROTOCOL_NAME } = protocol.map(|(name, _)| name),
+            { attr::NETWORK_PROTOCOL_VERSION } = protocol.map(|(_, version)| version),
+            { attr::SERVER_ADDRESS } = peer.and_then(|peer| peer.place.host.as_deref()),
+            { attr::SERVER_PORT } = peer.and_then(|peer| peer.place.port),
+            { attr::UPSTREAM_NAME } = self.upstream.as_str(),
+            { attr::UPSTREAM_INCARNATION } = peer.map(|peer| peer.incarnation.0),
+            { attr::SUBSCRIPTION_ID } = Empty,
+            { attr::REQUEST_ATTEMPT } = Empty,
+            { attr::RPC_RESPONSE_STATUS_CODE } = Empty,
+            { attr::ERROR_TYPE } = Empty,
+            { attr::CAUSE_TRACE_ID } = Empty,
+            { attr::CAUSE_SPAN_ID } = Empty,
+            { attr::OTEL_STATUS_CODE } = Empty,
+            { attr::OTEL_STATUS_DESCRIPTION } = Empty,
+        )
+    }
+}
+
+/// The span of a request to an upstream, under the names the upstream knows; one for each try.
 pub(crate) fn client(
     server: &Watched,
     method: &str,
     subject: Subject<'_>,
     id: u64,
-    upstream: &UpstreamName,
+    to: To<'_>,
 ) -> Span {
     if server.span.is_disabled() {
         return Span::none();
     }
-    server.span.record(attr::UPSTREAM_NAME, upstream.as_str());
-    tracing::info_span!(
-        target: attr::TARGET_REQUEST,
-        parent: &server.span,
-        attr::CLIENT,
-        { attr::OTEL_NAME } = subject.title(method),
-        { attr::OTEL_KIND } = attr::KIND_CLIENT,
-        { attr::MCP_METHOD_NAME } = method,
-        { attr::MCP_RESOURCE_URI } = subject.uri,
-        { attr::GEN_AI_TOOL_NAME } = subject.tool,
-        { attr::GEN_AI_PROMPT_NAME } = subject.prompt,
-        { attr::GEN_AI_OPERATION_NAME } = subject.operation(),
-        { attr::JSONRPC_REQUEST_ID } = %id,
-        { attr::UPSTREAM_NAME } = upstream.as_str(),
-        { attr::UPSTREAM_INCARNATION } = Empty,
-        { attr::RPC_RESPONSE_STATUS_CODE } = Empty,
-        { attr::ERROR_TYPE } = Empty,
-        { attr::OTEL_STATUS_CODE } = Empty,
-        { attr::OTEL_STATUS_DESCRIPTION } = Empty,
-    )
+    let attempt = server.tries();
+    let span = to.span(&server.span, method, subject, Some(id));
+    if attempt == 1 {
+        server.span.record(attr::UPSTREAM_NAME, to.upstream.as_str());
+    } else {
+        span.record(attr::REQUEST_ATTEMPT, attempt);
+    }
+    span
+}
+
+/// The span of another try of a call, whose request was answered with a question.
+pub(crate) fn again(
+    server: &Watched,
+    method: &str,
+    params: Option<&Raw>,
+    id: u64,
+    to: To<'_>,
+) -> Span {
+    if server.span.is_disabled() {
+        return Span::none();
+    }
+    let params = Params::read(params);
+    let name = params.get("name").and_then(raw::string);
+    let uri = params.get("uri").and_then(raw::string);
+    let is_tool = method == method::TOOLS_CALL;
+    let subject = Subject {
+        tool: name.as_deref().filter(|_| is_tool),
+        prompt: name.as_deref().filter(|_| !is_tool),
+        uri: uri.as_deref(),
+    };
+    client(server, method, subject, id, to)
 }
 
 /// Codes with which a server says that the client is at fault: no failure of whoever answers so.
@@ -152,13 +299,10 @@ pub(crate) fn ended_there(client: &Watched, outcome: &Outcome) {
 
 fn write_end(watched: &Watched, outcome: &Outcome, is_failure: impl Fn(i64) -> bool) {
     let span = &watched.span;
-    if span.is_disabled() && !watched.is_measured() {
+    if span.is_disabled() && !watched.is_measured() || !watched.is_first_word() {
         return;
     }
-    let failed = |error: &str| {
-        span.record(attr::ERROR_TYPE, error);
-        span.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
-    };
+    let failed = |error: &str| fail(span, error);
     match outcome {
         Outcome::Result(raw) if is_tool_error(raw) => {
             span.record(attr::REQUEST_OUTCOME, "error");
@@ -184,9 +328,26 @@ fn write_end(watched: &Watched, outcome: &Outcome, is_failure: impl Fn(i64) -> b
     }
 }
 
+/// Writes down why a span failed.
+fn fail(span: &Span, error: &str) {
+    span.record(attr::ERROR_TYPE, error);
+    span.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
+}
+
+/// Writes down what made it fail, first among its links.
+fn blame(span: &Span, error: &UpstreamError) {
+    let Some(cause) = error.cause() else { return };
+    let kind = if error.was_refused() { attr::LINK_TRIP } else { attr::LINK_DEATH };
+    span.record(attr::CAUSE_TRACE_ID, cause.trace_id_hex());
+    span.record(attr::CAUSE_SPAN_ID, cause.span_id_hex());
+    trace::link(span, cause, kind);
+}
+
 /// Writes down on both spans what the upstream answered.
-pub(crate) fn answered(server: &Watched, client: &Watched, reply: &Reply) {
-    client.span.record(attr::UPSTREAM_INCARNATION, reply.from.0);
+pub(crate) fn answered(server: &Watched, client: &Watched, reply: &Reply, is_sure: bool) {
+    if !is_sure {
+        client.span.record(attr::UPSTREAM_INCARNATION, reply.from.0);
+    }
     server.came_from(reply.from);
     ended_there(client, &reply.outcome);
     ended(server, &reply.outcome);
@@ -194,48 +355,70 @@ pub(crate) fn answered(server: &Watched, client: &Watched, reply: &Reply) {
 
 /// Writes down on both spans that there was no answer, and why; not what the client reads
 /// instead, which may be a tool's result.
-pub(crate) fn failed(server: &Watched, client: &Watched, error: &UpstreamError, refusal: &Outcome) {
+pub(crate) fn failed(
+    server: &Watched,
+    (client, is_sure): (&Watched, bool),
+    error: &UpstreamError,
+    refusal: &Outcome,
+) {
+    unanswered(client, error, is_sure);
+    refused(server, error, refusal);
+}
+
+/// Writes down that a request to an upstream was not answered.
+///
+/// `is_sure` says that it was known which life would get it.
+pub(crate) fn unanswered(client: &Watched, error: &UpstreamError, is_sure: bool) {
+    client.failed(error.kind());
+    if !client.span.is_disabled() && client.is_first_word() {
+        if let (UpstreamError::Died { from: Some(from), .. }, false) = (error, is_sure) {
+            client.span.record(attr::UPSTREAM_INCARNATION, from.0);
+        }
+        fail(&client.span, error.kind());
+        client.span.record(attr::OTEL_STATUS_DESCRIPTION, error.to_string());
+        blame(&client.span, error);
+    }
+}
+
+/// Writes down that a client's request comes to nothing, before anything was sent for it.
+pub(crate) fn rejected(server: &Watched, upstream: &UpstreamName, error: &UpstreamError) {
+    if !server.has_tried() {
+        server.span.record(attr::UPSTREAM_NAME, upstream.as_str());
+    }
+    refused(server, error, &Outcome::Error(Raw::of(&error.to_client())));
+}
+
+fn refused(server: &Watched, error: &UpstreamError, refusal: &Outcome) {
     if error.was_refused() {
         server.refused(error.kind());
     } else {
         server.failed(error.kind());
     }
-    client.failed(error.kind());
-    let (server, client) = (&server.span, &client.span);
-    if server.is_disabled() {
+    let span = &server.span;
+    if span.is_disabled() || !server.is_first_word() {
         return;
     }
     if let Outcome::Error(raw) = refusal {
         let code = ErrorObject::read(raw).code.to_string();
-        server.record(attr::RPC_RESPONSE_STATUS_CODE, &*code);
+        span.record(attr::RPC_RESPONSE_STATUS_CODE, &*code);
     }
     let outcome = if error.was_refused() { "rejected" } else { "error" };
-    server.record(attr::REQUEST_OUTCOME, outcome);
-    for span in [server, client] {
-        span.record(attr::ERROR_TYPE, error.kind());
-        span.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
-    }
-    if let Some(cause) = error.cause() {
-        let kind = if error.was_refused() { attr::LINK_TRIP } else { attr::LINK_DEATH };
-        server.record(attr::CAUSE_TRACE_ID, cause.trace_id_hex());
-        server.record(attr::CAUSE_SPAN_ID, cause.span_id_hex());
-        trace::link(server, cause, kind);
-        trace::link(client, cause, kind);
-    }
+    span.record(attr::REQUEST_OUTCOME, outcome);
+    fail(span, error.kind());
+    span.record(attr::OTEL_STATUS_DESCRIPTION, error.to_string());
+    blame(span, error);
 }
 
 /// Writes down on both spans that the client gave up.
 pub(crate) fn cancelled(server: &Watched, client: &Watched) {
-    left(server);
-    client.failed(attr::ERROR_CANCELLED);
-    client.span.record(attr::ERROR_TYPE, attr::ERROR_CANCELLED);
-    client.span.record(attr::OTEL_STATUS_CODE, attr::STATUS_ERROR);
-}
-
-/// Writes down that the client gave up what no upstream was asked for.
-pub(crate) fn left(server: &Watched) {
-    server.failed(attr::ERROR_CANCELLED);
-    server.span.record(attr::REQUEST_OUTCOME, "cancelled");
+    for watched in [server, client] {
+        watched.failed(attr::ERROR_CANCELLED);
+        if watched.is_first_word() {
+            // Which a client span does not have.
+            watched.span.record(attr::REQUEST_OUTCOME, "cancelled");
+            fail(&watched.span, attr::ERROR_CANCELLED);
+        }
+    }
 }
 
 /// Whether a call came to nothing.

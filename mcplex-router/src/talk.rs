@@ -6,8 +6,10 @@
 
 use crate::{
     asks::{self, Lacking},
+    measure::Watched,
     member::Member,
     router::lock,
+    spans,
 };
 use futures_util::task::AtomicWaker;
 use mcplex_proto::{
@@ -59,10 +61,13 @@ pub(crate) struct Posed {
     pub(crate) call: Option<u64>,
     /// In the words of the client's revision.
     pub(crate) question: Question,
+    /// Its span, open until it is answered.
+    pub(crate) span: Box<Watched>,
 }
 
 impl Posed {
     fn answer(self, outcome: Outcome) {
+        spans::ended(&self.span, &outcome);
         if let Some(upstream) = self.member.upstream() {
             asks::goes_on(&**upstream, self.call);
             let response = Response { id: Some(self.id), outcome, extra: Extra::default() };
@@ -72,19 +77,19 @@ impl Posed {
 }
 
 impl Talk {
-    /// Takes a question; `false` when there are too many or the call has ended.
-    pub(crate) fn pose(&self, posed: Posed) -> bool {
+    /// Takes a question; gives back its span when there are too many or the call has ended.
+    pub(crate) fn pose(&self, posed: Posed) -> Result<(), Box<Watched>> {
         {
             let mut state = lock(&self.state);
             if state.is_over || state.open.len() >= MAX_OPEN {
-                return false;
+                return Err(posed.span);
             }
             state.last += 1;
             let number = state.last;
             state.open.insert(number, posed);
         }
         self.waker.wake();
-        true
+        Ok(())
     }
 
     /// Notes that a question was refused for what the client lacks.

@@ -4,9 +4,11 @@ use crate::{
     calls::refuse,
     catalog::{Catalog, Miss, Route},
     link::Link,
+    measure::Watched,
     member::Member,
     params::Params,
     session::{DownstreamSession, uri_of},
+    spans,
     tasks::Role,
 };
 use mcplex_proto::{
@@ -62,6 +64,7 @@ pub(crate) fn find<'a>(
     session: &DownstreamSession,
     request: &Request,
     params: &Params<'a>,
+    span: &Watched,
 ) -> Result<Target<'a>, Local> {
     let catalog = session.shared.catalog();
     match &*request.method {
@@ -69,7 +72,10 @@ pub(crate) fn find<'a>(
             let (member, name) = params.string("name").map_err(Err)?;
             let route =
                 catalog.tool(&name).map_err(|miss| match absent(&catalog, &name, &miss) {
-                    Some(error) => refuse(session, &Aim::Tool, &error),
+                    Some((link, error)) => {
+                        spans::rejected(span, &link.name, &error);
+                        refuse(session, &Aim::Tool, &error)
+                    }
                     None => Err(unknown("tool", &name, &miss)),
                 })?;
             Ok(Target::named(&catalog, route, member, Aim::Tool))
@@ -122,12 +128,17 @@ impl<'a> Target<'a> {
 
 /// Why an upstream did not answer, where a name can only be one of an upstream that has never listed
 /// any: it tripped before, or is disabled.
-fn absent(catalog: &Catalog, name: &str, miss: &Miss<'_>) -> Option<UpstreamError> {
+fn absent<'a>(
+    catalog: &'a Catalog,
+    name: &str,
+    miss: &Miss<'_>,
+) -> Option<(&'a Arc<Link>, UpstreamError)> {
     let is_absent = |link: &&Arc<Link>| {
         link.lists().info.is_none() && catalog.rule().strip_prefix(name, &link.name).is_some()
     };
     let link = catalog.links().iter().find(is_absent).filter(|_| *miss == Miss::Unknown)?;
-    Some(UpstreamError::of_status(&link.name, &link.first().upstream()?.status()))
+    let error = UpstreamError::of_status(&link.name, &link.first().upstream()?.status());
+    Some((link, error))
 }
 
 fn unknown(what: &str, name: &str, miss: &Miss<'_>) -> ErrorObject {

@@ -12,9 +12,11 @@ use crate::{
     link::Link,
     listen::{self, LISTS},
     lists::Kind,
+    measure::Watched,
     member::Member,
     params::Params,
     router::{Shared, lock},
+    spans::{self, To, Why},
 };
 use futures_channel::{mpsc, oneshot};
 use futures_util::{
@@ -23,14 +25,15 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use mcplex_proto::{
-    edit,
+    attr, edit,
     error::{ErrorObject, METHOD_NOT_FOUND},
     handshake::ServerInfo,
     id::Id,
     message::{Extra, Outcome},
     method, modern,
     raw::Raw,
-    upstream::{Call, Incarnation, Reply, Upstream, UpstreamError},
+    trace::TraceContext,
+    upstream::{Call, Incarnation, Reply, Traced, Upstream, UpstreamError},
     version::Era,
 };
 use std::{borrow::Cow, collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
@@ -71,6 +74,10 @@ struct Stream {
     told: Vec<&'static str>,
     /// Ends the wait for its end.
     end: oneshot::Sender<()>,
+    /// The span of the request, until it is acknowledged.
+    span: Option<Watched>,
+    /// Where that stands.
+    trace: Option<TraceContext>,
 }
 
 /// What is asked for.
@@ -151,17 +158,26 @@ fn open<'a>(
     let id = upstream.mint();
     let (end, ended) = oneshot::channel();
     let filter = wanted.write();
-    watch.next = Some(Stream { id, wanted, told: Vec::new(), end });
+    let peer = upstream.peer();
+    let version = Some(info.version);
+    let to = To { upstream: &link.name, peer: peer.as_deref(), version };
+    let span = spans::own(method::LISTEN, id, to, Why::Upkeep);
+    span.span.record(attr::SUBSCRIPTION_ID, tracing::field::display(id));
+    let trace = span.context().cloned();
+    watch.next =
+        Some(Stream { id, wanted, told: Vec::new(), end, span: Some(span), trace: trace.clone() });
     drop(watch);
+    let params = Introduction::own(&shared.options());
+    let params = params.params(Some(("notifications", filter.as_str())));
+    let told = trace.as_ref().filter(|_| link.propagate().trace);
+    let params = told.map_or_else(|| params.clone(), |context| context.written_into(&params));
     let call = Call {
         id,
         method: Cow::Borrowed(method::LISTEN),
-        params: Some(
-            Introduction::own(&shared.options()).params(Some(("notifications", filter.as_str()))),
-        ),
+        params: Some(params),
         extra: Extra::default(),
         timeout: Some(MAX_LIFE),
-        trace: None,
+        trace: trace.map(|sent| Traced { sent, asked: None }),
         is_upkeep: true,
         era: Era::Modern,
     };
@@ -193,10 +209,11 @@ enum End {
 
 impl Listening<'_> {
     async fn run(self, call: Call, ended: oneshot::Receiver<()>) {
+        let trace = call.trace.as_ref().map(|trace| trace.sent.clone());
         let end = self.last(call, ended).await;
         let wait = self.settle(&end);
         if matches!(end, End::Unwanted) {
-            calls::cancel(&*self.upstream, self.id, None);
+            self.cancel(trace.as_ref());
         }
         if let Some(wait) = wait {
             tracing::debug!(upstream = %self.link.name, ?wait,
@@ -214,7 +231,7 @@ impl Listening<'_> {
         let ended = match select(over.as_mut(), clock.sleep(limit)).await {
             Either::Left((ended, _)) => ended,
             Either::Right(_) if !self.is_acknowledged() => {
-                calls::cancel(&*self.upstream, self.id, None);
+                self.cancel(None);
                 return End::Lost;
             }
             Either::Right(_) => match select(over.as_mut(), clock.sleep(LAST_WAIT)).await {
@@ -231,6 +248,10 @@ impl Listening<'_> {
         }
     }
 
+    fn cancel(&self, parent: Option<&TraceContext>) {
+        calls::cancel(self.link, &*self.upstream, (self.id, parent), None);
+    }
+
     fn is_acknowledged(&self) -> bool {
         let watch = lock(&self.member.watch);
         watch.current.as_ref().is_some_and(|stream| stream.id == self.id)
@@ -245,7 +266,11 @@ impl Listening<'_> {
         {
             watch.missed.extend(lost.wanted.uris);
         }
-        watch.next.take_if(|stream| is_this(stream));
+        let next = watch.next.take_if(|stream| is_this(stream));
+        // It was never acknowledged.
+        if let Some(span) = next.and_then(|stream| stream.span) {
+            spans::not_heard(&span, matches!(end, End::Unwanted));
+        }
         match end {
             End::Unwanted => None,
             End::Natural => {
@@ -286,6 +311,8 @@ pub(crate) fn acknowledged(shared: &Shared, link: &Link, member: &Member, params
     let id = mark_of(params);
     let mut watch = lock(&member.watch);
     let Some(mut next) = watch.next.take_if(|next| Some(next.id) == id) else { return };
+    // The request is answered only when it is over, which may be in days.
+    drop(next.span.take());
     let honoured = honoured(params);
     let (told, untold) = next.wanted.lists.iter().partition(|name| honoured.contains(**name));
     next.told = told;
@@ -308,6 +335,14 @@ pub(crate) fn acknowledged(shared: &Shared, link: &Link, member: &Member, params
     }
     // What is wanted may have changed since it was asked for.
     link.watch.raise();
+}
+
+/// Where the span of the stream stands that a notification came on.
+pub(crate) fn stream_of(member: &Member, params: &Params<'_>) -> Option<TraceContext> {
+    let id = params.meta(modern::SUBSCRIPTION_ID).and_then(Id::read)?.minted()?;
+    let watch = lock(&member.watch);
+    let stream = watch.current.iter().chain(&watch.next).find(|stream| stream.id == id)?;
+    stream.trace.clone()
 }
 
 /// The kinds of changes that an upstream says it will tell of.

@@ -140,21 +140,8 @@ impl Cause {
             | Self::Handshake(_)
             | Self::EraProbe(_) => attr::ERROR_PROTOCOL,
             Self::WriteStalled(_) | Self::Hung | Self::HandshakeTimeout(..) => attr::ERROR_TIMEOUT,
-            Self::Connect(ConnectError::Permanent { kind: "not_found", .. }) => {
-                attr::ERROR_SPAWN_NOT_FOUND
-            }
-            Self::Connect(ConnectError::Permanent { kind: "not_executable", .. }) => {
-                attr::ERROR_SPAWN_PERMISSION_DENIED
-            }
-            Self::Connect(ConnectError::Permanent { kind: "unauthorized", .. }) => {
-                attr::ERROR_UNAUTHORIZED
-            }
-            Self::Connect(ConnectError::Unreachable { .. }) => attr::ERROR_UNREACHABLE,
-            Self::Connect(ConnectError::Unfit { .. }) => attr::ERROR_PROTOCOL,
-            Self::Connect(ConnectError::Resource(_)) | Self::NotGranted(_) => {
-                attr::ERROR_SPAWN_TOO_MANY_OPEN_FILES
-            }
-            Self::Connect(_) => attr::ERROR_OTHER,
+            Self::Connect(error) => error_type_of(error),
+            Self::NotGranted(_) => attr::ERROR_SPAWN_TOO_MANY_OPEN_FILES,
         }
     }
 
@@ -166,6 +153,21 @@ impl Cause {
     /// The signal, if one ended the process.
     pub(crate) fn signal(&self) -> Option<i32> {
         if let Self::Ended(Ending::Signaled(signal)) = self { Some(*signal) } else { None }
+    }
+}
+
+/// `error.type` of a connection that could not be had.
+pub(crate) fn error_type_of(error: &ConnectError) -> &'static str {
+    match error {
+        ConnectError::Permanent { kind: "not_found", .. } => attr::ERROR_SPAWN_NOT_FOUND,
+        ConnectError::Permanent { kind: "not_executable", .. } => {
+            attr::ERROR_SPAWN_PERMISSION_DENIED
+        }
+        ConnectError::Permanent { kind: "unauthorized", .. } => attr::ERROR_UNAUTHORIZED,
+        ConnectError::Unreachable { .. } => attr::ERROR_UNREACHABLE,
+        ConnectError::Unfit { .. } => attr::ERROR_PROTOCOL,
+        ConnectError::Resource(_) => attr::ERROR_SPAWN_TOO_MANY_OPEN_FILES,
+        ConnectError::Permanent { .. } | ConnectError::Other(_) | _ => attr::ERROR_OTHER,
     }
 }
 

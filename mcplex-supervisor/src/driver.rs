@@ -231,7 +231,7 @@ impl Driver {
             reports,
             wardens: JoinSet::new(),
             parked: Parked::new(spec.options.queue_limit, spec.options.queue_wait),
-            trace: Trace::new(spec.name.clone(), spec.member.clone(), spec.transport.network()),
+            trace: Trace::new(spec.name.clone(), spec.member.clone(), &*spec.transport),
             black_box: BlackBox::default(),
             seat,
             permit: None,

@@ -13,8 +13,10 @@ use mcplex_proto::{
     handshake::ServerInfo,
     message::{Message, Notification},
     method,
+    peer::Peer,
     raw::Raw,
     redact::redact,
+    trace::TraceContext,
     transport::{LastWords, Transport},
     upstream::{Call, Health, Incarnation, Reply, Status, Upstream, UpstreamError, UpstreamName},
 };
@@ -61,7 +63,7 @@ pub(crate) type Answer = oneshot::Sender<Result<Reply, UpstreamError>>;
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) reply: Answer,
-    pub(crate) trace: Option<mcplex_proto::trace::TraceContext>,
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) is_upkeep: bool,
     /// Whether sending it again could do no harm.
     pub(crate) is_read: bool,
@@ -78,7 +80,8 @@ pub(crate) struct Sent {
 pub(crate) enum Control {
     Start,
     Stop,
-    Reset,
+    /// For this request, where an operator's is traced.
+    Reset(Option<TraceContext>),
     Restart,
     /// Stop, and let the task end.
     Shutdown,
@@ -126,6 +129,7 @@ pub(crate) struct Shared {
     call_timeout: Mutex<Duration>,
     status: Mutex<Published>,
     info: Mutex<Option<Arc<ServerInfo>>>,
+    peer: Mutex<Option<Arc<Peer>>>,
     sent: Mutex<Ledger>,
     next_id: AtomicU64,
     installing: Installing,
@@ -169,7 +173,12 @@ impl Handle {
 
     /// Forgets all deaths, closes the breaker, and starts at once.
     pub async fn reset(&self) {
-        self.tell(Control::Reset).await;
+        self.tell(Control::Reset(None)).await;
+    }
+
+    /// The same for an operator's request, whose span is the parent of what follows.
+    pub async fn reset_for(&self, operator: Option<TraceContext>) {
+        self.tell(Control::Reset(operator)).await;
     }
 
     /// Ends the upstream if it runs, and starts it at once; the past is kept, an open breaker too.
@@ -225,6 +234,10 @@ impl Upstream for Handle {
 
     fn server_info(&self) -> Option<Arc<ServerInfo>> {
         self.shared.info()
+    }
+
+    fn peer(&self) -> Option<Arc<Peer>> {
+        lock(&self.shared.peer).clone()
     }
 
     async fn call(&self, call: Call) -> Result<Reply, UpstreamError> {
@@ -292,6 +305,7 @@ impl Shared {
             call_timeout: Mutex::new(call_timeout),
             status: Mutex::new(published),
             info: Mutex::default(),
+            peer: Mutex::default(),
             sent: Mutex::default(),
             next_id: AtomicU64::new(1),
             installing: Installing::default(),
@@ -358,6 +372,10 @@ impl Shared {
 
     pub(crate) fn set_info(&self, info: ServerInfo) {
         *lock(&self.info) = Some(Arc::new(info));
+    }
+
+    pub(crate) fn set_peer(&self, peer: Peer) {
+        *lock(&self.peer) = Some(Arc::new(peer));
     }
 
     /// Notes a call that is being sent; `false` when nobody waits for it any more.

@@ -7,7 +7,7 @@ use crate::{
 use mcplex_proto::{
     handshake::Handshake,
     message::{BadMessage, Message},
-    transport::{Incoming, LastWords, Outgoing, Received, Usage, Word},
+    transport::{Incoming, LastWords, Outgoing, Received, SessionName, Usage, Word},
     upstream::Incarnation,
 };
 use std::{
@@ -50,6 +50,8 @@ pub(crate) struct Open {
     pub(crate) handshake: Option<Handshake>,
     /// Until when it has to say which era it belongs to.
     pub(crate) answer_by: Option<Time>,
+    /// Tells the name of its session, where its transport knows sessions.
+    pub(crate) session: Option<SessionName>,
     /// Whether requests stand for themselves; such a server may not ask anything.
     pub(crate) is_modern: bool,
     /// What it asked all the same.
@@ -108,6 +110,7 @@ impl Open {
             since,
             handshake: Some(handshake),
             answer_by: None,
+            session: None,
             is_modern: false,
             refused: 0,
             probe: None,

@@ -72,6 +72,10 @@ pub struct Options {
     pub probe: Option<ProbeOptions>,
     /// How long a write may be stuck before the upstream counts as hung, busy or not.
     pub write_stall: Duration,
+    /// Whether it is told where its handshake belongs in a trace.
+    pub tells_trace: bool,
+    /// Whether the span of its death has what it wrote last.
+    pub stderr_tail: bool,
 }
 
 /// What follows when a life ended by itself.
@@ -174,6 +178,10 @@ impl Default for Options {
             probe: Some(ProbeOptions::default()),
             // A working server empties its pipe between two tool calls.
             write_stall: secs(30),
+            // The conventions for MCP want it, and it says nothing but numbers.
+            tells_trace: true,
+            // Whatever a server writes may be private.
+            stderr_tail: false,
         }
     }
 }

@@ -44,6 +44,10 @@ impl TraceBridge for Bridge {
         let attributes = vec![KeyValue::new(attr::LINK_KIND, kind)];
         span.add_link_with_attributes(outward(to), attributes);
     }
+
+    fn add_event(&self, span: &Span, name: &'static str, (key, value): (&'static str, &str)) {
+        span.add_event(name, vec![KeyValue::new(key, value.to_owned())]);
+    }
 }
 
 /// Turns a context into the words of the SDK.

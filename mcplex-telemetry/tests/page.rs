@@ -85,8 +85,13 @@ fn page() -> Result<String, fmt::Error> {
     page.push_str(EVENTS_INTRODUCTION);
     values(&mut page, attr::EVENTS)?;
     page.push_str("\n## Values of `error.type`\n\n");
-    page.push_str("A JSON-RPC error is its code as text; everything else is one of these.\n\n");
+    page.push_str(
+        "A JSON-RPC error is its code as text, an operator's request that failed has the \
+                   status of HTTP; everything else is one of these.\n\n",
+    );
     values(&mut page, attr::ERROR_TYPES)?;
+    page.push_str("\n## Events inside spans\n\n");
+    values(&mut page, attr::SPAN_EVENTS)?;
     page.push_str("\n## Values of `mcplex.link.kind`\n\n");
     values(&mut page, attr::LINK_KINDS)?;
     Ok(page)
@@ -105,7 +110,11 @@ fn section(page: &mut String, span: &SpanDoc) -> fmt::Result {
         "\n### `{name}` ({kind})\n\n{meaning}\n\n- Parent: {parent}.\n- Links: {links}.\n\
          - Attributes: {}.\n",
         attributes.join(", ")
-    )
+    )?;
+    match span.events {
+        [] => Ok(()),
+        events => writeln!(page, "- Events: `{}`.", events.join("`, `")),
+    }
 }
 
 fn number(page: &mut String, metric: &MetricDoc) -> fmt::Result {

@@ -9,7 +9,7 @@ use crate::{
     endpoint::Endpoint,
     envelope,
     line::{Line, Reader},
-    payload,
+    origin, payload,
     payload::Payload,
     post, reply,
     reply::{Refusal, Reply},
@@ -56,14 +56,15 @@ struct Calls {
 /// GET: opens a session and its stream.
 pub(crate) fn open(
     endpoint: &Arc<Endpoint>,
-    headers: &HeaderMap,
+    request: &HttpRequest<Incoming>,
     principal: Principal,
 ) -> Result<Reply, Refusal> {
-    if !Accept::read(headers).sse {
+    if !Accept::read(request.headers()).sse {
         let why = "Accept must allow text/event-stream";
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why));
     }
-    let duplex = endpoint.open_duplex(principal)?;
+    let origin = origin::of(request.extensions(), request.headers());
+    let duplex = endpoint.open_duplex(principal, origin)?;
     let path = endpoint.options.sse_path.as_deref().unwrap_or_default();
     let first = sse::endpoint(&format!("{path}?{SESSION}{}", duplex.id));
     let line = Arc::clone(&duplex.line);

@@ -118,7 +118,7 @@ impl Endpoint {
         }
         let principal = self.admit(request.headers()).await?;
         match *request.method() {
-            Method::GET if is_duplex => duplex::open(&self, request.headers(), principal),
+            Method::GET if is_duplex => duplex::open(&self, &request, principal),
             Method::POST if is_duplex => duplex::post(&self, request, &principal).await,
             _ if is_duplex => {
                 Err(Refusal::not_allowed("only GET and POST are served", "GET, POST"))

@@ -20,6 +20,7 @@ use mcplex_proto::{
     edit, error,
     message::{Outcome, Request, Response},
     method,
+    peer::Origin,
 };
 use std::{
     fmt,
@@ -35,7 +36,7 @@ type Call = Pin<Box<dyn Future<Output = Option<Response>> + Send>>;
 /// Serves a stateless request whose headers were found good.
 pub(crate) async fn serve(
     endpoint: &Arc<Endpoint>,
-    request: Request,
+    (request, origin): (Request, Origin),
     principal: Principal,
     accept: Accept,
 ) -> Result<Reply, Refusal> {
@@ -46,7 +47,8 @@ pub(crate) async fn serve(
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why));
     }
     let patience = if is_listening { Some(Duration::ZERO) } else { endpoint.patience(accept) };
-    let mut exchange = Exchange::begin(endpoint, request, principal, accept, is_listening)?;
+    let mut exchange =
+        Exchange::begin(endpoint, (request, origin), principal, accept, is_listening)?;
     if let Some(answer) = exchange.wait(patience, &endpoint.alarms).await {
         let Some(answer) = answer else { return Ok(reply::empty(StatusCode::ACCEPTED)) };
         let status = status_of(&answer.outcome);
@@ -101,12 +103,13 @@ impl Drop for Open {
 impl Exchange {
     fn begin(
         endpoint: &Arc<Endpoint>,
-        request: Request,
+        (request, origin): (Request, Origin),
         principal: Principal,
         accept: Accept,
         is_listening: bool,
     ) -> Result<Self, Refusal> {
-        let line = Arc::new(Line::about(request.id.clone(), accept.sse, &endpoint.options));
+        let line = Line::about(request.id.clone(), accept.sse, &endpoint.options).from(origin);
+        let line = Arc::new(line);
         let client: Arc<dyn Client> = Arc::<Line>::clone(&line);
         let arrival = Arrival { principal, stay: Stay::Request };
         let session = endpoint.gateway().open(client, arrival);

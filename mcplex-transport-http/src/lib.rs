@@ -9,7 +9,7 @@
 //! their end), `endpoint` (one HTTP request), `post` (which era a message is of, and calls of
 //! sessions, answered as JSON or as a stream), `session` (one client), `mailbox` (what waits for a
 //! client, what can be replayed); then `envelope`, `exchange` and `line`, which are all that a
-//! stateless request needs; `duplex` (revision 2024-11-05, on a path of its own); then the small pure parts `guard`, `accept`, `sse`.
+//! stateless request needs; `duplex` (revision 2024-11-05, on a path of its own); then the small pure parts `guard`, `accept`, `origin`, `sse`.
 //!
 //! ```no_run
 //! # async fn run(gateway: std::sync::Arc<dyn mcplex_proto::downstream::Gateway>) -> std::io::Result<()> {
@@ -61,6 +61,8 @@ mod guard;
 mod accept;
 
 mod alarm;
+
+mod origin;
 
 mod sse;
 

@@ -2,7 +2,7 @@
 
 use crate::{clock, options::Options, sse, sse::Pieces};
 use bytes::Bytes;
-use mcplex_proto::{downstream::Client, id::Id, message::Message};
+use mcplex_proto::{downstream::Client, id::Id, message::Message, peer::Origin};
 use std::{
     collections::VecDeque,
     pin::Pin,
@@ -21,6 +21,7 @@ pub(crate) struct Line {
     is_read: bool,
     max_events: usize,
     max_bytes: usize,
+    origin: Origin,
     state: Mutex<State>,
 }
 
@@ -45,7 +46,13 @@ impl Line {
 
     fn new(about: Option<Id>, is_read: bool, options: &Options) -> Self {
         let (max_events, max_bytes) = (options.replay_events, options.replay_bytes);
-        Self { about, is_read, max_events, max_bytes, state: Mutex::default() }
+        let (origin, state) = (Origin::default(), Mutex::default());
+        Self { about, is_read, max_events, max_bytes, origin, state }
+    }
+
+    /// The same for a client that is known to be there.
+    pub(crate) fn from(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,6 +124,10 @@ impl Client for Line {
 
     fn network(&self) -> &'static str {
         "tcp"
+    }
+
+    fn origin(&self, _: Option<&Id>) -> Origin {
+        self.origin.clone()
     }
 }
 

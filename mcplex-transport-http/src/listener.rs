@@ -1,6 +1,6 @@
 //! Connections coming in, and the end of all of them.
 
-use crate::{endpoint::Doors, endpoint::Endpoint, options::Options, steady::Steady};
+use crate::{endpoint::Doors, endpoint::Endpoint, options::Options, origin, steady::Steady};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mcplex_proto::downstream::{Doorman, Gateway};
@@ -86,9 +86,9 @@ impl HttpListener {
             tokio::select! {
                 () = &mut stop => break,
                 accepted = accept(&self.listener, &permits) => match accepted {
-                    Ok((stream, permit)) => {
+                    Ok((stream, from, permit)) => {
                         let serve = serve_connection(
-                            Arc::clone(&endpoint), stream, permit, stopped.clone(),
+                            Arc::clone(&endpoint), (stream, from), permit, stopped.clone(),
                         );
                         connections.spawn(serve);
                     }
@@ -121,16 +121,16 @@ impl HttpListener {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.expect("nobody closes the semaphore");
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
+    let (stream, from) = listener.accept().await?;
+    Ok((stream, from, permit))
 }
 
 /// Serves one connection until it ends, or until its answers are written after the stop.
 async fn serve_connection(
     endpoint: Arc<Endpoint>,
-    stream: TcpStream,
+    (stream, from): (TcpStream, SocketAddr),
     _permit: OwnedSemaphorePermit,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -140,7 +140,8 @@ async fn serve_connection(
     let options = &endpoint.options;
     let stream = Steady::new(stream, options.write_timeout);
     let (head_timeout, max_head) = (options.head_timeout, options.max_head);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request| {
+        origin::mark(&mut request, from);
         let endpoint = Arc::clone(&endpoint);
         async move { Ok::<_, Infallible>(endpoint.serve(request).await) }
     });

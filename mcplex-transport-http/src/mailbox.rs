@@ -11,7 +11,7 @@ mod track;
 
 use self::track::{Class, Event, Load, Phase, Track};
 use crate::{options::Options, sse, sse::EventId, sse::Pieces};
-use mcplex_proto::{id::Id, message::Message};
+use mcplex_proto::{id::Id, message::Message, peer::Origin};
 use std::{
     collections::{BTreeMap, VecDeque},
     task::Waker,
@@ -129,6 +129,19 @@ impl Mailbox {
         self.tracks.insert(number, Track { phase, ..Track::default() });
         self.next_track += 1;
         Ok(number)
+    }
+
+    /// Notes where the calls of a POST came from.
+    pub(crate) fn came_from(&mut self, number: u64, origin: Origin) {
+        if let Some(track) = self.tracks.get_mut(&number) {
+            track.origin = origin;
+        }
+    }
+
+    /// Where a call in flight came from.
+    pub(crate) fn origin(&self, id: &Id) -> Option<Origin> {
+        let track = self.tracks.get(self.calls.get(id)?)?;
+        Some(track.origin.clone())
     }
 
     /// Tells a waiting POST whether to go on, and remembers whom to wake when that changes.

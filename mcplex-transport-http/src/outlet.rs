@@ -1,20 +1,24 @@
 //! A client as the gateway sees it: a mailbox behind a lock.
 
 use crate::{mailbox::Mailbox, options::Options};
-use mcplex_proto::{downstream::Client, id::Id, message::Message};
-use std::sync::{Mutex, MutexGuard};
+use mcplex_proto::{downstream::Client, id::Id, message::Message, peer::Origin};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The mailbox of one session; no lock is held while foreign code runs.
 #[derive(Debug)]
-pub(crate) struct Outlet(Mutex<Mailbox>);
+pub(crate) struct Outlet {
+    mailbox: Mutex<Mailbox>,
+    /// The name of the session.
+    session: Arc<str>,
+}
 
 impl Outlet {
-    pub(crate) fn new(options: &Options) -> Self {
-        Self(Mutex::new(Mailbox::new(options)))
+    pub(crate) fn new(session: &str, options: &Options) -> Self {
+        Self { mailbox: Mutex::new(Mailbox::new(options)), session: session.into() }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Mailbox> {
-        self.0.lock().expect("nothing panics while it holds the mailbox")
+        self.mailbox.lock().expect("nothing panics while it holds the mailbox")
     }
 
     /// Ends a call with its answer.
@@ -77,5 +81,10 @@ impl Client for Outlet {
 
     fn network(&self) -> &'static str {
         "tcp"
+    }
+
+    fn origin(&self, about: Option<&Id>) -> Origin {
+        let origin = about.and_then(|id| self.lock().origin(id)).unwrap_or_default();
+        Origin { session: Some(Arc::clone(&self.session)), ..origin }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     endpoint::Endpoint,
     envelope, exchange,
     mailbox::{Refused, Signal},
-    payload,
+    origin, payload,
     payload::Payload,
     reply,
     reply::{Refusal, Reply},
@@ -23,6 +23,7 @@ use mcplex_proto::{
     id::Id,
     message::{Message, Outcome, Request},
     method,
+    peer::Origin,
     version::{Era, Version},
 };
 use std::{
@@ -47,11 +48,13 @@ pub(crate) async fn serve(
         let why = "Accept must allow application/json or text/event-stream";
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why));
     }
+    let origin = origin::of(&head.extensions, headers);
     let bytes = payload::read(headers, &mut body, &endpoint.bodies, &endpoint.options).await?;
     match payload::parse(bytes, &endpoint.options)? {
         Payload::One(Message::Request(request)) => {
             let id = request.id.clone();
-            let served = serve_request(endpoint, headers, request, principal, accept).await;
+            let asks = (request, origin);
+            let served = serve_request(endpoint, headers, asks, principal, accept).await;
             served.map_err(|refusal| refusal.naming(Some(&id)))
         }
         Payload::One(Message::Notification(notification)) => {
@@ -80,7 +83,7 @@ pub(crate) async fn serve(
             }
             let live = endpoint.find(headers, &principal)?;
             check_batch(&*live.session, &messages)?;
-            deliver(endpoint, &live, messages, accept, true).await
+            deliver(endpoint, &live, (messages, origin), accept, true).await
         }
     }
 }
@@ -104,19 +107,19 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
 async fn serve_request(
     endpoint: &Arc<Endpoint>,
     headers: &HeaderMap,
-    request: Request,
+    (request, origin): (Request, Origin),
     principal: Principal,
     accept: Accept,
 ) -> Result<Reply, Refusal> {
     let era = envelope::of_request(headers, &request, endpoint.gateway());
     match era.map_err(|error| Refusal::bad(&error))? {
-        Era::Modern => exchange::serve(endpoint, request, principal, accept).await,
+        Era::Modern => exchange::serve(endpoint, (request, origin), principal, accept).await,
         Era::Legacy if request.method == method::INITIALIZE => {
-            initialize(endpoint, headers, request, principal, accept).await
+            initialize(endpoint, headers, (request, origin), principal, accept).await
         }
         Era::Legacy => {
             let live = endpoint.find(headers, &principal)?;
-            deliver(endpoint, &live, vec![request.into()], accept, false).await
+            deliver(endpoint, &live, (vec![request.into()], origin), accept, false).await
         }
     }
 }
@@ -138,7 +141,7 @@ pub(crate) fn check_batch(session: &dyn Session, messages: &[Message]) -> Result
 async fn initialize(
     endpoint: &Arc<Endpoint>,
     headers: &HeaderMap,
-    request: Request,
+    (request, origin): (Request, Origin),
     principal: Principal,
     accept: Accept,
 ) -> Result<Reply, Refusal> {
@@ -147,7 +150,7 @@ async fn initialize(
         return Err(Refusal::new(StatusCode::BAD_REQUEST, &"the session is open already"));
     }
     let live = endpoint.open(principal)?;
-    let mut waiting = match Waiting::begin(endpoint, &live, vec![request], accept) {
+    let mut waiting = match Waiting::begin(endpoint, &live, (vec![request], origin), accept) {
         Ok(waiting) => waiting,
         Err(refusal) => {
             endpoint.forget(&live);
@@ -171,7 +174,7 @@ async fn initialize(
 async fn deliver(
     endpoint: &Arc<Endpoint>,
     live: &Arc<Live>,
-    messages: Vec<Message>,
+    (messages, origin): (Vec<Message>, Origin),
     accept: Accept,
     is_batch: bool,
 ) -> Result<Reply, Refusal> {
@@ -186,7 +189,7 @@ async fn deliver(
     if requests.is_empty() {
         return Ok(reply::empty(StatusCode::ACCEPTED));
     }
-    let mut waiting = Waiting::begin(endpoint, live, requests, accept)?;
+    let mut waiting = Waiting::begin(endpoint, live, (requests, origin), accept)?;
     let end = waiting.wait(endpoint.patience(accept)).await;
     waiting.into_reply(end, is_batch)
 }
@@ -217,11 +220,16 @@ impl Waiting {
     fn begin(
         endpoint: &Arc<Endpoint>,
         live: &Arc<Live>,
-        requests: Vec<Request>,
+        (requests, origin): (Vec<Request>, Origin),
         accept: Accept,
     ) -> Result<Self, Refusal> {
         let ids: Vec<_> = requests.iter().map(|request| request.id.clone()).collect();
-        let track = live.outlet.lock().begin(&ids, accept.sse).map_err(refuse)?;
+        let track = {
+            let mut mailbox = live.outlet.lock();
+            let track = mailbox.begin(&ids, accept.sse).map_err(refuse)?;
+            mailbox.came_from(track, origin);
+            track
+        };
         let work = Some(Work::new(&live.session, requests));
         let (endpoint, live) = (Arc::clone(endpoint), Arc::clone(live));
         Ok(Self { endpoint, live, track, ids, work, answers: Vec::new() })

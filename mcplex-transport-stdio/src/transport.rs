@@ -8,8 +8,11 @@ use crate::{child::Pipes, command::Command, incoming::Messages, outgoing::Lines,
 #[cfg(unix)]
 use crate::{lifeline::Life, spawn::spawn};
 use async_trait::async_trait;
-use mcplex_proto::transport::{ConnectError, Connection, Lifeline, Transport};
-use std::sync::Arc;
+use mcplex_proto::{
+    peer::Place,
+    transport::{ConnectError, Connection, Lifeline, Transport},
+};
+use std::{path::Path, sync::Arc};
 
 /// Reaches an upstream by starting it as a child process, anew at each connect.
 #[derive(Debug)]
@@ -55,6 +58,14 @@ impl Transport for StdioTransport {
 
     fn network(&self) -> &'static str {
         "pipe"
+    }
+
+    fn place(&self) -> Place {
+        let program = Path::new(&self.command.program).file_name();
+        Place {
+            program: program.map(|name| name.to_string_lossy().into_owned()),
+            ..Place::default()
+        }
     }
 
     fn of_member(&self, label: &str) -> Option<Arc<dyn Transport>> {

@@ -41,7 +41,7 @@ impl Operator for World {
         self.changes.subscribe()
     }
 
-    async fn tell(&self, _: &str, verb: Verb) {
+    async fn tell(&self, _: &str, verb: Verb, _: Option<TraceContext>) {
         lock(&self.told).push(verb);
     }
 
@@ -70,7 +70,7 @@ async fn act(
 ) -> Result<Done, ActError> {
     let world = World::new(before);
     let acts = Acts::default();
-    let acting = acts.act(&*world, "files", verb, true);
+    let acting = acts.act(&*world, "files", (verb, true), None);
     let happening = async {
         for change in then {
             tokio::task::yield_now().await;
@@ -146,13 +146,13 @@ async fn nobody_waits_for_ever() {
 async fn what_makes_no_sense_is_refused_and_nothing_is_told() {
     let world = World::new(how(Health::Tripped, 3));
     let acts = Acts::default();
-    let error = acts.act(&*world, "files", Verb::Start, true).await.unwrap_err();
+    let error = acts.act(&*world, "files", (Verb::Start, true), None).await.unwrap_err();
     assert_eq!(error.to_string(), "files is tripped, which a start does not change");
     assert!(error.hint().unwrap().contains("mcplex reset files"));
     world.set(|status| status.is_enabled = false);
-    let error = acts.act(&*world, "files", Verb::Reset, true).await.unwrap_err();
+    let error = acts.act(&*world, "files", (Verb::Reset, true), None).await.unwrap_err();
     assert_eq!(error.to_string(), "files is disabled in the configuration");
-    let error = acts.act(&*world, "flies", Verb::Stop, true).await.unwrap_err();
+    let error = acts.act(&*world, "flies", (Verb::Stop, true), None).await.unwrap_err();
     assert_eq!(error.hint().unwrap(), "did you mean files?");
     assert_eq!(lock(&world.told).len(), 0);
 }
@@ -161,10 +161,10 @@ async fn what_makes_no_sense_is_refused_and_nothing_is_told() {
 async fn of_two_verbs_at_once_the_second_is_refused() {
     let world = World::new(UpstreamStatus { pid: Some(7), ..how(Health::Ready, 3) });
     let acts = Acts::default();
-    let first = acts.act(&*world, "files", Verb::Stop, true);
+    let first = acts.act(&*world, "files", (Verb::Stop, true), None);
     let second = async {
         tokio::task::yield_now().await;
-        let error = acts.act(&*world, "files", Verb::Restart, true).await.unwrap_err();
+        let error = acts.act(&*world, "files", (Verb::Restart, true), None).await.unwrap_err();
         world.set(|status| {
             *status = UpstreamStatus { name: "files".to_owned(), ..how(Health::Stopped, 3) }
         });
@@ -175,5 +175,5 @@ async fn of_two_verbs_at_once_the_second_is_refused() {
     assert_eq!(second.to_string(), "`stop` of files is still under way");
     assert_eq!(*lock(&world.told), [Verb::Stop]);
     // The place is free again.
-    assert!(acts.act(&*world, "files", Verb::Start, false).await.is_ok());
+    assert!(acts.act(&*world, "files", (Verb::Start, false), None).await.is_ok());
 }

@@ -1,19 +1,28 @@
 //! A gateway whose calls of tools are told.
 
-use super::{Calls, Ended, NAME, unix_ms};
+use super::{Calls, Ended, NAME, lock, unix_ms};
 use mcplex_proto::{
     attr,
     downstream::{Arrival, Client, Gateway, Session},
     edit,
     error::ErrorObject,
     header::HeaderParams,
-    message::{Notification, Outcome, Request, Response},
+    id::Id,
+    message::{Message, Notification, Outcome, Request, Response},
     method,
+    peer::Origin,
     raw::{self, Raw},
+    trace::{self, TraceContext},
     upstream::{UNAVAILABLE_META, UpstreamError},
     version::Version,
 };
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 use tokio::time::Instant;
 
 /// Who has a tool of this name.
@@ -42,9 +51,11 @@ impl Counting {
 
 impl Gateway for Counting {
     fn open(&self, client: Arc<dyn Client>, arrival: Arrival) -> Arc<dyn Session> {
-        let session = self.gateway.open(client, arrival);
+        let client = Arc::new(TracedClient::new(client));
+        let session = self.gateway.open(Arc::<TracedClient>::clone(&client), arrival);
         Arc::new(CountedSession {
             session,
+            client,
             calls: self.calls.clone(),
             owner: Arc::clone(&self.owner),
         })
@@ -55,9 +66,44 @@ impl Gateway for Counting {
     }
 }
 
+/// A client, and in which traces its calls of tools are told.
+pub(super) struct TracedClient {
+    client: Arc<dyn Client>,
+    /// Of calls that are on their way; without a trace until their span has begun.
+    pub(super) traces: Mutex<BTreeMap<Id, Option<String>>>,
+}
+
+impl TracedClient {
+    pub(super) fn new(client: Arc<dyn Client>) -> Self {
+        Self { client, traces: Mutex::default() }
+    }
+}
+
+impl Client for TracedClient {
+    fn send(&self, message: Message, about: Option<&Id>) -> bool {
+        self.client.send(message, about)
+    }
+
+    fn network(&self) -> &'static str {
+        self.client.network()
+    }
+
+    fn origin(&self, about: Option<&Id>) -> Origin {
+        self.client.origin(about)
+    }
+
+    fn traced(&self, about: &Id, span: &TraceContext) {
+        if let Some(trace) = lock(&self.traces).get_mut(about) {
+            *trace = Some(span.trace_id_hex());
+        }
+        self.client.traced(about, span);
+    }
+}
+
 /// A session whose calls of tools are told.
 pub(super) struct CountedSession {
     pub(super) session: Arc<dyn Session>,
+    pub(super) client: Arc<TracedClient>,
     pub(super) calls: Calls,
     pub(super) owner: Owner,
 }
@@ -103,8 +149,12 @@ type Answered<'f> = Pin<Box<dyn Future<Output = Option<Response>> + Send + 'f>>;
 impl CountedSession {
     async fn counted(&self, request: Request) -> Option<Response> {
         let (tool, trace_id) = asked(request.params.as_ref());
+        let id = trace::is_on().then(|| request.id.clone());
+        if let Some(id) = &id {
+            lock(&self.client.traces).insert(id.clone(), None);
+        }
         // Told when it is dropped, so also when nobody waits for the answer any more.
-        let mut running = Running { of: self, tool, trace_id, begun: now(), end: CANCELLED };
+        let mut running = Running { of: self, id, tool, trace_id, begun: now(), end: CANCELLED };
         let response = self.session.request(request).await;
         running.end = outcome(response.as_ref());
         response
@@ -120,7 +170,10 @@ const CANCELLED: End = ("cancelled", None);
 /// A call that is on its way.
 struct Running<'a> {
     of: &'a CountedSession,
+    /// Its id, where it may be in a trace of ours.
+    id: Option<Id>,
     tool: String,
+    /// The trace that the client named.
     trace_id: Option<String>,
     begun: Instant,
     end: End,
@@ -130,6 +183,8 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         let duration = self.begun.elapsed();
         let (outcome, error_type) = std::mem::replace(&mut self.end, CANCELLED);
+        // Where it is told is better to know than where the client tells of it.
+        let own = self.id.as_ref().and_then(|id| lock(&self.of.client.traces).remove(id)?);
         self.of.calls.tell(Ended {
             number: 0,
             at_ms: unix_ms(),
@@ -138,7 +193,7 @@ impl Drop for Running<'_> {
             outcome: outcome.to_owned(),
             error_type,
             duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            trace_id: self.trace_id.take(),
+            trace_id: own.or_else(|| self.trace_id.take()),
         });
     }
 }

@@ -1,13 +1,15 @@
 use super::{
-    counting::{CountedSession, asked},
+    counting::{CountedSession, TracedClient, asked},
     *,
 };
 use async_trait::async_trait;
 use mcplex_proto::{
-    downstream::Session,
-    message::{Extra, Notification, Outcome, Request, Response},
+    downstream::{Client, Session},
+    id::Id,
+    message::{Extra, Message, Notification, Outcome, Request, Response},
     method,
     raw::Raw,
+    trace::TraceContext,
     upstream::UNAVAILABLE_META,
     version::Version,
 };
@@ -118,6 +120,32 @@ fn the_trace_is_the_callers() {
     assert_eq!(asked(None), (String::new(), None));
 }
 
+/// A client that takes nothing.
+struct Deaf;
+
+impl Client for Deaf {
+    fn send(&self, _: Message, _: Option<&Id>) -> bool {
+        false
+    }
+
+    fn network(&self) -> &'static str {
+        "pipe"
+    }
+}
+
+#[test]
+fn the_trace_of_a_call_is_the_one_its_span_is_in() {
+    let client = TracedClient::new(Arc::new(Deaf));
+    let span = TraceContext::local([7; 16], [1; 8], 1).unwrap();
+    let id = Id::from(1_u64);
+    // Of a request that is no call of a tool nobody wants to know.
+    client.traced(&id, &span);
+    assert!(lock(&client.traces).is_empty());
+    lock(&client.traces).insert(id.clone(), None);
+    client.traced(&id, &span);
+    assert_eq!(lock(&client.traces)[&id].as_deref(), Some(&*"07".repeat(16)));
+}
+
 /// A session that never answers.
 struct Silent;
 
@@ -144,7 +172,9 @@ impl Session for Silent {
 async fn a_call_for_which_nobody_waits_any_more_is_told_too() {
     let calls = Calls::default();
     let owner: Owner = Arc::new(|tool| (tool == "add").then(|| "files".to_owned()));
-    let session = CountedSession { session: Arc::new(Silent), calls: calls.clone(), owner };
+    let client: Arc<dyn Client> = Arc::new(Deaf);
+    let client = Arc::new(TracedClient::new(client));
+    let session = CountedSession { session: Arc::new(Silent), client, calls: calls.clone(), owner };
     let params = Some(Raw::of(&json!({ "name": "add" })));
     for (method, is_counted) in
         [(method::TOOLS_CALL, false), (method::TOOLS_CALL, true), (method::PING, true)]
@@ -153,7 +183,7 @@ async fn a_call_for_which_nobody_waits_any_more_is_told_too() {
             calls.count();
         }
         let request = Request {
-            id: mcplex_proto::id::Id::from(1_u64),
+            id: Id::from(1_u64),
             method: method.into(),
             params: params.clone(),
             extra: Extra::default(),

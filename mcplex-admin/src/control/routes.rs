@@ -319,6 +319,13 @@ impl Route {
         Err((StatusCode::METHOD_NOT_ALLOWED, Problem::new("wrong-method", message)))
     }
 
+    /// The path of what a request changes, with the names of its parameters; nothing of one that only
+    /// looks.
+    pub(crate) fn path_of(method: &Method, uri: &Uri) -> Option<&'static str> {
+        let fits = |entry: &&Entry| entry.is_post && entry.fits(uri.path()).is_some();
+        TABLE.iter().filter(|_| *method == Method::POST).find(fits).map(|entry| entry.path)
+    }
+
     /// Whether everybody may ask this.
     pub(crate) fn is_open(uri: &Uri) -> bool {
         TABLE.iter().any(|entry| entry.is_open && entry.fits(uri.path()).is_some())

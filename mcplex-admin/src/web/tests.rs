@@ -9,7 +9,7 @@ use crate::{
     status::{Instance, UpstreamStatus},
 };
 use async_trait::async_trait;
-use mcplex_proto::{report::CrashReport, upstream::Health};
+use mcplex_proto::{report::CrashReport, trace::TraceContext, upstream::Health};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::{
@@ -40,7 +40,7 @@ impl Operator for Still {
         self.1.subscribe()
     }
 
-    async fn tell(&self, _: &str, _: Verb) {}
+    async fn tell(&self, _: &str, _: Verb, _: Option<TraceContext>) {}
 
     async fn reload(&self) -> Result<Reloaded, Refused> {
         Ok(Reloaded::default())

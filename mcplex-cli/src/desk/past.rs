@@ -14,6 +14,7 @@ use std::{
     sync::{Arc, Mutex},
     time::SystemTime,
 };
+use tracing::Span;
 
 /// What was seen of an upstream.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +45,10 @@ pub(super) struct Tee {
 impl UpstreamEvents for Tee {
     fn message(&self, from: Incarnation, message: Message, about: Option<u64>) {
         self.events.message(from, message, about);
+    }
+
+    fn connected(&self, from: Incarnation, connect: Span) {
+        self.events.connected(from, connect);
     }
 
     fn changed(&self, status: Status) {

@@ -4,9 +4,12 @@
 use super::now;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
-use mcplex_proto::transport::{
-    CloseStep, Closed, ConnectError, Connection, Ending, Grace, LastWords, Lifeline, LogSink,
-    Received, Transport, Usage, Word,
+use mcplex_proto::{
+    peer::Place,
+    transport::{
+        CloseStep, Closed, ConnectError, Connection, Ending, Grace, LastWords, Lifeline, LogSink,
+        Received, SessionName, Transport, Usage, Word,
+    },
 };
 use std::{
     collections::VecDeque,
@@ -134,6 +137,10 @@ impl Transport for Watched {
         self.inner.network()
     }
 
+    fn place(&self) -> Place {
+        self.inner.place()
+    }
+
     fn failure_tells_era(&self) -> bool {
         self.inner.failure_tells_era()
     }
@@ -168,6 +175,10 @@ impl Lifeline for Watch {
 
     fn pid(&self) -> Option<u32> {
         self.inner.pid()
+    }
+
+    fn session(&self) -> Option<SessionName> {
+        self.inner.session()
     }
 
     fn usage(&self) -> Option<Usage> {

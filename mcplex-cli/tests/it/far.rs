@@ -30,7 +30,7 @@ pub(crate) enum Reply {
 
 /// A small HTTP server.
 #[derive(Clone)]
-struct Far {
+pub(crate) struct Far {
     addr: SocketAddr,
     /// The requests, as they came.
     seen: Arc<Mutex<Vec<String>>>,
@@ -38,7 +38,7 @@ struct Far {
 
 impl Far {
     /// Answers each message by its method, and each stream with 405.
-    fn start(answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let far = Self { addr: listener.local_addr().unwrap(), seen: Arc::default() };
         let (seen, answer) = (Arc::clone(&far.seen), Arc::new(answer));
@@ -75,7 +75,7 @@ impl Far {
         (far, made.cert.pem())
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/mcp", self.addr)
     }
 

@@ -73,6 +73,17 @@ impl Setup {
         self.toml.push('\n');
     }
 
+    /// Adds lines in front of everything else.
+    pub(crate) fn set(&mut self, toml: &str) {
+        self.toml.insert_str(0, toml);
+    }
+
+    /// Puts other text in the place of some.
+    pub(crate) fn replace(&mut self, old: &str, new: &str) {
+        assert!(self.toml.contains(old), "{old} is not in it");
+        self.toml = self.toml.replace(old, new);
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self

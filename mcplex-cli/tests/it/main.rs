@@ -28,6 +28,15 @@ mod crash_loop;
 mod spans;
 
 #[cfg(test)]
+mod graph;
+
+#[cfg(test)]
+mod contexts;
+
+#[cfg(test)]
+mod catalogue;
+
+#[cfg(test)]
 mod ends;
 
 #[cfg(test)]

@@ -84,14 +84,14 @@ impl Panel {
 }
 
 /// A mcplex with an address for operators.
-fn serve(setup: &Setup) -> (Gateway, Panel) {
+pub(crate) fn serve(setup: &Setup) -> (Gateway, Panel) {
     let gateway = setup.serve();
     gateway.wait_own("operators can connect", 1);
     let panel = Panel::of(setup);
     (gateway, panel)
 }
 
-const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"";
+pub(crate) const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"";
 
 #[test]
 fn a_trip_is_heard_and_a_reset_brings_the_upstream_back() {

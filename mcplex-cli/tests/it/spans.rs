@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The wait between two lives; the rules of the breaker stay as they are.
-const FAST: &str = "backoff_first = \"20ms\"\nbackoff_factor = 1";
+pub(crate) const FAST: &str = "backoff_first = \"20ms\"\nbackoff_factor = 1";
 
-fn traced(setup: Setup, receiver: &Receiver) -> Setup {
+pub(crate) fn traced(setup: Setup, receiver: &Receiver) -> Setup {
     setup
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint())
         // Spans leave in batches; a test does not want to wait for the next one.
@@ -20,25 +20,25 @@ fn traced(setup: Setup, receiver: &Receiver) -> Setup {
 }
 
 /// The spans of one lifecycle step, oldest first.
-fn steps<'a>(spans: &'a [Span], step: &str) -> Vec<&'a Span> {
+pub(crate) fn steps<'a>(spans: &'a [Span], step: &str) -> Vec<&'a Span> {
     let is_it = |span: &&Span| span.attribute(attr::LIFECYCLE) == Some(step);
     let mut found: Vec<_> = spans.iter().filter(is_it).collect();
     found.sort_by_key(|span| incarnation(span));
     found
 }
 
-fn incarnation(span: &Span) -> u64 {
+pub(crate) fn incarnation(span: &Span) -> u64 {
     span.attribute(attr::UPSTREAM_INCARNATION).unwrap().parse().unwrap()
 }
 
 /// The spans a link of this kind points to.
-fn linked<'a>(span: &'a Span, kind: &str) -> BTreeSet<&'a str> {
+pub(crate) fn linked<'a>(span: &'a Span, kind: &str) -> BTreeSet<&'a str> {
     let is_it = |of: Option<&String>| of.is_some_and(|of| of == kind);
     let links = span.links.iter().filter(|link| is_it(link.attributes.get(attr::LINK_KIND)));
     links.map(|link| &*link.span_id).collect()
 }
 
-fn is_child(child: &Span, parent: &Span) -> bool {
+pub(crate) fn is_child(child: &Span, parent: &Span) -> bool {
     child.parent_span_id.as_ref() == Some(&parent.span_id) && child.trace_id == parent.trace_id
 }
 
@@ -54,7 +54,7 @@ fn crash_loop(receiver: &Receiver) -> (Gateway, Vec<Span>) {
     (gateway, spans)
 }
 
-fn of_upstream(spans: &[Span], upstream: &str) -> Vec<Span> {
+pub(crate) fn of_upstream(spans: &[Span], upstream: &str) -> Vec<Span> {
     let is_it = |span: &&Span| span.attribute(attr::UPSTREAM_NAME) == Some(upstream);
     spans.iter().filter(is_it).cloned().collect()
 }
@@ -148,7 +148,7 @@ fn spans_carry_only_what_the_table_declares() {
 }
 
 /// A server span with the client span below it, both of a method.
-fn pair<'a>(spans: &'a [Span], method: &str) -> Option<(&'a Span, &'a Span)> {
+pub(crate) fn pair<'a>(spans: &'a [Span], method: &str) -> Option<(&'a Span, &'a Span)> {
     let of = |kind: &'static str| {
         spans.iter().filter(move |span| {
             span.kind == kind && span.attribute(attr::MCP_METHOD_NAME) == Some(method)
@@ -195,7 +195,7 @@ fn a_call_is_a_server_span_with_a_client_span_and_the_upstream_hears_of_it() {
 }
 
 /// A finished server span of a tool.
-fn served<'a>(spans: &'a [Span], tool: &str) -> Option<&'a Span> {
+pub(crate) fn served<'a>(spans: &'a [Span], tool: &str) -> Option<&'a Span> {
     spans
         .iter()
         .find(|span| span.kind == "server" && span.attribute(attr::GEN_AI_TOOL_NAME) == Some(tool))
@@ -280,12 +280,16 @@ fn the_start_is_one_trace_with_the_first_connects_and_what_was_asked_in_them() {
     // Questions leave with the requests, which have a queue of their own.
     let spans = receiver.wait_for(PATIENCE, |spans| {
         let is_question = |span: &&Span| span.kind == "client" && span.trace_id == startup.trace_id;
-        spans.iter().filter(is_question).count() >= 3
+        spans.iter().filter(is_question).count() >= 5
             && steps(spans, attr::LIFECYCLE_CONNECT).len() == 2
     });
     for (upstream, expect) in [
-        ("old", [("server/discover", Some("-32601")), ("initialize", None)].as_slice()),
-        ("new", &[("server/discover", None)]),
+        (
+            "old",
+            [("server/discover", Some("-32601")), ("initialize", None), ("tools/list", None)]
+                .as_slice(),
+        ),
+        ("new", &[("server/discover", None), ("tools/list", None)]),
     ] {
         let all = of_upstream(&spans, upstream);
         let connect = steps(&all, attr::LIFECYCLE_CONNECT)[0];

@@ -15,6 +15,8 @@ pub(crate) struct Stateless {
     path: String,
     wire: Wire,
     capabilities: Value,
+    /// More headers, each with its line break.
+    pub(crate) headers: String,
     next_id: u64,
 }
 
@@ -23,7 +25,7 @@ impl Stateless {
         let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
         let (address, path) = (address.to_owned(), format!("/{path}"));
         let wire = connect(&address);
-        Self { address, path, wire, capabilities: json!({}), next_id: 0 }
+        Self { address, path, wire, capabilities: json!({}), headers: String::new(), next_id: 0 }
     }
 
     /// One that says it can do this.
@@ -72,10 +74,11 @@ impl Stateless {
         let mut request = format!(
             "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: {VERSION}\r\n\
-             Mcp-Method: {method}\r\nContent-Length: {}\r\n",
+             Mcp-Method: {method}\r\nContent-Length: {}\r\n{}",
             self.path,
             self.address,
-            body.len()
+            body.len(),
+            self.headers
         );
         if let Some(name) = name {
             write!(request, "Mcp-Name: {name}\r\n").unwrap();

@@ -126,11 +126,10 @@ pub(super) fn resume(
     params: &Params<'_>,
     held: Box<Suspended>,
 ) -> Result<Planned, Local> {
-    let begun = held
-        .errand
-        .berth
-        .current()
-        .and_then(|id| session.begin(&request.id, &held.errand.berth.member, id));
+    let begun = held.errand.berth.current().and_then(|id| {
+        let berth = &held.errand.berth;
+        session.begin(&request.id, (&berth.link, &berth.member), id)
+    });
     let Some(cancelled) = begun else {
         // The same may still be asked under another id.
         session.shared.suspensions.put_back(*held);
@@ -171,6 +170,7 @@ impl Seat {
             asker: self.asker.clone(),
             about: self.about.clone(),
             token: self.token.clone(),
+            trace: None,
             progress: f64::MIN,
             is_parked: false,
             talk: talk.cloned(),

@@ -10,10 +10,11 @@ use crate::{
     link::Link,
     measure::Watched,
     member::{Flight, Member},
+    params::Params,
     refresh,
     router::{Shared, lock},
     session::DownstreamSession,
-    spans,
+    spans::{self, To},
     talk::Talk,
     target::Aim,
     tasks::Role,
@@ -23,8 +24,9 @@ use mcplex_proto::{
     error::{ErrorObject, URL_ELICITATION_REQUIRED},
     id::Id,
     message::{Extra, Outcome},
-    raw::Raw,
-    upstream::{Reply, Upstream, UpstreamError},
+    raw::{self, Raw},
+    trace,
+    upstream::{Reply, Traced, Upstream, UpstreamError},
     version::{Era, Version},
 };
 use mcplex_translate as translate;
@@ -95,6 +97,8 @@ pub(crate) struct Errand {
     /// The revision of the upstream, if it is certain.
     pub(super) version: Option<Version>,
     pub(super) span: Watched,
+    /// Its span says which life gets it.
+    pub(super) knows_life: bool,
     pub(super) aim: Aim,
     pub(super) berth: Berth,
     /// What the upstream asks meanwhile, where it may ask a stateless client.
@@ -198,8 +202,40 @@ impl Errand {
     /// Tells the upstream that the answer is no longer wanted.
     pub(crate) fn cancel(&self, reason: Option<&Raw>) {
         if let Some(id) = self.berth.current() {
-            cancel(&*self.upstream, id, reason);
+            let parent = self.span.context();
+            cancel(self.link(), &*self.upstream, (id, parent), reason);
         }
+    }
+
+    /// Its upstream answered with a question: that ends this request, and the call goes on.
+    pub(super) fn has_asked(&self, answer: &Result<Reply, UpstreamError>) {
+        if let Ok(reply) = answer {
+            spans::ended_there(&self.span, &reply.outcome);
+        }
+    }
+
+    /// The request of the next try, with a span of its own; gives what it says of that.
+    pub(super) fn tries_again(
+        &mut self,
+        server: &Watched,
+        id: u64,
+        params: Raw,
+    ) -> (Raw, Option<Traced>) {
+        let link = self.link().clone();
+        let peer = self.upstream.peer();
+        let to = To { upstream: &link.name, peer: peer.as_deref(), version: self.version };
+        self.knows_life = peer.is_some();
+        let carried = (to.version, peer.as_deref().map(|peer| peer.network));
+        let span = spans::again(server, &self.method, Some(&params), id, to);
+        let context = trace::context_of(&span);
+        let name = Params::read(Some(&params)).get("name").and_then(raw::string);
+        let name = name.as_deref();
+        let next = server.sent(span, &link.name, (name, name), carried);
+        self.span = next.within(context.clone(), None);
+        let Some(sent) = context else { return (params, None) };
+        let told = link.propagate().trace.then(|| sent.written_into(&params));
+        let trace = Traced { sent, asked: server.context().cloned() };
+        (told.unwrap_or(params), Some(trace))
     }
 
     /// The revision of who answered: of the era that the call was written for.
@@ -246,7 +282,8 @@ impl Waiting {
                 spans::cancelled(server, &self.errand.span);
                 return Ok(None);
             }
-            Some(Err(UpstreamError::OtherEra { now, .. })) if self.may_be_rewritten => {
+            Some(Err(error @ UpstreamError::OtherEra { now, .. })) if self.may_be_rewritten => {
+                spans::unanswered(&self.errand.span, &error, true);
                 return Err(OtherEra(now));
             }
             Some(Err(error)) => {
@@ -261,7 +298,7 @@ impl Waiting {
             Outcome::Result(_) => self.seat.subscribes = None,
             Outcome::Error(error) => self.seat.note_elicitations(&self.errand.berth.link, error),
         }
-        spans::answered(server, &self.errand.span, &reply);
+        spans::answered(server, &self.errand.span, &reply, self.errand.knows_life);
         let outcome = match bridged::answer(&self, reply.outcome) {
             Ok(outcome) => outcome,
             Err(outcome) => {
@@ -278,7 +315,8 @@ impl Waiting {
         let local = refuse(session, &self.errand.aim, error);
         let local = words::own(local, asker, || session.shared.identity());
         let refusal = words::outcome(local);
-        spans::failed(server, &self.errand.span, error, &refusal);
+        let client = (&self.errand.span, self.errand.knows_life);
+        spans::failed(server, client, error, &refusal);
         refusal
     }
 

@@ -39,6 +39,7 @@ pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Watched)
         let answer = unless(&mut cancelled, waiting.errand.upstream.call(call)).await;
         let Some(answer) = answer else { return waiting.end(None, server) };
         let Some(asked) = required(&answer) else { return waiting.end(Some(answer), server) };
+        waiting.errand.has_asked(&answer);
         waiting.may_be_rewritten = false;
         waiting.errand.berth.land();
         waiting.seat.session.redirect(&waiting.seat.about, None);
@@ -63,7 +64,8 @@ pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Watched)
         }
         let params = question::retry(first.params.as_ref(), &answers, state.as_ref());
         let params = Params::read(Some(&params)).with_token(id).unwrap_or(params);
-        call = Call { id, params: Some(params), extra: extra.clone(), ..first.clone() };
+        let (params, trace) = waiting.errand.tries_again(server, id, params);
+        call = Call { id, params: Some(params), trace, extra: extra.clone(), ..first.clone() };
     }
     let why = format!("the upstream asked {MAX_ROUNDS} times and has not answered yet");
     waiting.fail(ErrorObject::new(INTERNAL_ERROR, why), server)
@@ -103,7 +105,7 @@ async fn answers(
         }
     });
     let asked: Vec<_> = asked.collect::<Result<_, ErrorObject>>()?;
-    let mut open = session.ask_all(&seat.about);
+    let mut open = session.ask_all(&seat.about, waiting.errand.span.context().cloned());
     let mut all = Vec::with_capacity(asked.len());
     for (key, method, asked) in asked {
         let coming = match asked {

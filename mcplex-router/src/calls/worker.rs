@@ -4,8 +4,10 @@ use super::refuse;
 use crate::{
     asker::Asker,
     crew::{Lease, Wish},
+    measure::Watched,
     member::Member,
     session::DownstreamSession,
+    spans,
     target::{Local, Target},
 };
 use mcplex_proto::{
@@ -35,10 +37,13 @@ impl Worker {
         asker: &Asker,
         request: &Request,
         target: &Target<'_>,
-        era: Option<Era>,
+        (era, span): (Option<Era>, &Watched),
     ) -> Result<Self, Local> {
         let (link, shared) = (&target.link, &session.shared);
-        let refused = |error: UpstreamError| refuse(session, &target.aim, &error);
+        let refused = |error: UpstreamError| {
+            spans::rejected(span, &link.name, &error);
+            refuse(session, &target.aim, &error)
+        };
         let era = era.or_else(|| link.lists().info.as_ref().map(|info| info.version.era()));
         let may_be_asked = era != Some(Era::Modern) && question::may_need_input(&request.method);
         let lease = match may_be_asked && session.proves_nothing() {

@@ -55,4 +55,6 @@ mod telling;
 #[cfg(test)]
 mod time;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod watches;

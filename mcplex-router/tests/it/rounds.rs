@@ -254,6 +254,7 @@ fn an_upstream_that_dies_in_a_later_round_ends_the_call_once() {
         safe_to_retry: false,
         is_suspect: false,
         cause: None,
+        from: None,
     }));
     world.run();
     assert!(going.text().contains("died during the call"), "{}", going.text());

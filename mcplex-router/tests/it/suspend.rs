@@ -265,6 +265,7 @@ fn died() -> UpstreamError {
         safe_to_retry: false,
         is_suspect: false,
         cause: None,
+        from: None,
     }
 }
 

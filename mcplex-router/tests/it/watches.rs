@@ -233,6 +233,7 @@ fn a_new_life_is_listened_to_at_once() {
             safe_to_retry: true,
             is_suspect: false,
             cause: None,
+            from: None,
         }));
     }
     world.run();

@@ -30,6 +30,8 @@ impl Driver {
             }
             if matches!(health, Health::Tripped | Health::Idle) {
                 self.life.handle_event(Event::Demand, self.now);
+                let asked = waiting.call.trace.as_ref().and_then(|trace| trace.asked.clone());
+                self.trace.is_waited_for(asked.filter(|_| self.life.health() != health));
             }
         }
         match self.life.health() {
@@ -74,7 +76,7 @@ impl Driver {
         let Waiting { call, reply } = waiting;
         let sent = Sent {
             reply,
-            trace: call.trace,
+            trace: call.trace.map(|trace| trace.sent),
             is_upkeep: call.is_upkeep,
             is_read: method::is_read(&call.method),
             method: call.method.clone(),
@@ -165,6 +167,7 @@ impl Driver {
             safe_to_retry: sent.is_read && !is_suspect,
             is_suspect,
             cause,
+            from: Some(self.life.incarnation()),
         };
         drop(sent.reply.send(Err(error)));
     }

@@ -118,6 +118,7 @@ impl Driver {
         self.parked.set_limits(options.queue_limit, options.queue_wait, self.now);
         self.shared.set_call_timeout(options.call_timeout);
         self.life.set_options(options.clone());
+        self.trace.is_reached_by(&*transport);
         self.spec.transport = transport;
         self.spec.options = options;
         self.spec.starts = starts;

@@ -2,16 +2,16 @@
 
 use super::{Driver, Phase};
 use crate::{
-    cause::Cause,
+    cause::{self, Cause},
     event::Event,
     garbage,
     host::Permit,
     open::{Incident, Open},
+    trace,
     warden::{End, Report, Warden},
 };
 use mcplex_proto::{
     attr,
-    handshake::Handshake,
     transport::{ConnectError, Connection},
     upstream::Incarnation,
 };
@@ -37,10 +37,13 @@ impl Driver {
         let transport = self.spec.transport.clone();
         self.phase = Phase::Connecting(Box::pin(async move {
             let result = transport.connect().await;
-            if let Ok(connection) = &result
-                && let Some(pid) = connection.lifeline.pid()
-            {
-                spawn.record(attr::PROCESS_PID, pid);
+            match &result {
+                Ok(connection) => {
+                    connection.lifeline.pid().into_iter().for_each(|pid| {
+                        spawn.record(attr::PROCESS_PID, pid);
+                    });
+                }
+                Err(error) => trace::not_spawned(&spawn, error, cause::error_type_of(error)),
             }
             result
         }));
@@ -60,7 +63,7 @@ impl Driver {
         }
         let incarnation = self.life.incarnation();
         let Connection { outgoing, incoming, lifeline } = connection;
-        let (pid, listener) = (lifeline.pid(), lifeline.listener());
+        let (pid, listener, session) = (lifeline.pid(), lifeline.listener(), lifeline.session());
         let may_install =
             self.spec.options.first_handshake_timeout.is_some() && incarnation == Incarnation(1);
         self.shared.set_installing(may_install.then(|| lifeline.listener()).flatten());
@@ -71,13 +74,11 @@ impl Driver {
         let (handshake, hello, answer_by) = self.opening();
         let halves = (outgoing, incoming);
         let mut open = Open::new(incarnation, pid, self.now, halves, handshake, order);
-        open.listener = listener;
+        (open.listener, open.session) = (listener, session);
         open.answer_by = answer_by;
         self.trace.spawned(pid, self.now.since(self.granted_at));
-        let asks = open.handshake.as_ref().map(Handshake::asks);
-        asks.into_iter().for_each(|method| self.trace.asks(incarnation, method));
         self.phase = Phase::Open(Box::new(open));
-        self.send(hello);
+        self.ask(hello);
     }
 
     pub(super) fn handle_incident(&mut self, incident: Incident) {

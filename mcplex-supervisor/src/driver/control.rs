@@ -12,7 +12,14 @@ impl Driver {
     pub(super) fn handle_control(&mut self, control: Control) {
         match control {
             Control::Start => self.life.handle_event(Event::Start, self.now),
-            Control::Reset => self.life.handle_event(Event::Reset, self.now),
+            Control::Reset(operator) => {
+                self.trace.is_asked(operator);
+                self.life.handle_event(Event::Reset, self.now);
+                while let Some(note) = self.life.poll_note() {
+                    self.take_note(note, false);
+                }
+                self.trace.is_asked(None);
+            }
             Control::Restart => self.restart(),
             Control::Stop => {
                 self.cut_drain();
@@ -117,6 +124,7 @@ impl Driver {
                 pid,
                 last_error: self.last_death.clone(),
                 last: self.last.clone(),
+                trip: self.trace.last_trip.clone().filter(|_| health == Health::Tripped),
                 ..Status::new(health, incarnation)
             },
             retry_at: retry_at.map(|at| self.clock.instant(at)),

@@ -17,6 +17,10 @@ use mcplex_proto::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+/// How much of what it wrote last stands in the span of its death, in bytes: a stack trace, and
+/// less than any collector refuses.
+const STDERR_TAIL: usize = 2048;
+
 /// Everything known of the end of one incarnation.
 pub(super) struct Death<'a> {
     pub(super) incarnation: Incarnation,
@@ -158,6 +162,9 @@ impl Driver {
             .clone()
             .find(|(_, is_suspect)| **is_suspect)
             .map(|(sent, _)| (sent.method.to_string(), blackbox::target(sent.params.as_ref())));
+        // Not all of them are linked to; what clients have lost matters most.
+        let clients = death.sent.values().filter(|sent| !sent.is_upkeep);
+        let own = death.sent.values().filter(|sent| sent.is_upkeep);
         let facts = DeathFacts {
             incarnation: death.incarnation,
             cause: death.cause,
@@ -166,10 +173,11 @@ impl Driver {
             pid: death.pid,
             uptime: self.now.since(death.since),
             usage: death.usage,
-            in_flight: death.sent.values().filter_map(|sent| sent.trace.clone()).collect(),
+            in_flight: clients.chain(own).filter_map(|sent| sent.trace.clone()).collect(),
             calls: death.sent.len(),
             suspect,
             deaths: death.deaths,
+            stderr: self.spec.options.stderr_tail.then(|| tail(&death.words)).flatten(),
         };
         if death.is_counted {
             self.trace.died(&facts, &self.spec.options, self.now);
@@ -227,6 +235,25 @@ impl Driver {
             Note::Died { .. } => {}
         }
     }
+}
+
+/// The last lines, as many as fit; none is cut, unless it alone is longer.
+fn tail(words: &[Word]) -> Option<String> {
+    let mut rest = STDERR_TAIL;
+    let fits = |word: &&Word| {
+        let left = rest.checked_sub(word.text.len() + 1);
+        rest = left.unwrap_or_default();
+        left.is_some()
+    };
+    let mut lines: Vec<&str> =
+        words.iter().rev().take_while(fits).map(|word| &*word.text).collect();
+    if let (true, Some(last)) = (lines.is_empty(), words.last()) {
+        let least = last.text.len().saturating_sub(STDERR_TAIL);
+        let start = (least..).find(|at| last.text.is_char_boundary(*at));
+        lines.push(&last.text[start.unwrap_or(0)..]);
+    }
+    lines.reverse();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn texts(words: &[Word]) -> Vec<&str> {

@@ -72,10 +72,9 @@ impl Driver {
         let Some(handshake) = open.handshake.as_mut() else { return };
         if let Some(next) = handshake.handle_silence() {
             self.trace.is_unanswered();
-            self.trace.asks(open.incarnation, handshake.asks());
             tracing::info!(upstream = %self.spec.name, member = self.spec.member.as_deref(),
                 "upstream does not say whether it speaks 2026-07-28; it is initialized instead");
-            self.send(next);
+            self.ask(next);
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Driver, Phase};
 use crate::{cause::Cause, event::Event, probe::Probe};
 use mcplex_proto::{
     error::ErrorObject,
-    handshake::{self, Opened, Step},
+    handshake::{self, Handshake, Opened, Step},
     message::{Message, Outcome, Request, Response},
     method,
     upstream::Reply,
@@ -49,8 +49,7 @@ impl Driver {
                 (code, Ok(Step::Ask(next))) => {
                     open.answer_by = None;
                     self.trace.is_answered(code);
-                    self.trace.asks(from, handshake.asks());
-                    return self.send(next);
+                    return self.ask(next);
                 }
                 (_, Ok(Step::Reply(_))) if open.asked >= MAX_ASKED => {
                     let why = "it asks and asks instead of answering initialize";
@@ -120,15 +119,33 @@ impl Driver {
         open.is_modern = server.version.era() == Era::Modern;
         open.probe = self.spec.options.probe.map(|options| Probe::new(options, self.now));
         let (from, since) = (open.incarnation, open.since);
+        let session = open.session.as_ref().and_then(|name| name());
         initialized.into_iter().for_each(|message| self.send(message));
         self.connected_at = self.now;
         let took = (self.now.since(self.granted_at), self.now.since(since));
-        self.trace.connected(from, &server, how, took);
+        let connect = self.trace.connected(from, &server, how, took);
+        if let Some(peer) = self.trace.peer(from, &server, session) {
+            self.shared.set_peer(peer);
+        }
         self.shared.set_info(server);
+        connect.into_iter().for_each(|span| self.events.connected(from, span));
         self.shared.set_installing(None);
         self.permit.take().into_iter().for_each(crate::host::Permit::borne);
         self.seat.up();
         self.life.handle_event(Event::Connected(from), self.now);
+    }
+
+    /// Asks a question of the handshake, and says where it belongs in a trace.
+    pub(super) fn ask(&mut self, mut question: Message) {
+        if let (Message::Request(request), Phase::Open(open)) = (&mut question, &self.phase) {
+            let method = open.handshake.as_ref().map_or("", Handshake::asks);
+            let id = request.id.minted().unwrap_or_default();
+            let context = self.trace.asks(open.incarnation, method, id);
+            if let Some(context) = context.filter(|_| self.spec.options.tells_trace) {
+                request.params = request.params.take().map(|params| context.written_into(&params));
+            }
+        }
+        self.send(question);
     }
 
     /// Sends a message to the open connection.

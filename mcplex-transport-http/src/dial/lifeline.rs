@@ -2,7 +2,7 @@
 
 use super::wire::Wire;
 use async_trait::async_trait;
-use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, Lifeline, Word};
+use mcplex_proto::transport::{CloseStep, Closed, Ending, Grace, Lifeline, SessionName, Word};
 use std::sync::Arc;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
@@ -59,6 +59,11 @@ impl Lifeline for Life {
 
     fn pid(&self) -> Option<u32> {
         None
+    }
+
+    fn session(&self) -> Option<SessionName> {
+        let wire = Arc::clone(&self.wire);
+        Some(Box::new(move || Some(wire.session_id()?.to_str().ok()?.to_owned())))
     }
 }
 

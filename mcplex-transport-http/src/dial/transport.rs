@@ -12,12 +12,16 @@ use super::{
     wire::Wire,
 };
 use async_trait::async_trait;
-use mcplex_proto::transport::{ConnectError, Connection, Transport};
+use mcplex_proto::{
+    peer::Place,
+    transport::{ConnectError, Connection, Transport},
+};
 use std::sync::Arc;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
+use url::Url;
 
 /// Messages of a server that wait to be read; beyond them its streams are not read on.
 const UNREAD: usize = 64;
@@ -60,5 +64,12 @@ impl Transport for HttpTransport {
 
     fn network(&self) -> &'static str {
         "tcp"
+    }
+
+    fn place(&self) -> Place {
+        let url = Url::parse(&self.remote.url).ok();
+        let host = url.as_ref().and_then(|url| url.host_str().map(str::to_owned));
+        let port = url.as_ref().and_then(Url::port_or_known_default);
+        Place { host, port, program: None }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 use hyper::{HeaderMap, StatusCode};
 use mcplex_proto::{
     downstream::{Arrival, Client, Gateway, Principal, Session, Stay},
+    peer::Origin,
     version::{Era, Version},
 };
 use std::{
@@ -37,7 +38,7 @@ impl Endpoint {
     /// Opens a session that only this principal can use.
     pub(crate) fn open(&self, principal: Principal) -> Result<Arc<Live>, Refusal> {
         let id = self.vacancy()?;
-        let outlet = Arc::new(Outlet::new(&self.options));
+        let outlet = Arc::new(Outlet::new(&id, &self.options));
         let client: Arc<dyn Client> = Arc::<Outlet>::clone(&outlet);
         // Outside of the lock: this is foreign code.
         let arrival = Arrival { principal: principal.clone(), stay: Stay::Long };
@@ -56,9 +57,15 @@ impl Endpoint {
     }
 
     /// Opens a session that lasts as long as its stream.
-    pub(crate) fn open_duplex(&self, principal: Principal) -> Result<Arc<Duplex>, Refusal> {
+    pub(crate) fn open_duplex(
+        &self,
+        principal: Principal,
+        origin: Origin,
+    ) -> Result<Arc<Duplex>, Refusal> {
         let id = self.vacancy()?;
-        let line = Arc::new(Line::of_session(&self.options));
+        // What its headers say of a trace is said of the stream, and of no request.
+        let origin = Origin { session: Some(Arc::from(&*id)), trace: None, ..origin };
+        let line = Arc::new(Line::of_session(&self.options).from(origin));
         let client: Arc<dyn Client> = Arc::<Line>::clone(&line);
         let arrival = Arrival { principal: principal.clone(), stay: Stay::Long };
         let session = self.gateway.open(client, arrival);

@@ -1,6 +1,7 @@
 //! One stream of a mailbox: its events and its reader.
 
 use crate::sse::Pieces;
+use mcplex_proto::peer::Origin;
 use std::{collections::VecDeque, task::Waker};
 
 /// The events of one POST, or of the standalone stream.
@@ -17,6 +18,8 @@ pub(super) struct Track {
     pub(super) reader: u64,
     pub(super) waker: Option<Waker>,
     pub(super) is_done: bool,
+    /// Where its POST came from.
+    pub(super) origin: Origin,
 }
 
 /// How the answer of a POST travels.

@@ -1,0 +1,89 @@
+//! Who is at the other end, as spans tell of it.
+
+use crate::{
+    trace::TraceContext,
+    upstream::Incarnation,
+    version::{Era, Version},
+};
+use std::{net::SocketAddr, sync::Arc};
+
+/// The OpenTelemetry word for what carries the bytes of HTTP.
+const TCP: &str = "tcp";
+
+/// The protocol that is spoken over what carries the bytes, with its version; a pipe has none.
+#[must_use]
+pub fn protocol_over(network: &str) -> Option<(&'static str, &'static str)> {
+    (network == TCP).then_some(("http", "1.1"))
+}
+
+/// Where an upstream is, as far as its configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The host of its address.
+    pub host: Option<String>,
+    /// The port of it.
+    pub port: Option<u16>,
+    /// The program it is, without its folder.
+    pub program: Option<String>,
+}
+
+/// The life of an upstream that is open, or was last.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Which life it is.
+    pub incarnation: Incarnation,
+    /// The revision it speaks.
+    pub version: Version,
+    /// The OpenTelemetry word for what carries the bytes.
+    pub network: &'static str,
+    /// Where it is.
+    pub place: Place,
+    /// The name of the session, where the transport has one.
+    pub session: Option<String>,
+    /// The span of the connect that began it.
+    pub connect: Option<TraceContext>,
+}
+
+impl Peer {
+    /// The name of the session; a revision without sessions has none, whatever was sent.
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref().filter(|_| self.version.era() == Era::Legacy)
+    }
+}
+
+/// Where a request of a client came from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The client's end of the connection, where there is a network.
+    pub address: Option<SocketAddr>,
+    /// The name of the session, where the transport has one.
+    pub session: Option<Arc<str>>,
+    /// What the headers of HTTP say of the trace.
+    pub trace: Option<TraceContext>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_without_sessions_has_none() {
+        let peer = |version| Peer {
+            incarnation: Incarnation(1),
+            version,
+            network: TCP,
+            place: Place::default(),
+            session: Some("s".to_owned()),
+            connect: None,
+        };
+        assert_eq!(peer(Version::LATEST_LEGACY).session(), Some("s"));
+        assert_eq!(peer(Version::LATEST_MODERN).session(), None);
+    }
+
+    #[test]
+    fn only_a_network_has_a_protocol_of_its_own() {
+        assert_eq!(protocol_over("tcp"), Some(("http", "1.1")));
+        assert_eq!(protocol_over("pipe"), None);
+    }
+}

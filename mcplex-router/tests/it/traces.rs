@@ -1,0 +1,109 @@
+//! Spans that no end-to-end test brings about: a call that is tried again.
+
+use crate::world::World;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard},
+};
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+    subscriber::{Interest, with_default},
+};
+
+/// Spans as text, oldest first.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
+
+impl Told {
+    fn lock(&self) -> MutexGuard<'_, Vec<BTreeMap<String, String>>> {
+        self.0.lock().unwrap()
+    }
+}
+
+struct Fields<'a>(&'a mut BTreeMap<String, String>);
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+}
+
+impl Subscriber for Told {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        // Others ask on other threads, with another subscriber.
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_span()
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut fields = BTreeMap::new();
+        attributes.record(&mut Fields(&mut fields));
+        let mut spans = self.lock();
+        spans.push(fields);
+        Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, span: &Id, values: &Record<'_>) {
+        let index = usize::try_from(span.into_u64()).unwrap() - 1;
+        values.record(&mut Fields(&mut self.lock()[index]));
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// Id, try and error of the spans of a tool's calls at an upstream.
+fn tries(told: &Told) -> Vec<[String; 3]> {
+    let spans = told.lock();
+    let is_it = |span: &&BTreeMap<String, String>| {
+        span.get("otel.kind").is_some_and(|kind| kind == "client")
+            && span.get("gen_ai.tool.name").is_some_and(|name| name == "echo")
+    };
+    let word = |span: &BTreeMap<String, String>, name: &str| {
+        span.get(name).cloned().unwrap_or_else(|| "-".to_owned())
+    };
+    let names = ["jsonrpc.request.id", "mcplex.request.attempt", "error.type"];
+    spans.iter().filter(is_it).map(|span| names.map(|name| word(span, name))).collect()
+}
+
+#[test]
+fn each_request_that_is_sent_for_a_call_is_a_span() {
+    let told = Told::default();
+    with_default(told.clone(), || {
+        let mut world = World::new(&["a"]);
+        world.upstreams[0].introduces_modern(r#"{"tools":{}}"#);
+        let tools = r#"{"resultType":"complete","tools":[{"name":"echo"}],"ttlMs":1,"cacheScope":"public"}"#;
+        world.upstreams[0].lists("tools/list", &[tools]);
+        world.ready(0, 1);
+        let peer = world.client(r#"{"elicitation":{"form":{},"url":{}}}"#);
+        let call = r#"{"jsonrpc":"2.0","id":"k","method":"tools/call","params":{"name":"echo"}}"#;
+        let going = world.ask(&peer, call);
+        let ask = r#"{"resultType":"input_required","inputRequests":{"name":{"method":"elicitation/create","params":{"message":"Name?","requestedSchema":{"type":"object","properties":{}}}}}}"#;
+        world.upstreams[0].answers(ask);
+        world.run();
+        world.tell(&peer, r#"{"jsonrpc":"2.0","id":1,"result":{"action":"decline"}}"#);
+        world.upstreams[0].answers(r#"{"resultType":"complete","content":[]}"#);
+        world.run();
+        assert!(going.is_done());
+    });
+    let tries = tries(&told);
+    let [first, second] = &tries[..] else { panic!("{tries:?}") };
+    assert_eq!((&*first[1], &*second[1]), ("-", "2"));
+    assert_ne!(first[0], second[0], "each has an id of its own");
+    assert_eq!((&*first[2], &*second[2]), ("-", "-"));
+}
