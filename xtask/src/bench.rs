@@ -10,6 +10,7 @@ mod process;
 mod report;
 mod scenario;
 mod stats;
+mod telemetry;
 
 use crate::workspace::Workspace;
 use anyhow::{Context as _, bail};

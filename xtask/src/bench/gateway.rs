@@ -89,6 +89,15 @@ impl Config {
         Self::of(&format!("{upstreams}"), &render(echo, upstreams, arguments)?)
     }
 
+    /// What is written for so many echo servers.
+    pub(crate) fn text(
+        echo: &Utf8Path,
+        upstreams: usize,
+        arguments: &[&str],
+    ) -> anyhow::Result<String> {
+        render(echo, upstreams, arguments)
+    }
+
     /// Writes a configuration; two at a time need two labels.
     pub(crate) fn of(label: &str, text: &str) -> anyhow::Result<Self> {
         let folder = Utf8PathBuf::try_from(env::temp_dir())?;

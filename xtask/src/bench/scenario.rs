@@ -8,7 +8,7 @@ use super::{
     gateway::{Config, Gateway, Programs},
     guard, independence, process,
     report::{Question, Target},
-    stats,
+    stats, telemetry,
 };
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -43,6 +43,8 @@ pub(crate) enum Scenario {
     Guard,
     /// What the faults of one upstream do to the calls of another.
     Independence,
+    /// What a call pays for spans that nobody wants, and for those that are exported.
+    Telemetry,
 }
 
 /// How long and how often.
@@ -136,6 +138,7 @@ impl Scenario {
             Self::Payload => &PAYLOAD,
             Self::Guard => &guard::QUESTIONS,
             Self::Independence => &independence::QUESTIONS,
+            Self::Telemetry => &telemetry::QUESTIONS,
         }
     }
 
@@ -153,6 +156,7 @@ impl Scenario {
             Self::Payload => payload(programs, effort),
             Self::Guard => guard::measure(programs, effort),
             Self::Independence => independence::measure(programs, effort, faults),
+            Self::Telemetry => telemetry::measure(programs, effort),
         }
     }
 }
