@@ -215,9 +215,8 @@ impl Control {
                 to_value(&past.iter().map(|event| &**event).collect::<Vec<_>>())
             }
             Route::Act { upstream, verb, waits } => {
-                let acted = self.acts.act(&*self.operator, &upstream, (verb, waits), request);
-                let acted = acted.await;
-                to_value(&acted.map_err(|error| Problem::of(&error))?)
+                let acting = self.acts.act(&*self.operator, &upstream, (verb, waits), request);
+                to_value(&acting.await.map_err(|error| Problem::of(&error))?)
             }
             Route::ActOnAll { verb, waits } => self.act_on_all((verb, waits), request).await,
             Route::Reload => match self.operator.reload().await {
