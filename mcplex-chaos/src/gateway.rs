@@ -22,6 +22,10 @@ use std::{
 /// How long the machine may take to be quiet again after a fault.
 const QUIET: Duration = Duration::from_secs(12);
 
+/// How often descriptors are counted that something is measured by, and how long after each other.
+const LOOKS: u32 = 5;
+const BETWEEN: Duration = Duration::from_millis(50);
+
 /// A running mcplex.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -185,11 +189,22 @@ impl Gateway {
         Ok(below.iter().filter(|one| one.is_zombie()).count())
     }
 
+    /// Descriptors it holds while nothing happens: of several looks the fewest, because a log or a list
+    /// that is just being written is open for a moment.
+    pub(crate) fn resting_fds(&self) -> anyhow::Result<usize> {
+        let mut fewest = self.fds()?;
+        for _ in 0..LOOKS {
+            patience::nothing_happens_for(BETWEEN);
+            fewest = fewest.min(self.fds()?);
+        }
+        Ok(fewest)
+    }
+
     /// Takes what it holds now, with so many live upstreams, for what is right.
     pub(crate) fn rebase(&mut self, live: usize) -> anyhow::Result<()> {
         let cost = self.setup.ground.cost;
         let due = cost.base_fds + cost.fds * live;
-        self.more_fds = isize::try_from(self.fds()?)? - isize::try_from(due)?;
+        self.more_fds = isize::try_from(self.resting_fds()?)? - isize::try_from(due)?;
         Ok(())
     }
 

@@ -47,7 +47,7 @@ impl Ground {
         for name in upstreams {
             gateway.wait_event(name, "upstream connected")?;
         }
-        let figures = (gateway.fds()?, gateway.processes()?.len());
+        let figures = (gateway.resting_fds()?, gateway.processes()?.len());
         gateway.end()?;
         Ok(figures)
     }
