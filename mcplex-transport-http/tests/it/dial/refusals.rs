@@ -258,3 +258,47 @@ async fn a_token_that_is_refused_is_renewed_once_for_each_request() {
     assert!(dialed.ended().await.contains("401"));
     assert!(server.is_idle());
 }
+
+/// What nobody but a person can get.
+#[derive(Debug)]
+struct Nothing;
+
+#[async_trait]
+impl Authorize for Nothing {
+    async fn authorization(&self) -> Result<Option<HeaderValue>, ConnectError> {
+        Ok(None)
+    }
+
+    async fn refused(
+        &self,
+        used: Option<&HeaderValue>,
+        _status: StatusCode,
+        _challenge: Option<&HeaderValue>,
+    ) -> Retry {
+        assert!(used.is_none());
+        Retry::Never { advice: Some("ask Ada".to_owned()) }
+    }
+}
+
+#[tokio::test]
+async fn who_gets_no_token_says_what_to_do_about_it() {
+    let authorize = || Some(Arc::new(Nothing) as Arc<dyn Authorize>);
+    for status in [401, 403] {
+        let mut server = Server::start().await;
+        let remote = Remote { authorize: authorize(), ..remote(&server.url()) };
+        let mut dialed = Dialed::at(remote).await;
+        dialed.call(1, "initialize", "").await;
+        let asked = server.asked("POST").await;
+        assert_eq!(header(&asked, "authorization"), None);
+        asked.reply(status, &[], "");
+        let error = dialed.refused().await;
+        assert!(matches!(&error, ConnectError::Permanent { hint, .. } if hint == "ask Ada"));
+    }
+    // In mid-life it is the call that says so, whatever words came with the refusal.
+    let mut server = Server::start().await;
+    let remote = Remote { authorize: authorize(), ..remote(&server.url()) };
+    let mut dialed = Dialed::at(remote).await;
+    dialed.call(1, "tools/list", META).await;
+    server.asked("POST").await.reply(403, &[], &super::error(1, -32603));
+    did_not_run(&mut dialed, 1, "ask Ada").await;
+}
