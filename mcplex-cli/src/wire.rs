@@ -106,7 +106,7 @@ pub(crate) fn change(server: &Server, name: UpstreamName, parts: Parts) -> Chang
         options: Options {
             first_handshake_timeout: may_install
                 .then_some(server.supervise.first_handshake_timeout),
-            tells_trace: server.telemetry.propagate.trace,
+            tells_trace: propagate(server).trace,
             stderr_tail: server.telemetry.stderr_tail,
             ..options(&server.supervise)
         },
@@ -183,6 +183,8 @@ pub(crate) fn router_options(config: &Config) -> mcplex_router::Options {
             mcplex_config::DownReply::Error => DownReply::Error,
         },
         incoming_context: match config.telemetry.incoming_context {
+            // `OTEL_PROPAGATORS` may only take away.
+            _ if !mcplex_telemetry::propagators().trace => IncomingContext::Ignore,
             mcplex_config::IncomingContext::Parent => IncomingContext::Parent,
             mcplex_config::IncomingContext::Link => IncomingContext::Link,
             mcplex_config::IncomingContext::Ignore => IncomingContext::Ignore,
@@ -194,7 +196,8 @@ pub(crate) fn router_options(config: &Config) -> mcplex_router::Options {
 /// What of a caller's context an upstream gets.
 pub(crate) fn propagate(server: &Server) -> Propagate {
     let mcplex_config::Propagate { trace, baggage } = server.telemetry.propagate;
-    Propagate { trace, baggage }
+    let ours = mcplex_telemetry::propagators();
+    Propagate { trace: trace && ours.trace, baggage: baggage && ours.baggage }
 }
 
 /// How the children of an upstream are shared out.

@@ -84,6 +84,34 @@ fn a_caller_is_gone_on_with_and_its_baggage_stays_here() {
 }
 
 #[test]
+fn the_environment_may_take_away_what_crosses_processes() {
+    let telemetry = "[telemetry]\npropagate = [\"trace\", \"baggage\"]";
+    for (propagators, trace, baggage) in [
+        ("none", false, false),
+        ("baggage", false, true),
+        ("tracecontext", true, false),
+        ("tracecontext,baggage", true, true),
+    ] {
+        let receiver = Receiver::start().unwrap();
+        let setup = Setup::new(telemetry);
+        let record = setup.path("record");
+        let setup = traced(setup.server("good", &["--record", &record]), &receiver);
+        let setup = setup.env("OTEL_PROPAGATORS", propagators);
+        let gateway = setup.serve();
+        gateway.client_of(&["add"]);
+        let meta = heard(&setup, &gateway, &named());
+        let (server, client) = call(&receiver);
+        let parent = Some(CALLER).filter(|_| trace);
+        assert_eq!(server.parent_span_id.as_deref(), parent, "{propagators}");
+        let onward = format!("00-{TRACE}-{}-01", client.span_id);
+        let expect = if trace { json!(onward) } else { Value::Null };
+        assert_eq!(meta["traceparent"], expect, "{propagators}");
+        let expect = if baggage { json!("user=ada") } else { Value::Null };
+        assert_eq!(meta["baggage"], expect, "{propagators}");
+    }
+}
+
+#[test]
 fn a_caller_that_is_linked_to_begins_no_trace_of_ours() {
     let receiver = Receiver::start().unwrap();
     let (setup, gateway) = gateway("incoming_context = \"link\"", Some(&receiver));
