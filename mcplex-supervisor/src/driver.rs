@@ -255,7 +255,8 @@ impl Driver {
         }
     }
 
-    async fn run(mut self) {
+    /// Borrows, because what is moved into a task that waits is there twice.
+    async fn run(&mut self) {
         match self.spec.starts {
             Starts::Now => self.life.handle_event(Event::Start, self.now),
             Starts::Lazy => self.life.handle_event(Event::Lazy, self.now),
@@ -377,7 +378,7 @@ impl Driver {
             Input::Connected(result) => self.handle_connected(result),
             Input::Incident(incident) => self.handle_incident(incident),
             Input::Command(Command::Call(waiting)) => self.handle_call(waiting),
-            Input::Command(Command::Send { to, message }) => self.handle_send(to, message),
+            Input::Command(Command::Send { to, message }) => self.handle_send(to, *message),
             Input::Command(Command::Freed) => self.quiet_since = None,
             Input::Timeout => self.handle_timeout(),
         }

@@ -44,7 +44,8 @@ pub(crate) enum Command {
     Call(Box<Waiting>),
     Send {
         to: Option<Incarnation>,
-        message: Message,
+        /// Seldom, and large; the queue of every upstream has room for 32 of these.
+        message: Box<Message>,
     },
     /// Somebody gave up a call that was sent: there is room for another.
     Freed,
@@ -289,7 +290,7 @@ impl Upstream for Handle {
         if !matches!(lock(&self.shared.status).status.health, Health::Ready | Health::Degraded) {
             return;
         }
-        if self.commands.try_send(Command::Send { to, message }).is_err() {
+        if self.commands.try_send(Command::Send { to, message: Box::new(message) }).is_err() {
             tracing::warn!(upstream = %self.shared.name,
                 "a message was dropped, because too many wait for the upstream to read");
         }
