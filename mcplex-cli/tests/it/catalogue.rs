@@ -31,6 +31,7 @@ const UNSEEN: &[(&str, &str, &str)] = &[(
 const UNHEARD: &[(&str, &str)] = &[
     (attr::ERROR_SPAWN_TOO_MANY_OPEN_FILES, "the host would have to run out of descriptors"),
     (attr::ERROR_OTHER, "for what nobody has thought of"),
+    (attr::ERROR_QUEUE_FULL, "a word of the numbers alone: such a span did not leave"),
     (attr::ERROR_SPAWN_PERMISSION_DENIED, "whoever may do everything is denied nothing"),
 ];
 
