@@ -34,7 +34,7 @@ async function crashes(key, name) {
     const report = make("div");
     const choice = make("select", { id: "which" });
     for (const one of all.slice(0, REPORTS)) {
-      const text = `${label(one) === name ? "" : label(one) + ", "}life ${one.incarnation}, ${new Date(one.at_ms).toLocaleString()}${one.tripped ? ", tripped" : ""}`;
+      const text = `${label(one) === name ? "" : label(one) + ", "}life ${one.incarnation}, ${time(one.at_ms)}${one.tripped ? ", tripped" : ""}`;
       choice.append(make("option", { value: one.number, textContent: text }));
     }
     const look = () => crash(name, choice.value, report).catch(complain);
