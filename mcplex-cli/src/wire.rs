@@ -16,6 +16,7 @@ use mcplex_supervisor::{
     Change, EraMemory, Host, HostOptions, OnExitZero, Options, ProbeOptions, Restart, Spec, Starts,
     ThisHost,
 };
+use mcplex_telemetry::propagators;
 use mcplex_transport_http::dial::{self, HttpTransport, Style};
 use mcplex_transport_stdio::{Command, StdioTransport, guard::Guard};
 use serde_json::json;
@@ -182,21 +183,26 @@ pub(crate) fn router_options(config: &Config) -> mcplex_router::Options {
             mcplex_config::DownReply::Result => DownReply::Result,
             mcplex_config::DownReply::Error => DownReply::Error,
         },
-        incoming_context: match config.telemetry.incoming_context {
-            // `OTEL_PROPAGATORS` may only take away.
-            _ if !mcplex_telemetry::propagators().trace => IncomingContext::Ignore,
-            mcplex_config::IncomingContext::Parent => IncomingContext::Parent,
-            mcplex_config::IncomingContext::Link => IncomingContext::Link,
-            mcplex_config::IncomingContext::Ignore => IncomingContext::Ignore,
-        },
+        incoming_context: incoming_context(config),
         ..mcplex_router::Options::default()
+    }
+}
+
+/// What becomes of the trace that a caller names; `OTEL_PROPAGATORS` may only take away.
+fn incoming_context(config: &Config) -> IncomingContext {
+    match config.telemetry.incoming_context {
+        mcplex_config::IncomingContext::Parent if propagators().trace => IncomingContext::Parent,
+        mcplex_config::IncomingContext::Link if propagators().trace => IncomingContext::Link,
+        mcplex_config::IncomingContext::Parent
+        | mcplex_config::IncomingContext::Link
+        | mcplex_config::IncomingContext::Ignore => IncomingContext::Ignore,
     }
 }
 
 /// What of a caller's context an upstream gets.
 pub(crate) fn propagate(server: &Server) -> Propagate {
     let mcplex_config::Propagate { trace, baggage } = server.telemetry.propagate;
-    let ours = mcplex_telemetry::propagators();
+    let ours = propagators();
     Propagate { trace: trace && ours.trace, baggage: baggage && ours.baggage }
 }
 
