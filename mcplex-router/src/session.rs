@@ -395,7 +395,7 @@ impl Session for DownstreamSession {
         };
         let mut early = None;
         if let (Some(asker), false) = (&asker, self.shared.arrivals.is_over()) {
-            let span = self.span(Some(asker.version), &request, Some(&asker));
+            let span = self.span(Some(asker.version), &request, Some(asker));
             // Boxed, as all that few requests need: every request is copied when it is made.
             early = Some((span, Box::pin(self.await_arrivals(&request)).await));
         }
