@@ -15,7 +15,8 @@ use std::sync::OnceLock;
 pub(crate) const RELAYED_EXTENSIONS: [&str; 2] =
     ["io.modelcontextprotocol/ui", modern::TASKS_EXTENSION];
 
-/// Those of them that a session's client can have of a stateless upstream.
+/// Those of them that a session's client can have of a stateless upstream in every call; tasks it
+/// asks for in each.
 const OF_SESSIONS: [&str; 1] = ["io.modelcontextprotocol/ui"];
 
 /// What a client may be asked for, by the names of its capabilities.

@@ -8,7 +8,7 @@
 
 use crate::{
     asker::Asker,
-    attribution::{Addressee, attribute},
+    attribution::{Addressee, attribute_to},
     link::Link,
     measure::Watched,
     member::{Flight, Member},
@@ -17,7 +17,8 @@ use crate::{
     seal,
     session::DownstreamSession,
     spans,
-    talk::Posed,
+    talk::{Posed, Talk},
+    tasks::{self, Record},
     words,
 };
 use futures_channel::oneshot;
@@ -109,6 +110,48 @@ const AMBIGUOUS: &str = "several clients are being served and it cannot be told 
     `isolation = \"session\"` or `max_concurrency = 1` for this server, or `[auth]`, tells them apart, \
     and `router.single_user` says that all are of one person";
 
+/// Whom an upstream asks.
+struct Whom {
+    /// The call that it asks in.
+    call: Option<u64>,
+    /// None where it is asked in its task.
+    session: Option<Arc<DownstreamSession>>,
+    asker: Option<Arc<Asker>>,
+    /// The request of the client that is open for it.
+    about: Option<Id>,
+    talk: Option<Arc<Talk>>,
+}
+
+impl Whom {
+    /// Finds out, or says why nobody is meant.
+    fn of(
+        shared: &Shared,
+        member: &Member,
+        about: Option<u64>,
+        task: Option<&Record>,
+    ) -> Result<Self, &'static str> {
+        // What says which task it is about says whom it is for.
+        let about = task.and_then(|task| task.reader(member)).or(about);
+        match attribute_to(shared, member, about, task) {
+            Addressee::Call(call, Flight { session, asker, about, talk, .. }) => {
+                let (call, session) = (Some(call), Some(session));
+                Ok(Self { call, session, asker: Some(asker), about: Some(about), talk })
+            }
+            Addressee::Client(session) => {
+                let (asker, session) = (session.greeting(), Some(session));
+                Ok(Self { call: None, session, asker, about: None, talk: None })
+            }
+            Addressee::Task => {
+                let asker = task.map(|task| task.asker.clone());
+                let talk = task.map(|task| task.talk.clone());
+                Ok(Self { call: None, session: None, asker, about: None, talk })
+            }
+            Addressee::Ambiguous => Err(AMBIGUOUS),
+            Addressee::Nobody => Err("no client is connected"),
+        }
+    }
+}
+
 /// Takes a request of an upstream to the client it is meant for, or refuses it.
 pub(crate) fn ask(
     shared: &Shared,
@@ -129,17 +172,12 @@ pub(crate) fn ask(
         Asked { whose, token: None, spans: None }.answer(outcome, Extra::default());
     };
     let no = |why: &str| refusal(&request.method, why);
-    let (call, session, asker, about, talk) = match attribute(shared, member, about) {
-        Addressee::Call(call, Flight { session, asker, about, talk, .. }) => {
-            (Some(call), session, Some(asker), Some(about), talk)
-        }
-        Addressee::Client(session) => {
-            let asker = session.greeting();
-            (None, session, asker, None, None)
-        }
-        Addressee::Ambiguous => return refuse(&no(AMBIGUOUS), &span),
-        Addressee::Nobody => return refuse(&no("no client is connected"), &span),
+    let task = tasks::related(shared, link, member, request.params.as_ref());
+    let whom = match Whom::of(shared, member, about, task.as_deref()) {
+        Ok(whom) => whom,
+        Err(why) => return refuse(&no(why), &span),
     };
+    let Whom { call, session, asker, about, talk } = whom;
     let mut asked = Question { method: request.method.clone(), params: request.params.clone() };
     if let Some(lacking) = asker.as_ref().and_then(|asker| lacking(asker, &asked)) {
         if let Some(talk) = &talk {
@@ -169,6 +207,10 @@ pub(crate) fn ask(
             refuse(&unreachable, &span);
         }
         return;
+    }
+    let Some(session) = session else { return refuse(&no("the client has no session"), &span) };
+    if let Some(task) = task {
+        asked.params = Some(task.names(asked.params.as_ref()));
     }
     let params = Params::read(asked.params.as_ref());
     if asker.is_some_and(|asker| asker.hears_of_urls())
@@ -427,7 +469,7 @@ pub(crate) fn withdraw_all(shared: &Shared, link: &Link, member: &Arc<Member>, e
     for session in shared.sessions() {
         session.withdraw(&reason, |asked| asked.is_of(member, ended));
     }
-    for talk in member.talks() {
+    for talk in member.talks().into_iter().chain(shared.ledger.talks(&link.name, member.key)) {
         talk.withdraw(|posed| posed.from <= ended);
     }
 }

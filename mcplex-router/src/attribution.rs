@@ -1,6 +1,7 @@
 //! Whom an upstream means when it speaks by itself.
 //!
-//! What came with the answer to a call is about that call, and what comes from a member that serves
+//! What says which task it is about is for whoever made that, what came with the answer to a call is
+//! about that call, and what comes from a member that serves
 //! one session is for it and nobody else. For all others the rules below hold.
 //!
 //! A request of a shared upstream carries no reference to the client's request that caused it.
@@ -25,7 +26,9 @@ use crate::{
     member::{Flight, Member},
     router::Shared,
     session::{DownstreamSession, SessionNumber},
+    tasks::Record,
 };
+use mcplex_proto::version::Era;
 use std::sync::Arc;
 
 /// Whom a message is for.
@@ -34,10 +37,29 @@ pub(crate) enum Addressee {
     Call(u64, Flight),
     /// This client, which has no call in flight.
     Client(Arc<DownstreamSession>),
+    /// Whoever made the task it is about, which is asked in the task itself.
+    Task,
     /// It could be several clients.
     Ambiguous,
     /// No client is there.
     Nobody,
+}
+
+/// The same of what may say which task it is about, where no request of its client is open.
+pub(crate) fn attribute_to(
+    shared: &Shared,
+    member: &Member,
+    about: Option<u64>,
+    task: Option<&Record>,
+) -> Addressee {
+    let Some(task) = task.filter(|task| task.reader(member).is_none()) else {
+        return attribute(shared, member, about);
+    };
+    if task.asker.era() == Era::Modern {
+        return Addressee::Task;
+    }
+    let session = shared.session(task.owner.session).filter(|session| session.is_ready());
+    session.map_or(Addressee::Nobody, Addressee::Client)
 }
 
 /// Finds out; `about` is the call that the message came with, if that is certain.

@@ -4,6 +4,7 @@
 //! and `rounds` hold calls in which the upstream asks something, and `bridged` answers that mean
 //! something else to a client of the other era.
 
+mod across;
 mod bridged;
 mod converse;
 mod errand;
@@ -103,16 +104,17 @@ fn written(
         other @ (Brought::Nothing | Brought::Answers | Brought::State { .. }) => other,
     };
     let target = match tasks::names_one(&request.method) {
-        true => tasks::find(session, asker, params)?,
+        true => tasks::find(session, asker, &request.method, params)?,
         false => target::find(session, request, params, span)?,
     };
     span.goes_to(&target.link.name, || target.own_name());
     let Worker { member, upstream, lease } =
-        Worker::find(session, asker, request, &target, (era, span))?;
+        Worker::find(session, asker, (request, params), &target, (era, span))?;
     let link = &target.link;
     let version = version_of(&*upstream, link);
     let era = era.or_else(|| version.map(Version::era)).unwrap_or(Era::Legacy);
     brought.check(&link.name, era).map_err(Err)?;
+    let task = job::role(&target, asker, request, params, era).map_err(Err)?;
     let id = upstream.mint();
     let cancelled = begin(session, link, &request.id, &member, id)?;
     let may_ask = asker.era() == Era::Modern && question::may_need_input(&request.method);
@@ -131,17 +133,21 @@ fn written(
         name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
         token: seat.token.is_some().then_some(id),
         carry: carry(link, context.as_ref()),
-        hop: hop(session, asker, era),
+        hop: hop(session, asker, era, task.is_some()),
     };
     let rewritten = params.rewrite(&rewrite).or_else(|| request.params.clone());
     let rewritten = brought.apply(asker, era, rewritten);
+    let rewritten = tasks::fitted(rewritten, asker, (&request.method, era), task.as_ref());
     log_for(session, asker, link, &member, era);
-    let task = role(&target, asker, request, params, era);
-    let is_job = task.is_none() && era == Era::Legacy && is_job(&target, params);
+    let is_job = task.is_none() && era == Era::Legacy && job::is_wanted(&target, params);
     let talk = (may_ask && era == Era::Legacy).then(Arc::<Talk>::default);
+    if let (Some(name), method::TASKS_RESULT) = (&target.name, &*request.method) {
+        tasks::reads(session, (&target.link, &member), &name.1, id);
+    }
     let berth = Berth::new(session.shared.clone(), target.link, member, talk.clone(), lease);
     berth.take_off(id, Flight { trace: context.clone(), ..seat.flight(talk.as_ref()) });
     let errand = Errand {
+        has_to_be_task: task == Some(Role::Makes) && asker.era() == Era::Legacy,
         task,
         is_job,
         upstream,
@@ -191,28 +197,6 @@ pub(crate) fn carry(link: &Link, context: Option<&TraceContext>) -> Carry {
     }
 }
 
-/// What the call has to do with tasks.
-fn role(
-    target: &Target<'_>,
-    asker: &Asker,
-    request: &Request,
-    params: &Params<'_>,
-    era: Era,
-) -> Option<Role> {
-    let named = target.task.as_ref().map(|(_, role)| role.clone());
-    let may_become_one = || tasks::may_become_one(asker, &request.method, params, era);
-    named.or_else(|| may_become_one().then_some(Role::Makes))
-}
-
-/// Whether a session's server runs the tool as a task or not at all.
-fn is_job(target: &Target<'_>, params: &Params<'_>) -> bool {
-    let name = match &target.name {
-        Some((_, name)) => Some(&**name),
-        None => params.get("name").map(|name| name.get()),
-    };
-    target.aim == Aim::Tool && name.is_some_and(|name| job::is_wanted(&target.link, name))
-}
-
 fn id_in_use() -> Local {
     let why = "a request with this id is being served, or the session is closed";
     Err(ErrorObject::invalid_request(&why))
@@ -240,7 +224,7 @@ fn subscribes(session: &DownstreamSession, target: &Target<'_>, era: Era) -> Opt
 }
 
 /// What the upstream is to read of who asks.
-fn hop(session: &DownstreamSession, asker: &Asker, era: Era) -> Hop {
+fn hop(session: &DownstreamSession, asker: &Asker, era: Era, is_of_task: bool) -> Hop {
     match (asker.era(), era) {
         (Era::Legacy, Era::Legacy) => Hop::Silent,
         (Era::Modern, Era::Legacy) => Hop::Strip,
@@ -249,7 +233,10 @@ fn hop(session: &DownstreamSession, asker: &Asker, era: Era) -> Hop {
                 Era::Legacy => session.level(),
                 Era::Modern => asker.level,
             };
-            Hop::Introduce(Introduction::of(asker, level, &session.shared.identity()))
+            let introduction = Introduction::of(asker, level, &session.shared.identity());
+            let is_new = is_of_task && from == Era::Legacy;
+            // It is the call that says here what a stateless client says of itself.
+            Hop::Introduce(if is_new { introduction.with_tasks() } else { introduction })
         }
     }
 }
@@ -357,6 +344,9 @@ impl Planned {
             }
         };
         let era = waiting.errand.era;
+        if matches!(waiting.errand.task, Some(Role::Names(_))) && waiting.seat.asker.era() != era {
+            return Box::pin(across::play(waiting, letter, server)).await;
+        }
         let is_interactive = question::may_need_input(&waiting.errand.method);
         if let Some(talk) = waiting.errand.talk.clone() {
             let Letter { call, cancelled } = letter;

@@ -10,7 +10,7 @@ use crate::{
     naming::{self, Names, Rule},
     offer::Offer,
     options::Options,
-    template, words,
+    tasks, template, words,
 };
 use mcplex_proto::{
     edit,
@@ -52,6 +52,8 @@ struct Shown {
     raw: Raw,
     /// The revision of its upstream.
     version: Version,
+    /// Its upstream makes tasks.
+    makes_tasks: bool,
 }
 
 #[derive(Debug, Default)]
@@ -134,7 +136,7 @@ impl Catalog {
     fn write(&self, kind: Kind, to: Version) -> Raw {
         let shown = self.shown[kind as usize].iter();
         let items: Vec<_> =
-            shown.map(|shown| words::item(kind, &shown.raw, shown.version, to)).collect();
+            shown.map(|shown| words::item(kind, &shown.raw, shown.of_whom(), to)).collect();
         let items = edit::array(items.iter().map(|item| item.as_str()));
         match to.era() {
             Era::Legacy => edit::object([(kind.member(), items.as_str())]),
@@ -199,9 +201,15 @@ impl Table {
 }
 
 impl Shown {
+    /// The revision of its upstream, and whether that makes tasks.
+    fn of_whom(&self) -> (Version, bool) {
+        (self.version, self.makes_tasks)
+    }
+
     fn of(raw: Raw, lists: &Lists) -> Self {
         let version = lists.info.as_ref().map_or(Version::LATEST_LEGACY, |info| info.version);
-        Self { raw, version }
+        let makes_tasks = lists.info.as_ref().is_some_and(|info| tasks::are_made(info));
+        Self { raw, version, makes_tasks }
     }
 }
 

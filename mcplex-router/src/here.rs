@@ -51,7 +51,7 @@ impl DownstreamSession {
             method::INITIALIZE => Some(self.initialize(params)),
             method::PING => Some(Ok(Raw::empty_object())),
             method::SET_LEVEL => Some(self.set_level(params)),
-            // Which tasks there are nobody is told: they may be another client's.
+            // Where there are any they were listed before this.
             other @ method::TASKS_LIST => Some(Err(ErrorObject::method_not_found(other))),
             other if method::is_of_other_era(other, Era::Legacy) => {
                 Some(Err(ErrorObject::method_not_found(other)))

@@ -51,6 +51,16 @@ impl Introduction {
         Self { client_info: options.identity(), capabilities, level: None }
     }
 
+    /// With the word that tasks are known, which every request about one needs.
+    pub(crate) fn with_tasks(mut self) -> Self {
+        let all = edit::member(self.capabilities.as_str(), "extensions").map(|all| all.get());
+        let all = all.and_then(|all| Raw::parse(all.to_owned()).ok());
+        let all = all.unwrap_or_else(Raw::empty_object);
+        let all = edit::with_members(&all, &[(modern::TASKS_EXTENSION, "{}")]);
+        self.capabilities = edit::with_members(&self.capabilities, &[("extensions", all.as_str())]);
+        self
+    }
+
     fn member(&self, name: &str) -> Option<Cow<'_, str>> {
         match name {
             modern::PROTOCOL_VERSION => Some(format!("\"{}\"", Version::LATEST_MODERN).into()),
@@ -62,11 +72,11 @@ impl Introduction {
     }
 
     /// Parameters of a request of our own.
-    pub(crate) fn params(&self, member: Option<(&str, &str)>) -> Raw {
+    pub(crate) fn params(&self, members: &[(&str, &str)]) -> Raw {
         let carry = Carry::default();
         let meta = Meta { hop: &Hop::Introduce(self.clone()), token: None, carry: &carry };
         let meta = meta.over(None);
-        edit::object([("_meta", meta.as_str())].into_iter().chain(member))
+        edit::object([("_meta", meta.as_str())].into_iter().chain(members.iter().copied()))
     }
 }
 

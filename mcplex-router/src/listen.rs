@@ -6,6 +6,7 @@
 //! has subscriptions; the upstream is asked only after the client was told so.
 
 use crate::{
+    asker::Asker,
     crew::Wish,
     link::Link,
     measure::Watched,
@@ -16,6 +17,7 @@ use crate::{
     session::{DownstreamSession, uri_of},
     spans::{self, Note},
     subscribers::Subscriber,
+    tasks::{self, Heard},
 };
 use futures_channel::oneshot;
 use mcplex_proto::{
@@ -33,8 +35,8 @@ use std::{
     sync::Arc,
 };
 
-/// Resources one request may name; a client that shows more is not looked at by a person.
-const MAX_URIS: usize = 1024;
+/// Resources one request may name, and tasks; a client that shows more is not looked at by a person.
+const MAX_NAMED: usize = 1024;
 /// Listens one client may have open; one that needs more can name all it wants in one of them.
 const MAX_LISTENS: usize = 64;
 
@@ -43,6 +45,8 @@ const MAX_LISTENS: usize = 64;
 pub(crate) struct Filter {
     lists: Vec<&'static str>,
     uris: Vec<String>,
+    /// Tasks, by the ids the client knows.
+    tasks: Vec<String>,
 }
 
 /// The members of a filter that stand for lists, with what is told then.
@@ -68,18 +72,20 @@ impl Filter {
                 }
             }
         }
-        let uris = match find("resourceSubscriptions") {
-            Some(value) => edit::elements(value.get())
-                .and_then(|all| {
-                    all.into_iter().map(|uri| Some(raw::string(uri)?.into_owned())).collect()
-                })
-                .ok_or_else(|| bad("has `resourceSubscriptions` that are no array of strings"))?,
-            None => Vec::new(),
+        let strings = |name: &str| -> Result<Vec<String>, ErrorObject> {
+            let Some(value) = find(name) else { return Ok(Vec::new()) };
+            let all = edit::elements(value.get()).and_then(|all| {
+                all.into_iter().map(|one| Some(raw::string(one)?.into_owned())).collect()
+            });
+            let all: Vec<_> =
+                all.ok_or_else(|| bad(&format!("has `{name}` that are no array of strings")))?;
+            match all.len() {
+                0..=MAX_NAMED => Ok(all),
+                _ => Err(bad(&format!("has too many `{name}`; 1024 are enough for one request"))),
+            }
         };
-        if uris.len() > MAX_URIS {
-            return Err(bad("names too many resources; 1024 are enough for one request"));
-        }
-        Ok(Self { lists, uris })
+        let (uris, tasks) = (strings("resourceSubscriptions")?, strings("taskIds")?);
+        Ok(Self { lists, uris, tasks })
     }
 
     /// The part that the client is told it will hear of.
@@ -88,7 +94,9 @@ impl Filter {
         let lists = LISTS.into_iter().filter(is_honoured).map(|(name, _)| (name, "true"));
         let uris = (!self.uris.is_empty()).then(|| Raw::of(&self.uris));
         let uris = uris.as_ref().map(|uris| ("resourceSubscriptions", uris.as_str()));
-        edit::object(lists.chain(uris))
+        let tasks = (!self.tasks.is_empty()).then(|| Raw::of(&self.tasks));
+        let tasks = tasks.as_ref().map(|tasks| ("taskIds", tasks.as_str()));
+        edit::object(lists.chain(uris).chain(tasks))
     }
 }
 
@@ -97,6 +105,10 @@ impl Filter {
 pub(crate) struct Listening {
     /// The lists it hears of; none before it was acknowledged.
     lists: Vec<&'static str>,
+    /// The tasks it hears of; none before that either.
+    pub(crate) tasks: Heard,
+    /// Who listens.
+    pub(crate) asker: Arc<Asker>,
     /// Ends it with an answer; dropped, it ends without one.
     end: Option<oneshot::Sender<()>>,
     /// Its span, which ended with the acknowledgement.
@@ -107,6 +119,7 @@ impl Listening {
     /// Ends it without an answer.
     pub(crate) fn cancel(&mut self) {
         self.lists.clear();
+        self.tasks.clear();
         self.end = None;
     }
 }
@@ -117,11 +130,14 @@ struct Guard<'a> {
     id: Id,
     /// Whose resources it subscribed to.
     subscribed: Vec<(Arc<Link>, String)>,
+    /// Of whose tasks it hears.
+    followed: Vec<Arc<Link>>,
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         lock(&self.session.state).listens.remove(&self.id);
+        self.followed.iter().for_each(|link| link.watch.raise());
         let subscriber = self.session.subscriber(Some(self.id.clone()));
         for (link, uri) in &self.subscribed {
             if link.unsubscribe(uri, &subscriber) {
@@ -136,7 +152,12 @@ impl DownstreamSession {
     ///
     /// Its span ends with the acknowledgement: one that is open for as long as somebody listens
     /// would be seen by nobody.
-    pub(crate) async fn listen(&self, request: &Request, span: Watched) -> Option<Outcome> {
+    pub(crate) async fn listen(
+        &self,
+        asker: &Arc<Asker>,
+        request: &Request,
+        span: Watched,
+    ) -> Option<Outcome> {
         let refused = |error: &ErrorObject| {
             let outcome = Outcome::Error(Raw::of(error));
             spans::ended(&span, &outcome);
@@ -150,18 +171,23 @@ impl DownstreamSession {
             Ok(filter) => filter,
             Err(error) => return refused(&error),
         };
-        let (mut guard, ended) = match self.begin_listen(&request.id, span.context().cloned()) {
+        if !filter.tasks.is_empty() && !tasks::declares(asker) {
+            return refused(&tasks::undeclared());
+        }
+        let begun = self.begin_listen(asker, &request.id, span.context().cloned());
+        let (mut guard, ended) = match begun {
             Ok(begun) => begun,
             Err(error) => return refused(&error),
         };
         let owners = self.owners(&mut filter.uris);
+        let heard = self.followed(asker, &mut guard, &mut filter.tasks);
         let told = acknowledged(&request.id, &filter);
         let about = (Some(&request.id), Some(&request.id));
         if !self.notify(told, span.context(), about) {
             let why = "the client cannot be reached with what it wants to hear";
             return refused(&ErrorObject::new(mcplex_proto::error::INTERNAL_ERROR, why));
         }
-        self.hear(&mut guard, filter.lists, owners);
+        self.hear(&mut guard, (filter.lists, heard), owners);
         spans::ended(&span, &Outcome::Result(Raw::empty_object()));
         drop(span);
         let is_answered = ended.await.is_ok();
@@ -176,6 +202,7 @@ impl DownstreamSession {
 
     fn begin_listen(
         &self,
+        asker: &Arc<Asker>,
         id: &Id,
         trace: Option<TraceContext>,
     ) -> Result<(Guard<'_>, oneshot::Receiver<()>), ErrorObject> {
@@ -189,8 +216,11 @@ impl DownstreamSession {
             return Err(ErrorObject::invalid_request(&why));
         }
         let (end, ended) = oneshot::channel();
-        state.listens.insert(id.clone(), Listening { lists: Vec::new(), end: Some(end), trace });
-        Ok((Guard { session: self, id: id.clone(), subscribed: Vec::new() }, ended))
+        let (lists, tasks) = (Vec::new(), Heard::new());
+        let listening = Listening { lists, tasks, asker: asker.clone(), end: Some(end), trace };
+        state.listens.insert(id.clone(), listening);
+        let (subscribed, followed) = (Vec::new(), Vec::new());
+        Ok((Guard { session: self, id: id.clone(), subscribed, followed }, ended))
     }
 
     /// The upstreams of the resources, of which only those stay that can be told of.
@@ -210,18 +240,34 @@ impl DownstreamSession {
         owners
     }
 
+    /// The tasks of a filter, of which only those stay that are its own.
+    fn followed(&self, asker: &Arc<Asker>, guard: &mut Guard<'_>, ids: &mut Vec<String>) -> Heard {
+        let mut heard = Heard::new();
+        ids.retain(|id| {
+            let Some((link, _, key)) = tasks::opened(self, id) else { return false };
+            let known = Raw::of(id);
+            // One that was forgotten is told of under its id all the same.
+            tasks::remembered(self, asker, &key, &known);
+            heard.insert(key, known);
+            guard.followed.push(link);
+            true
+        });
+        heard
+    }
+
     /// Begins to tell a listener what it was acknowledged.
     fn hear(
         &self,
         guard: &mut Guard<'_>,
-        lists: Vec<&'static str>,
+        (lists, tasks): (Vec<&'static str>, Heard),
         owners: Vec<(Arc<Link>, String)>,
     ) {
         match lock(&self.state).listens.get_mut(&guard.id) {
-            Some(listening) => listening.lists = lists,
+            Some(listening) => (listening.lists, listening.tasks) = (lists, tasks),
             // It ended meanwhile.
             None => return,
         }
+        guard.followed.iter().for_each(|link| link.watch.raise());
         let subscriber = self.subscriber(Some(guard.id.clone()));
         for (link, uri) in owners {
             if link.subscribe(&uri, &subscriber) {
@@ -271,7 +317,7 @@ fn acknowledged(id: &Id, filter: &Filter) -> Notification {
 }
 
 /// The parameters of a notification for one listener, or for a session, which marks nothing.
-fn marked(params: Option<&Raw>, id: Option<&Id>) -> Raw {
+pub(crate) fn marked(params: Option<&Raw>, id: Option<&Id>) -> Raw {
     let id = id.map(Id::to_string);
     let text = params.map_or("{}", Raw::as_str);
     let old = edit::member(text, "_meta").and_then(|meta| edit::members(meta.get()));

@@ -245,7 +245,7 @@ fn page_params(info: &ServerInfo, own: &Introduction, cursor: Option<&str>) -> O
     let members = cursor.as_ref().map(|cursor| ("cursor", cursor.as_str()));
     match info.version.era() {
         Era::Legacy => members.map(|cursor| edit::object([cursor])),
-        Era::Modern => Some(own.params(members)),
+        Era::Modern => Some(own.params(members.as_slice())),
     }
 }
 

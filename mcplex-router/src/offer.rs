@@ -2,9 +2,7 @@
 
 use crate::{asker::RELAYED_EXTENSIONS, link::Link, lists::Lists, options::Options, tasks};
 use mcplex_proto::{
-    edit,
-    handshake::ServerInfo,
-    method, modern,
+    edit, method, modern,
     raw::Raw,
     version::{Era, Version},
 };
@@ -14,8 +12,8 @@ use std::sync::Arc;
 /// changes with their programs, and a minute late is soon enough to hear of that.
 const DISCOVERY_TTL_MS: u32 = 60_000;
 
-/// What a session is told of tasks: they can be asked for by their ids, and not be listed.
-const TASKS: &str = r#""tasks":{"cancel":{},"requests":{"tools":{"call":{}}}}"#;
+/// What a session is told of tasks: all that its revision has of those of servers.
+const TASKS: &str = r#""tasks":{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}"#;
 
 /// What all upstreams together can do.
 #[derive(Debug)]
@@ -40,8 +38,8 @@ struct Has {
     subscribe: bool,
     completions: bool,
     logging: bool,
-    /// Somebody makes tasks of calls in sessions.
-    session_tasks: bool,
+    /// Somebody makes tasks of calls, which clients of both eras can be told of.
+    tasks: bool,
     /// The extensions that are relayed, with what their first owner says of them.
     extensions: Vec<(&'static str, Raw)>,
     /// Nobody is left who has never said what it can do.
@@ -65,7 +63,7 @@ impl Offer {
     pub(crate) fn greet(&self, version: Version) -> Raw {
         // All of it, whatever the upstreams have: they come and go after this answer.
         let capabilities = r#"{"logging":{},"completions":{},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"tools":{"listChanged":true}}"#;
-        let with_tasks = self.has.session_tasks && version == Version::V2025_11_25;
+        let with_tasks = self.has.tasks && version == Version::V2025_11_25;
         let capabilities = match with_tasks {
             true => &*format!("{},{TASKS}}}", &capabilities[..capabilities.len() - 1]),
             false => capabilities,
@@ -82,6 +80,11 @@ impl Offer {
         edit::object(members)
     }
 
+    /// Whether some upstream makes tasks, of whichever era.
+    pub(crate) fn makes_tasks(&self) -> bool {
+        self.has.tasks
+    }
+
     /// Whether a stateless client may ask for this: what only legacy revisions know, and what
     /// needs a capability that no upstream has, it may not.
     pub(crate) fn serves(&self, method: &str) -> bool {
@@ -92,10 +95,7 @@ impl Offer {
                 self.has.resources
             }
             method::COMPLETE => self.has.completions,
-            method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL => {
-                let tasks = |(name, _): &(&str, Raw)| *name == modern::TASKS_EXTENSION;
-                self.has.extensions.iter().any(tasks)
-            }
+            method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL => self.has.tasks,
             method::DISCOVER | method::LISTEN => true,
             other => self.relays_unknown && !method::is_of_other_era(other, Era::Modern),
         }
@@ -110,12 +110,12 @@ impl Has {
         let can = |capability: &str, option: Option<&str>| {
             !is_final || infos().any(|info| info.can(capability, option))
         };
+        let makes_tasks = infos().any(|info| tasks::are_made(info));
         let extension = |name: &'static str| {
-            // Tasks of sessions are others.
-            let has_it = |info: &&Arc<ServerInfo>| {
-                name != modern::TASKS_EXTENSION || info.version.era() == Era::Modern
-            };
-            infos().filter(has_it).find_map(|info| {
+            if name == modern::TASKS_EXTENSION {
+                return makes_tasks.then(|| (name, Raw::empty_object()));
+            }
+            infos().find_map(|info| {
                 let all = edit::member(info.capabilities.as_str(), "extensions")?;
                 let found = edit::member(all.get(), name)?;
                 Some((name, Raw::part(&info.capabilities, found)))
@@ -128,7 +128,7 @@ impl Has {
             subscribe: can("resources", Some("subscribe")),
             completions: !is_final || infos().any(|info| info.completes()),
             logging: can("logging", None),
-            session_tasks: infos().any(|info| tasks::are_made(info)),
+            tasks: makes_tasks,
             extensions: RELAYED_EXTENSIONS.into_iter().filter_map(extension).collect(),
             is_final,
         }

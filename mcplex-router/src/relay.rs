@@ -14,7 +14,7 @@ use crate::{
     router::{Shared, lock},
     session::DownstreamSession,
     spans::{self, Note, To},
-    watch,
+    tasks, watch,
 };
 use mcplex_proto::{
     edit,
@@ -66,7 +66,9 @@ impl Relay {
         }
         let call = match attribute(&self.shared, &self.member, about) {
             Addressee::Call(_, flight) => flight.trace,
-            Addressee::Client(_) | Addressee::Ambiguous | Addressee::Nobody => None,
+            Addressee::Client(_) | Addressee::Task | Addressee::Ambiguous | Addressee::Nobody => {
+                None
+            }
         };
         let span = self.asked(&request, call);
         asks::ask(&self.shared, &self.link, &self.member, (from, request, about), span);
@@ -84,8 +86,11 @@ impl Relay {
             }
         };
         match &*notification.method {
-            // They name tasks by ids that no client knows; clients ask instead.
-            method::TASKS_STATUS | method::TASKS_CHANGED => self.dropped(&notification),
+            method::TASKS_STATUS | method::TASKS_CHANGED => {
+                if watch::is_heard(&self.member, &params) {
+                    tasks::changed(&self.shared, &self.link, &self.member, &notification);
+                }
+            }
             method::PROGRESS => self.progress(&notification, &params),
             method::CANCELLED => self.cancelled(from, &params),
             method::TOOLS_CHANGED => changed(&[Kind::Tools]),
@@ -146,7 +151,9 @@ impl Relay {
                 session.tell(notification.into(), None);
             }
             Addressee::Call(..) | Addressee::Client(_) => {}
-            Addressee::Ambiguous | Addressee::Nobody => self.dropped(&notification),
+            Addressee::Task | Addressee::Ambiguous | Addressee::Nobody => {
+                self.dropped(&notification);
+            }
         }
     }
 
@@ -169,7 +176,8 @@ impl Relay {
         for session in self.shared.sessions() {
             session.withdraw(&reason, |asked| asked.is(&self.member, from, &id));
         }
-        for talk in self.member.talks() {
+        let of_tasks = self.shared.ledger.talks(&self.link.name, self.member.key);
+        for talk in self.member.talks().into_iter().chain(of_tasks) {
             talk.withdraw(|posed| posed.from == from && posed.id == id);
         }
     }
@@ -188,6 +196,7 @@ impl Relay {
             }
             Addressee::Call(..)
             | Addressee::Client(_)
+            | Addressee::Task
             | Addressee::Ambiguous
             | Addressee::Nobody => self.dropped(&notification),
         }

@@ -19,8 +19,9 @@ use crate::{
     signal::Signal,
     spans::{self, Note},
     suspend::{self, Suspensions},
+    tasks::{self, Ledger},
 };
-use futures_util::future::join;
+use futures_util::future::{join, join3};
 use mcplex_proto::{
     audit::Auditor,
     downstream::{Arrival, Client, Gateway, Principal, Session, Stay},
@@ -40,13 +41,16 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// What the router needs of time.
 pub trait Clock: Send + Sync + 'static {
     /// Resolves after `time`.
     fn sleep(&self, time: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// What the clock on the wall shows; only told, never decided by.
+    fn wall(&self) -> SystemTime;
 }
 
 /// Tells the upstreams of one router apart; never used again, also not for an equal name.
@@ -82,6 +86,7 @@ pub(crate) struct Shared {
     pub(crate) given_up: Signal,
     /// Who hears of every call.
     pub(crate) auditor: OnceLock<Arc<dyn Auditor>>,
+    pub(crate) ledger: Ledger,
     /// Raised when an upstream was added.
     pub(crate) added: Signal,
 }
@@ -115,6 +120,7 @@ impl Router {
             suspensions: Suspensions::default(),
             given_up: Signal::default(),
             auditor: OnceLock::new(),
+            ledger: Ledger::default(),
             added: Signal::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -241,11 +247,11 @@ impl Router {
         DownstreamSession::new(number, self.shared.clone(), client, arrival)
     }
 
-    /// Keeps the catalog up to date, and gives up calls that are suspended for too long, until it is
-    /// dropped; must be polled.
+    /// Keeps the catalog up to date, gives up calls that are suspended for too long, and reads what
+    /// tasks ask, until it is dropped; must be polled.
     pub async fn run(&self) {
         let shared = &self.shared;
-        let late = join(suspend::watch(shared), ghosts::watch(shared));
+        let late = join3(suspend::watch(shared), ghosts::watch(shared), tasks::run(shared));
         join(refresh::run(shared.clone()), late).await;
     }
 }

@@ -286,8 +286,18 @@ impl DownstreamSession {
         let version = asker.as_ref().map(|asker| asker.version);
         if is_modern && request.method == method::LISTEN {
             let span = early.map_or_else(|| self.span(version, &request, None), |(span, _)| span);
-            let outcome = Box::pin(self.listen(&request, span)).await;
+            let outcome = match &asker {
+                Some(asker) => Box::pin(self.listen(asker, &request, span)).await,
+                None => None,
+            };
             return Some((outcome?, Extra::default()));
+        }
+        if request.method == method::TASKS_LIST && self.lists_tasks(version) {
+            let span = early.map_or_else(|| self.span(version, &request, None), |(span, _)| span);
+            let local = Box::pin(self.list_tasks(request.params.as_ref())).await;
+            let outcome = words::outcome(local);
+            spans::ended(&span, &outcome);
+            return Some((outcome, Extra::default()));
         }
         let (span, plan) = self.plan(asker.as_ref(), &mut request, early);
         let local = match plan {
@@ -461,6 +471,7 @@ impl Session for DownstreamSession {
         // What a request listened to ends with the wait for its answer, and else it set up nothing.
         if self.is_long() {
             self.shared.suspensions.left(self.number);
+            self.shared.ledger.left(self);
             self.shared.left(self);
         }
         if had_level {

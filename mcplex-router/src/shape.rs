@@ -37,6 +37,7 @@ fn objects(method: &str, version: Option<Version>) -> &'static [&'static str] {
         // Before that revision, and after it, a `task` is whatever somebody makes of it.
         method::TOOLS_CALL if version == Some(Version::V2025_11_25) => &["arguments", "task"],
         method::TOOLS_CALL => &["arguments"],
+        method::TASKS_UPDATE if is_modern => &["inputResponses"],
         method::PROMPTS_GET if is_modern => &["arguments", "inputResponses"],
         method::PROMPTS_GET => &["arguments"],
         method::COMPLETE => &["context"],

@@ -161,11 +161,13 @@ impl Talk {
 
     /// Answers what is open as who closes a question unread does, and takes no more.
     pub(crate) fn close(&self, why: &str) {
-        let open = {
-            let mut state = lock(&self.state);
-            state.is_over = true;
-            std::mem::take(&mut state.open)
-        };
+        lock(&self.state).is_over = true;
+        self.shut(why);
+    }
+
+    /// Answers what is open in that way and goes on.
+    pub(crate) fn shut(&self, why: &str) {
+        let open = std::mem::take(&mut lock(&self.state).open);
         for posed in open.into_values() {
             let outcome = question::unanswered(&posed.question.method, &why);
             posed.answer(outcome);

@@ -113,6 +113,14 @@ impl<'a> Target<'a> {
         self.name.as_ref().and_then(|(_, name)| serde_json::from_str(name).ok())
     }
 
+    /// The same as JSON, or the name that the client used.
+    pub(crate) fn name_there<'b>(&'b self, params: &Params<'b>) -> Option<&'b str> {
+        match &self.name {
+            Some((_, name)) => Some(name),
+            None => params.get("name").map(RawValue::get),
+        }
+    }
+
     /// Of a request about a task, which its client and the upstream know by these ids.
     pub(crate) fn of_task(
         link: &Arc<Link>,

@@ -1,39 +1,88 @@
 //! Tasks: calls that outlast their request at an upstream.
 //!
 //! A task is asked for by its id in later requests, so the id that a client gets says whose it is:
-//! sealed for the principal, with the upstream and the member that work on it. Nothing is kept here.
-//! Tasks find their way between sides of one era; what one era says of them is not told in the words
-//! of the other, and neither their notifications nor their list, so those are not offered.
+//! sealed for the principal, with the upstream and the member that work on it. What no request names
+//! is remembered in the `ledger`; `list` reads it to a client, `tell` tells of changes, and `reader`
+//! gets what an upstream asks during a task. Requests about a task of the other era are played in
+//! `calls/across`.
+
+mod ledger;
+mod list;
+mod reader;
+mod tell;
+
+pub(crate) use self::{
+    ledger::{Key, Ledger, Owner, Record},
+    reader::{About, Ask, Lone, Stop, complete, detailed},
+    tell::{Heard, changed, is_followed},
+};
 
 use crate::{
     asker::Asker,
+    link::Link,
+    lists::{Kind, Lists},
+    member::Member,
     params::Params,
+    router::Shared,
     seal::{Bond, State},
     session::DownstreamSession,
     target::{Local, Target},
 };
+use futures_util::{StreamExt as _, future::select, stream::FuturesUnordered};
 use mcplex_proto::{
     edit,
-    error::ErrorObject,
+    error::{ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND},
     handshake::ServerInfo,
+    message::{Outcome, Request},
     method,
     modern::TASKS_EXTENSION,
-    raw::Raw,
+    raw::{self, Raw},
     version::{Era, Version},
 };
+use mcplex_translate::task::{self, RELATED_TASK, Status};
 use serde_json::{json, value::RawValue};
+use std::sync::Arc;
 
-/// Marks what belongs to a task of a session.
-const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
-
-/// Whether a session's server makes tasks of calls of tools.
+/// Whether an upstream makes tasks of calls of tools.
 pub(crate) fn are_made(info: &ServerInfo) -> bool {
     let find = |at: &RawValue, name: &str| edit::member(at.get(), name).map(RawValue::to_owned);
-    let tasks = edit::member(info.capabilities.as_str(), "tasks");
-    let call = tasks.and_then(|tasks| {
-        ["requests", "tools", "call"].iter().try_fold(tasks.to_owned(), |at, name| find(&at, name))
+    let path: &[&str] = match info.version.era() {
+        Era::Legacy if info.version < Version::V2025_11_25 => return false,
+        Era::Legacy => &["requests", "tools", "call"],
+        Era::Modern => &[TASKS_EXTENSION],
+    };
+    let place = if info.version.era() == Era::Legacy { "tasks" } else { "extensions" };
+    let all = edit::member(info.capabilities.as_str(), place);
+    let found =
+        all.and_then(|all| path.iter().try_fold(all.to_owned(), |at, name| find(&at, name)));
+    found.is_some()
+}
+
+/// Whether a tool of a session's server may be a task, or has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Support {
+    Forbidden,
+    Optional,
+    Required,
+}
+
+/// What an upstream says of a tool; `name` is its own name as JSON.
+pub(crate) fn support(lists: &Lists, name: &str) -> Support {
+    let info = lists.info.as_ref().filter(|info| info.version.era() == Era::Legacy);
+    let name = serde_json::from_str::<String>(name).ok();
+    let (Some(_), Some(name)) = (info.filter(|info| are_made(info)), name) else {
+        return Support::Forbidden;
+    };
+    let tool = lists.of(Kind::Tools).iter().find(|tool| tool.key == name);
+    let word = tool.and_then(|tool| {
+        let execution = edit::member(tool.raw.as_str(), "execution")?;
+        raw::string(edit::member(execution.get(), "taskSupport")?).map(|word| word.into_owned())
     });
-    info.version.era() == Era::Legacy && call.is_some()
+    match word.as_deref() {
+        Some("required") => Support::Required,
+        Some("optional") => Support::Optional,
+        Some(_) | None => Support::Forbidden,
+    }
 }
 
 /// Whether a request names a task.
@@ -45,45 +94,127 @@ pub(crate) fn names_one(method: &str) -> bool {
 }
 
 /// Whether a call may become a task: a session says so in each call, others once and for all.
-pub(crate) fn may_become_one(asker: &Asker, method: &str, params: &Params<'_>, era: Era) -> bool {
-    method == method::TOOLS_CALL
-        && match (asker.era(), era) {
-            (Era::Modern, Era::Modern) => declares(asker),
-            (Era::Legacy, Era::Legacy) => {
-                asker.version >= Version::V2025_11_25 && params.get("task").is_some()
-            }
-            (Era::Modern, Era::Legacy) | (Era::Legacy, Era::Modern) => false,
+///
+/// # Errors
+/// When it asks to become one and its upstream makes none.
+pub(crate) fn may_become_one(
+    asker: &Asker,
+    request: &Request,
+    params: &Params<'_>,
+    target: &Target<'_>,
+    era: Era,
+) -> Result<bool, ErrorObject> {
+    if request.method != method::TOOLS_CALL {
+        return Ok(false);
+    }
+    let lists = target.link.lists();
+    match (asker.era(), era) {
+        (Era::Modern, Era::Modern) => Ok(declares(asker)),
+        (Era::Modern, Era::Legacy) => {
+            let name = target.name_there(params);
+            let support = name.map_or(Support::Forbidden, |name| support(&lists, name));
+            Ok(declares(asker) && support != Support::Forbidden)
         }
+        (Era::Legacy, _) if !wants_one(asker, params) => Ok(false),
+        (Era::Legacy, Era::Legacy) => Ok(true),
+        (Era::Legacy, Era::Modern) => match &lists.info {
+            Some(info) if are_made(info) => Ok(true),
+            _ => {
+                let why = format!("upstream {} makes no tasks of calls", target.link.name);
+                Err(ErrorObject::new(METHOD_NOT_FOUND, why))
+            }
+        },
+    }
 }
 
-fn declares(asker: &Asker) -> bool {
+fn wants_one(asker: &Asker, params: &Params<'_>) -> bool {
+    asker.version == Version::V2025_11_25 && params.get("task").is_some()
+}
+
+/// A call with what its upstream reads of tasks, and without what it does not.
+pub(crate) fn fitted(
+    params: Option<Raw>,
+    asker: &Asker,
+    (method, era): (&str, Era),
+    role: Option<&Role>,
+) -> Option<Raw> {
+    let is_across = asker.era() != era;
+    if !is_across || method != method::TOOLS_CALL {
+        return params;
+    }
+    let params = params?;
+    let members = edit::members(params.as_str()).unwrap_or_default();
+    let makes = era == Era::Legacy && role == Some(&Role::Makes);
+    let is_there = members.iter().any(|(name, _)| name == "task");
+    if !is_there && !makes {
+        return Some(params);
+    }
+    // A stateless client's would mean something in a session, and the other way round nothing.
+    let kept = members.iter().filter(|(name, _)| name != "task");
+    let kept = kept.map(|(name, value)| (&**name, value.get()));
+    Some(edit::object(kept.chain(makes.then_some(("task", "{}")))))
+}
+
+pub(crate) fn declares(asker: &Asker) -> bool {
     asker.can(&["extensions", TASKS_EXTENSION])
 }
 
-/// Where a request about a task goes.
+/// What a stateless client lacks that asks for tasks and does not say that it knows them.
+pub(crate) fn undeclared() -> ErrorObject {
+    ErrorObject::missing_capability(json!({ "extensions": { TASKS_EXTENSION: {} } }))
+}
+
+/// Where a request about a task goes; or the answer, if mcplex holds the task itself.
 ///
 /// # Errors
 /// When the client did not declare that it knows tasks, or has no such task.
 pub(crate) fn find<'a>(
     session: &DownstreamSession,
     asker: &Asker,
+    method: &str,
     params: &Params<'a>,
 ) -> Result<Target<'a>, Local> {
     if asker.era() == Era::Modern && !declares(asker) {
-        let required = json!({ "extensions": { TASKS_EXTENSION: {} } });
-        return Err(Err(ErrorObject::missing_capability(required)));
+        return Err(Err(undeclared()));
     }
-    let unknown = || Err(ErrorObject::invalid_params("`taskId` is not one of a task of yours"));
     let (member, text) = params.string("taskId").map_err(Err)?;
-    let Some(State::Task { upstream, member: key, id }) =
-        session.shared.seals.open(&text, &bond(session))
+    let (link, worker, key) = opened(session, &text).ok_or_else(|| Err(unknown()))?;
+    if let Some(record) = session.shared.ledger.get(&key) {
+        if let Some(kept) = record.kept() {
+            // It was made for a session, and is told in the words of one.
+            return Err(match asker.era() {
+                Era::Legacy => of_kept(&record, kept, method),
+                Era::Modern => Err(unknown()),
+            });
+        }
+    } else if !key.id().starts_with('"') {
+        // It was held here, and is not any more.
+        return Err(Err(unknown()));
+    }
+    Ok(Target::of_task(&link, worker, member, key.id().into()))
+}
+
+fn unknown() -> ErrorObject {
+    ErrorObject::invalid_params("`taskId` is not one of a task of yours")
+}
+
+/// What an id of a client leads to; nothing if it is not one of its own.
+pub(crate) fn opened(
+    session: &DownstreamSession,
+    text: &str,
+) -> Option<(Arc<Link>, Arc<Member>, Key)> {
+    let State::Task { upstream, member, id } = session.shared.seals.open(text, &bond(session))?
     else {
-        return Err(unknown());
+        return None;
     };
     let catalog = session.shared.catalog();
-    let link = catalog.links().iter().find(|link| link.name == upstream).ok_or_else(unknown)?;
-    let worker = link.member(key).ok_or_else(unknown)?;
-    Ok(Target::of_task(link, worker, member, id.as_str().into()))
+    let link = catalog.links().iter().find(|link| link.name == upstream)?;
+    let worker = link.member(member)?;
+    let key = Key::new(upstream, member, &id);
+    // A life that begins anew may give the same id to somebody else's task.
+    let record = session.shared.ledger.get(&key);
+    let is_its = record.is_none_or(|it| it.owner.principal == session.arrival.principal);
+    is_its.then(|| (link.clone(), worker, key))
 }
 
 fn bond(session: &DownstreamSession) -> Bond {
@@ -125,6 +256,135 @@ pub(crate) fn renamed(result: &Raw, sealed: impl Fn(&Raw) -> Raw) -> Option<Raw>
 }
 
 /// The id that a client gets for a task.
-pub(crate) fn seal(session: &DownstreamSession, state: &State) -> Raw {
-    session.shared.seals.seal(state, &bond(session))
+pub(crate) fn seal(session: &DownstreamSession, key: &Key) -> Raw {
+    let id = Raw::parse(key.id().to_owned()).unwrap_or_else(|_| Raw::of(key.id()));
+    let state = State::Task { upstream: key.upstream.clone(), member: key.member, id };
+    session.shared.seals.seal(&state, &bond(session))
+}
+
+/// Remembers a task that an upstream made of a call, which said this of it in its own words.
+pub(crate) fn made(
+    session: &DownstreamSession,
+    asker: &Arc<Asker>,
+    key: Key,
+    said: &Raw,
+) -> Arc<Record> {
+    let known = seal(session, &key);
+    // The words of a session fit those of a session.
+    let told = edit::with_members(&task::to_legacy(said), &[("taskId", known.as_str())]);
+    let owner = Owner::of(session);
+    session.shared.ledger.note(Record::new(key, known, owner, asker.clone(), (told, None)))
+}
+
+/// Remembers a task again that may have been forgotten; how it is nobody knows then.
+pub(crate) fn remembered(session: &DownstreamSession, asker: &Arc<Asker>, key: &Key, known: &Raw) {
+    let ledger = &session.shared.ledger;
+    if ledger.get(key).is_none() && key.id().starts_with('"') {
+        let told = edit::object([("taskId", known.as_str()), ("status", "\"working\"")]);
+        let owner = Owner::of(session);
+        let record = Record::new(key.clone(), known.clone(), owner, asker.clone(), (told, None));
+        ledger.note(record);
+    }
+}
+
+/// Notes what an upstream says of a task to who asks, under the id that this one knows.
+pub(crate) fn told(session: &DownstreamSession, known: &Raw, said: &Raw) {
+    if edit::member(said.as_str(), "status").is_none() {
+        return;
+    }
+    let key = known.get::<String>().and_then(|text| opened(session, &text));
+    let record = key.and_then(|(_, _, key)| session.shared.ledger.get(&key));
+    if let Some(record) = record.filter(|record| record.known == *known) {
+        record.tell(task::to_legacy(said));
+    }
+}
+
+/// Notes that a request of a session gets the result of a task, and so what is asked before that;
+/// `own` is the task's id at the upstream, as JSON.
+pub(crate) fn reads(
+    session: &DownstreamSession,
+    (link, member): (&Link, &Member),
+    own: &str,
+    id: u64,
+) {
+    let Ok(own) = Raw::parse(own.to_owned()) else { return };
+    let key = Key::new(link.name.clone(), member.key, &own);
+    if let Some(record) = session.shared.ledger.get(&key) {
+        record.read_by(id, None);
+    }
+}
+
+/// Makes a task of what has ended already, for a client that wants a task; the task as it is told.
+pub(crate) fn hold(
+    session: &DownstreamSession,
+    asker: &Arc<Asker>,
+    (link, member): (&Link, &Member),
+    result: Raw,
+) -> Raw {
+    /// How long it is said to be held, in milliseconds; the ledger forgets it sooner only when it is
+    /// full. Ten minutes, in which every client has asked for it.
+    const TTL: &str = "600000";
+    let shared = &session.shared;
+    let key = Key::new(link.name.clone(), member.key, &shared.ledger.mint());
+    let known = seal(session, &key);
+    let now = Raw::of(&humantime::format_rfc3339_seconds(shared.clock.wall()).to_string());
+    let status = if task::is_error(result.as_str()) { Status::Failed } else { Status::Completed };
+    let told = edit::object([
+        ("taskId", known.as_str()),
+        ("status", Raw::of(status.word()).as_str()),
+        ("createdAt", now.as_str()),
+        ("lastUpdatedAt", now.as_str()),
+        ("ttl", TTL),
+    ]);
+    let kept = Some(Outcome::Result(result));
+    let owner = Owner::of(session);
+    shared.ledger.note(Record::new(key, known, owner, asker.clone(), (told.clone(), kept)));
+    told
+}
+
+/// The answer to a session's request about a task that mcplex holds itself.
+fn of_kept(record: &Record, kept: Outcome, method: &str) -> Local {
+    match (method, kept) {
+        (method::TASKS_RESULT, Outcome::Result(result)) => {
+            Ok(task::related(&result, &record.known))
+        }
+        (method::TASKS_RESULT, Outcome::Error(error)) => Err(ErrorObject::read(&error)),
+        (method::TASKS_CANCEL, _) => Err(is_over()),
+        _ => Ok(record.told()),
+    }
+}
+
+/// Why a task cannot be taken back.
+pub(crate) fn is_over() -> ErrorObject {
+    ErrorObject::invalid_params("the task has ended already, so it cannot be cancelled")
+}
+
+/// Why a task that was taken back has no result.
+pub(crate) fn was_cancelled() -> ErrorObject {
+    ErrorObject::new(INTERNAL_ERROR, "the task was cancelled, so there is no result of it")
+}
+
+/// The task that a message of an upstream is about, if that says so and the task is remembered.
+pub(crate) fn related(
+    shared: &Shared,
+    link: &Link,
+    member: &Member,
+    params: Option<&Raw>,
+) -> Option<Arc<Record>> {
+    let id = task::related_to(params?)?;
+    shared.ledger.get(&Key::new(link.name.clone(), member.key, &id))
+}
+
+/// Does what nobody waits for, until it is dropped; a second run does nothing.
+pub(crate) async fn run(shared: &Shared) {
+    let Some(mut added) = shared.ledger.added.listen() else { return };
+    let mut all = FuturesUnordered::new();
+    loop {
+        all.extend(shared.ledger.take_work());
+        if all.is_empty() {
+            added.next().await;
+        } else {
+            select(added.next(), all.next()).await;
+        }
+    }
 }

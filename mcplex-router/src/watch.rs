@@ -17,6 +17,7 @@ use crate::{
     params::Params,
     router::{Shared, lock},
     spans::{self, To, Why},
+    tasks::{self, Record},
 };
 use futures_channel::{mpsc, oneshot};
 use futures_util::{
@@ -42,6 +43,8 @@ use std::{borrow::Cow, collections::BTreeSet, pin::pin, sync::Arc, time::Duratio
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest such wait, and how long a stream has to last for the next wait to be short again.
 const LAST_WAIT: Duration = Duration::from_secs(60);
+/// Tasks of one member that are heard of; who has made more asks how the others are.
+const MAX_TASKS: usize = 1024;
 /// How often the wait doubles: until it is the longest.
 const DOUBLINGS: u32 = 6;
 /// How long one stream may last before another takes its place. No peer waits for that; it only
@@ -85,10 +88,12 @@ struct Stream {
 struct Wanted {
     lists: Vec<&'static str>,
     uris: BTreeSet<String>,
+    /// The ids of tasks, as JSON.
+    tasks: BTreeSet<String>,
 }
 
 impl Wanted {
-    fn of(link: &Link, member: &Member, info: &ServerInfo) -> Self {
+    fn of(shared: &Shared, link: &Link, member: &Member, info: &ServerInfo) -> Self {
         let tells = |&(name, _): &(&str, &str)| {
             let capability = name.trim_end_matches("ListChanged");
             info.can(capability, Some("listChanged"))
@@ -101,18 +106,34 @@ impl Wanted {
             true => link.subscriptions(member.key),
             false => BTreeSet::new(),
         };
-        Self { lists, uris }
+        let tasks = match tasks::are_made(info) {
+            true => followed(shared, link, member),
+            false => BTreeSet::new(),
+        };
+        Self { lists, uris, tasks }
     }
 
     fn is_empty(&self) -> bool {
-        self.lists.is_empty() && self.uris.is_empty()
+        self.lists.is_empty() && self.uris.is_empty() && self.tasks.is_empty()
     }
 
     fn write(&self) -> Raw {
         let uris = (!self.uris.is_empty()).then(|| Raw::of(&self.uris));
         let uris = uris.as_ref().map(|uris| ("resourceSubscriptions", uris.as_str()));
-        edit::object(self.lists.iter().map(|name| (*name, "true")).chain(uris))
+        let tasks = edit::array(self.tasks.iter().map(String::as_str));
+        let tasks = (!self.tasks.is_empty()).then_some(("taskIds", tasks.as_str()));
+        edit::object(self.lists.iter().map(|name| (*name, "true")).chain(uris).chain(tasks))
     }
+}
+
+/// The tasks of a member that somebody hears of and that have not ended.
+fn followed(shared: &Shared, link: &Link, member: &Member) -> BTreeSet<String> {
+    let all = shared.ledger.of_member(&link.name, member.key);
+    let is_heard = |record: &&Arc<Record>| {
+        !record.is_over() && record.kept().is_none() && tasks::is_followed(shared, record)
+    };
+    let heard = all.iter().filter(is_heard).map(|record| record.key.id().to_owned());
+    heard.take(MAX_TASKS).collect()
 }
 
 /// Keeps a stream open for every stateless member of an upstream, until the upstream is removed.
@@ -142,7 +163,7 @@ fn open<'a>(
     let upstream = member.upstream().filter(|_| member.is_live())?.clone();
     let info = upstream.server_info().filter(|info| info.version.era() == Era::Modern)?;
     let life = upstream.status().incarnation;
-    let wanted = Wanted::of(link, member, &info);
+    let wanted = Wanted::of(shared, link, member, &info);
     let mut watch = lock(&member.watch);
     if watch.is_resting || watch.next.is_some() || watch.refused == Some(life) {
         return None;
@@ -158,6 +179,8 @@ fn open<'a>(
     let id = upstream.mint();
     let (end, ended) = oneshot::channel();
     let filter = wanted.write();
+    let own = Introduction::own(&shared.options());
+    let own = if wanted.tasks.is_empty() { own } else { own.with_tasks() };
     let peer = upstream.peer();
     let version = Some(info.version);
     let to = To { upstream: &link.name, peer: peer.as_deref(), version };
@@ -167,8 +190,7 @@ fn open<'a>(
     watch.next =
         Some(Stream { id, wanted, told: Vec::new(), end, span: Some(span), trace: trace.clone() });
     drop(watch);
-    let params = Introduction::own(&shared.options());
-    let params = params.params(Some(("notifications", filter.as_str())));
+    let params = own.params(&[("notifications", filter.as_str())]);
     let told = trace.as_ref().filter(|_| link.propagate().trace);
     let params = told.map_or_else(|| params.clone(), |context| context.written_into(&params));
     let call = Call {

@@ -132,13 +132,25 @@ pub(crate) fn cacheable(list: (&str, &str), hints: Hints, identity: &Raw) -> Raw
 }
 
 /// An item of a list as clients of a revision may see it.
-pub(crate) fn item(kind: Kind, raw: &Raw, from: Version, to: Version) -> Cow<'_, Raw> {
+///
+/// A session's client learns of each tool whether it may be a task, where a stateless one learns it of
+/// the server: `makes_tasks`.
+pub(crate) fn item(
+    kind: Kind,
+    raw: &Raw,
+    (from, makes_tasks): (Version, bool),
+    to: Version,
+) -> Cow<'_, Raw> {
+    const OPTIONAL: (&str, &str) = ("execution", r#"{"taskSupport":"optional"}"#);
     if kind != Kind::Tools {
         return Cow::Borrowed(raw);
     }
     let tool = translate::item::tool(raw, from, to).map_or(Cow::Borrowed(raw), Cow::Owned);
     match to.era() {
         Era::Modern => without_bad_headers(&tool).map_or(tool, Cow::Owned),
+        Era::Legacy if makes_tasks && from.era() == Era::Modern && to == Version::V2025_11_25 => {
+            Cow::Owned(edit::with_members(&tool, &[OPTIONAL]))
+        }
         Era::Legacy => tool,
     }
 }

@@ -119,7 +119,7 @@ impl<'a> Generator<'a> {
                 if is_wanted && names.insert(name.clone()) {
                     let value = match &**name {
                         // Any string fits; only this one says what the definition is.
-                        "resultType" => "\"complete\"".to_owned(),
+                        "resultType" if schema.get("const").is_none() => "\"complete\"".to_owned(),
                         _ => self.make(schema, depth + 1),
                     };
                     members.push((name.clone(), value));

@@ -35,8 +35,6 @@ pub fn call(side: Side, message: &Value, version: Version) -> Vec<String> {
     }
     let revision = Revision::of(version);
     match revision.of_method(method) {
-        // Extensions have no schema here.
-        None if is_extension(method) => {}
         None => complaints.push(format!("{version} does not know {method}")),
         Some(definition) => complaints.extend(revision.complaints(definition, message)),
     }
@@ -84,9 +82,9 @@ fn definition(result: &Value, asked: &Asked) -> Option<String> {
     if has_result_type(asked.version) {
         match result["resultType"].as_str() {
             Some("input_required") => return Some("InputRequiredResult".to_owned()),
-            // The extension has no schema here.
-            Some("task") => return None,
-            _ if is_extension(&asked.method) => return None,
+            Some("task") if asked.method == "tools/call" => {
+                return Some("CreateTaskResult".to_owned());
+            }
             _ => {}
         }
     }
@@ -94,8 +92,8 @@ fn definition(result: &Value, asked: &Asked) -> Option<String> {
         return Some("CreateTaskResult".to_owned());
     }
     let special = match &*asked.method {
-        // What it answers is the result of another request.
-        "tasks/result" => return None,
+        // The requests of clients that become tasks are all of tools.
+        "tasks/result" => Some("CallToolResult"),
         "elicitation/create" => Some("ElicitResult"),
         _ => None,
     };
@@ -110,6 +108,15 @@ fn result(result: &Value, asked: &Asked) -> Vec<String> {
         Some(definition) => Revision::of(*version).complaints(&definition, result),
         None => Vec::new(),
     };
+    if let (Era::Modern, "tasks/get", Some(Value::Object(inner))) =
+        (version.era(), &**method, result.get("result"))
+    {
+        // The examples of the extension leave this out.
+        let mut inner = inner.clone();
+        inner.entry("resultType").or_insert_with(|| "complete".into());
+        let inner = Value::Object(inner);
+        complaints.extend(Revision::of(*version).complaints("CallToolResult", &inner));
+    }
     let is_answer_of_client =
         matches!(&**method, "elicitation/create" | "sampling/createMessage" | "roots/list");
     match version.era() {
@@ -168,11 +175,6 @@ fn error(error: &Value, version: Version) -> Vec<String> {
     complaints
 }
 
-/// Methods of extensions, whose schemas live elsewhere.
-fn is_extension(method: &str) -> bool {
-    method.starts_with("tasks/") || method == "notifications/tasks"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,13 +212,40 @@ mod tests {
             for name in revision.definitions().filter(|name| name.ends_with("Request")) {
                 let method = &revision.definition(name).unwrap()["properties"]["method"]["const"];
                 let Some(method) = method.as_str() else { continue };
-                if method == "tasks/result" {
-                    continue;
-                }
                 let definition = definition(&json!({}), &asked(method, version));
                 assert!(definition.is_some_and(|it| revision.has(&it)), "{version} {method}");
             }
         }
+    }
+
+    #[test]
+    fn tasks_are_judged_by_how_they_are() {
+        let task = |more: Value| {
+            let mut task = json!({
+                "resultType": "complete", "taskId": "t", "createdAt": "", "lastUpdatedAt": "",
+                "ttlMs": null, "status": "working",
+            });
+            task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            task
+        };
+        let check = |more: Value, method: &str, is_good: bool| {
+            let complaints = answered(&task(more.clone()), method, Version::V2026_07_28);
+            assert_eq!(complaints.is_empty(), is_good, "{method} {more}: {complaints:?}");
+        };
+        check(json!({}), "tasks/get", true);
+        check(json!({ "status": "completed" }), "tasks/get", false);
+        check(json!({ "status": "completed", "result": { "content": [] } }), "tasks/get", true);
+        check(json!({ "status": "completed", "result": {} }), "tasks/get", false);
+        check(json!({ "status": "failed", "error": {} }), "tasks/get", false);
+        check(json!({ "status": "odd" }), "tasks/get", false);
+        check(json!({ "resultType": "task" }), "tools/call", true);
+        check(json!({ "resultType": "task" }), "tasks/get", false);
+        let legacy = json!({ "content": [] });
+        assert!(answered(&legacy, "tasks/result", Version::V2025_11_25).is_empty());
+        assert!(!answered(&json!({}), "tasks/result", Version::V2025_11_25).is_empty());
+        let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tasks/list" });
+        assert!(call(Side::Client, &list, Version::V2025_11_25).is_empty());
+        assert!(!call(Side::Client, &list, Version::V2026_07_28).is_empty());
     }
 
     #[test]

@@ -23,4 +23,5 @@
 pub mod generate;
 pub mod judge;
 pub mod revision;
+mod tasks;
 pub mod witness;

@@ -1,5 +1,6 @@
 //! The definitions of one revision.
 
+use crate::tasks;
 use jsonschema::Validator;
 use mcplex_proto::version::{Era, Version};
 use serde_json::{Value, json};
@@ -49,6 +50,9 @@ impl Revision {
         let mut root: Value = serde_json::from_str(text).expect("a schema inside is JSON");
         let place = if root.get("$defs").is_some() { "$defs" } else { "definitions" };
         mend(version, &mut root[place]);
+        if let (Version::V2026_07_28, Some(definitions)) = (version, root[place].as_object_mut()) {
+            tasks::define(definitions);
+        }
         Self { version, root, place, validators: Mutex::default() }
     }
 

@@ -10,6 +10,7 @@
 //! | [`item`] | a tool as it stands in a list |
 //! | [`error`] | the error of a call |
 //! | [`question`] | what a server asks its client, and what that answers |
+//! | [`task`] | a call that outlasts its request |
 //! | [`capability`] | what a client says it can do |
 //!
 //! ```
@@ -32,3 +33,4 @@ pub mod error;
 pub mod item;
 pub mod question;
 pub mod result;
+pub mod task;

@@ -72,16 +72,7 @@ impl Required {
     /// The result that asks a stateless client; `state` is what it has to send back.
     #[must_use]
     pub fn write(&self, server: Option<&Raw>) -> Raw {
-        let asked = self.questions.iter().map(|(key, question)| {
-            let name = Raw::of(&question.method);
-            let mut members = vec![("method", name.as_str())];
-            if let Some(params) = &question.params {
-                members.push(("params", params.as_str()));
-            }
-            (key.as_str(), edit::object(members))
-        });
-        let asked: Vec<_> = asked.collect();
-        let asked = edit::object(asked.iter().map(|(key, text)| (*key, text.as_str())));
+        let asked = asked(&self.questions);
         let mut members = vec![("resultType", "\"input_required\"")];
         if !self.questions.is_empty() {
             members.push(("inputRequests", asked.as_str()));
@@ -96,6 +87,21 @@ impl Required {
         }
         edit::object(members)
     }
+}
+
+/// Questions by name, as a stateless client reads them.
+#[must_use]
+pub fn asked(questions: &[(String, Question)]) -> Raw {
+    let asked = questions.iter().map(|(key, question)| {
+        let name = Raw::of(&question.method);
+        let mut members = vec![("method", name.as_str())];
+        if let Some(params) = &question.params {
+            members.push(("params", params.as_str()));
+        }
+        (key.as_str(), edit::object(members))
+    });
+    let asked: Vec<_> = asked.collect();
+    edit::object(asked.iter().map(|(key, text)| (*key, text.as_str())))
 }
 
 /// Whether a server asks a client by this method.
@@ -197,7 +203,7 @@ fn without_hop(draft: &mut Draft<'_>, to: Version) {
     let Some(mut inner) = Draft::read(&meta) else { return };
     if to.era() == Era::Modern {
         inner.remove("progressToken");
-        inner.remove(crate::result::RELATED_TASK);
+        inner.remove(crate::task::RELATED_TASK);
     }
     for name in mcplex_proto::modern::PER_HOP {
         inner.remove(name);

@@ -1,6 +1,6 @@
 //! Results of calls.
 
-use crate::{content, draft::Draft};
+use crate::{content, draft::Draft, task::RELATED_TASK};
 use mcplex_proto::{
     edit, method,
     modern::SERVER_INFO,
@@ -8,9 +8,6 @@ use mcplex_proto::{
     raw::Raw,
     version::{Era, Version},
 };
-
-/// Marks a message of a task (revision 2025-11-25).
-pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 
 /// What kind of result a server of a stateless revision gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

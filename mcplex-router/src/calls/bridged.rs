@@ -9,7 +9,7 @@ use crate::{
     seal::{Bond, State},
     spans,
     target::Aim,
-    tasks::{self, Role},
+    tasks::{self, Key, Role},
 };
 use mcplex_proto::{
     edit,
@@ -29,14 +29,12 @@ use mcplex_translate::{
 pub(super) fn answer(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Outcome> {
     let Waiting { seat, errand, .. } = waiting;
     let outcome = match (&errand.task, outcome) {
-        (Some(role), Outcome::Result(result)) => {
-            let new = of_task(waiting, role, result);
+        (Some(Role::Makes), Outcome::Result(result)) => match made(waiting, result) {
             // A task that was asked for is an answer.
-            if translate::result::kind(&new) == Kind::Task && *role == Role::Makes {
-                return Ok(Outcome::Result(new));
-            }
-            Outcome::Result(new)
-        }
+            Ok(made) => return Ok(Outcome::Result(made)),
+            Err(result) => Outcome::Result(result),
+        },
+        (Some(Role::Names(known)), outcome) => of_task(waiting, known, outcome),
         (_, outcome) => outcome,
     };
     match (errand.era, seat.asker.era()) {
@@ -56,23 +54,54 @@ pub(super) fn answer(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Out
     }
 }
 
-/// A result with the id that the client knows its task by.
-fn of_task(waiting: &Waiting, role: &Role, result: Raw) -> Raw {
+/// The task that was made of a call, as its client is told; the result itself if it is none.
+fn made(waiting: &Waiting, result: Raw) -> Result<Raw, Raw> {
     let Waiting { seat, errand, .. } = waiting;
-    let known = |own: &Raw| match role {
-        Role::Names(known) => known.clone(),
-        Role::Makes => {
-            let (link, member) = (errand.link(), &errand.berth.member);
-            let (upstream, member) = (link.name.clone(), member.key);
-            tasks::seal(&seat.session, &State::Task { upstream, member, id: own.clone() })
+    let (link, member) = (errand.link(), &errand.berth.member);
+    let task = match errand.era {
+        Era::Legacy => edit::member(result.as_str(), "task").map(|task| Raw::part(&result, task)),
+        Era::Modern => (translate::result::kind(&result) == Kind::Task).then(|| result.clone()),
+    };
+    let id = task
+        .as_ref()
+        .and_then(|task| Some(Raw::part(task, edit::member(task.as_str(), "taskId")?)));
+    let (Some(task), Some(id)) = (task, id) else {
+        // A session's client that asks for a task gets one, whatever the server thinks of that.
+        let is_plain = translate::result::kind(&result) == Kind::Complete;
+        if errand.era == Era::Modern && seat.asker.era() == Era::Legacy && is_plain {
+            let (from, to) = (errand.version(), seat.asker.version);
+            let new = translate::result::to_client(&errand.method, &result, from, to, None);
+            let whose = (&**link, &**member);
+            let held = tasks::hold(&seat.session, &seat.asker, whose, new.unwrap_or(result));
+            return Ok(edit::object([("task", held.as_str())]));
         }
+        return Err(result);
     };
-    let is_about = match role {
-        Role::Names(_) => true,
-        Role::Makes if errand.era == Era::Legacy => true,
-        Role::Makes => translate::result::kind(&result) == Kind::Task,
-    };
-    is_about.then(|| tasks::renamed(&result, known)).flatten().unwrap_or(result)
+    let key = Key::new(link.name.clone(), member.key, &id);
+    let record = tasks::made(&seat.session, &seat.asker, key, &task);
+    // Whoever made it wants to hear of it.
+    link.watch.raise();
+    let renamed = tasks::renamed(&result, |_| record.known.clone()).unwrap_or(result);
+    Ok(match (errand.era, seat.asker.era()) {
+        (Era::Legacy, Era::Modern) => {
+            let identity = seat.identity();
+            translate::task::made_to_modern(&renamed, Some(&identity)).unwrap_or(renamed)
+        }
+        (Era::Modern, Era::Legacy) => translate::task::made_to_legacy(&renamed),
+        (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => renamed,
+    })
+}
+
+/// What is said of a task, under the id that its client knows.
+fn of_task(waiting: &Waiting, known: &Raw, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Result(result) => {
+            let new = tasks::renamed(&result, |_| known.clone()).unwrap_or(result);
+            tasks::told(&waiting.seat.session, known, &new);
+            Outcome::Result(new)
+        }
+        error @ Outcome::Error(_) => error,
+    }
 }
 
 /// A session's server answers a stateless client.

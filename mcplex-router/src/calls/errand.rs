@@ -104,6 +104,8 @@ pub(crate) struct Errand {
     /// What the upstream asks meanwhile, where it may ask a stateless client.
     pub(super) talk: Option<Arc<Talk>>,
     pub(super) task: Option<Role>,
+    /// The client reads nothing but a task.
+    pub(super) has_to_be_task: bool,
     /// The upstream runs the tool as a task or not at all, and the client asked for none.
     pub(super) is_job: bool,
 }
@@ -238,6 +240,14 @@ impl Errand {
         (told.unwrap_or(params), Some(trace))
     }
 
+    /// What the reader of our own answers asked for: who wants a task reads no tool's result.
+    fn reader(&self) -> &Aim {
+        match self.task {
+            Some(Role::Makes) if self.has_to_be_task => &Aim::Other,
+            _ => &self.aim,
+        }
+    }
+
     /// The revision of who answered: of the era that the call was written for.
     pub(super) fn version(&self) -> Version {
         let now = || version_of(&*self.upstream, &self.berth.link);
@@ -312,7 +322,7 @@ impl Waiting {
 
     fn refusal(&self, error: &UpstreamError, server: &Watched) -> Outcome {
         let Seat { session, asker, .. } = &self.seat;
-        let local = refuse(session, &self.errand.aim, error);
+        let local = refuse(session, self.errand.reader(), error);
         let local = words::own(local, asker, || session.shared.identity());
         let refusal = words::outcome(local);
         let client = (&self.errand.span, self.errand.knows_life);
@@ -322,7 +332,7 @@ impl Waiting {
 
     /// Ends the call with an error of our own, which models read where they called a tool.
     pub(super) fn fail(self, error: ErrorObject, server: &Watched) -> Turned {
-        let local = match self.errand.aim {
+        let local = match self.errand.reader() {
             Aim::Tool => Ok(Raw::of(&serde_json::json!({
                 "content": [{ "type": "text", "text": error.message }],
                 "isError": true,

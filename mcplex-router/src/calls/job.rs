@@ -4,29 +4,47 @@
 //! asks meanwhile it asks on the way of the result. A call that is given up cancels its task.
 
 use super::{converse::Coming, errand::Errand};
-use crate::{link::Link, lists::Kind, member::Member, router::lock, tasks};
+use crate::{
+    asker::Asker,
+    member::Member,
+    params::Params,
+    router::lock,
+    target::{Aim, Target},
+    tasks::{self, Role, Support},
+};
 use mcplex_proto::{
     edit,
+    error::ErrorObject,
     message::{Extra, Message, Outcome, Request},
     method,
-    raw::{self, Raw},
+    raw::Raw,
     upstream::{Call, Incarnation, Upstream},
+    version::Era,
 };
 use std::sync::{Arc, Mutex};
 
-/// Whether a tool is run as a task or not at all; `name` is its own name as JSON.
-pub(super) fn is_wanted(link: &Link, name: &str) -> bool {
-    let lists = link.lists();
-    if !lists.info.as_ref().is_some_and(|info| tasks::are_made(info)) {
-        return false;
+/// What a call has to do with tasks.
+///
+/// # Errors
+/// When it asks to become one, and its upstream makes none.
+pub(super) fn role(
+    target: &Target<'_>,
+    asker: &Asker,
+    request: &Request,
+    params: &Params<'_>,
+    era: Era,
+) -> Result<Option<Role>, ErrorObject> {
+    if let Some((_, role)) = &target.task {
+        return Ok(Some(role.clone()));
     }
-    let Ok(name) = serde_json::from_str::<String>(name) else { return false };
-    let tool = lists.of(Kind::Tools).iter().find(|tool| tool.key == name);
-    let support = tool.and_then(|tool| {
-        let execution = edit::member(tool.raw.as_str(), "execution")?;
-        raw::string(edit::member(execution.get(), "taskSupport")?).map(|word| word == "required")
-    });
-    support == Some(true)
+    let may = tasks::may_become_one(asker, request, params, target, era)?;
+    Ok(may.then_some(Role::Makes))
+}
+
+/// Whether a session's server runs the tool as a task or not at all.
+pub(super) fn is_wanted(target: &Target<'_>, params: &Params<'_>) -> bool {
+    let is_required = |name| tasks::support(&target.link.lists(), name) == Support::Required;
+    target.aim == Aim::Tool && target.name_there(params).is_some_and(is_required)
 }
 
 /// The id that a call has at its upstream; another one once its task was made.

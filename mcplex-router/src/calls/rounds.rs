@@ -85,7 +85,7 @@ fn required(answer: &Result<Reply, UpstreamError>) -> Option<Result<Required, Er
 ///
 /// # Errors
 /// When something was refused for which there is no answer that says so.
-async fn answers(
+pub(super) async fn answers(
     waiting: &Waiting,
     questions: Vec<(String, Question)>,
 ) -> Result<Vec<(String, Raw)>, ErrorObject> {

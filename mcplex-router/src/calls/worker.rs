@@ -1,11 +1,12 @@
 //! Which member does a call.
 
-use super::refuse;
+use super::{job, refuse};
 use crate::{
     asker::Asker,
     crew::{Lease, Wish},
     measure::Watched,
     member::Member,
+    params::Params,
     session::DownstreamSession,
     spans,
     target::{Local, Target},
@@ -35,7 +36,7 @@ impl Worker {
     pub(super) fn find(
         session: &DownstreamSession,
         asker: &Asker,
-        request: &Request,
+        (request, params): (&Request, &Params<'_>),
         target: &Target<'_>,
         (era, span): (Option<Era>, &Watched),
     ) -> Result<Self, Local> {
@@ -46,7 +47,12 @@ impl Worker {
         };
         let era = era.or_else(|| link.lists().info.as_ref().map(|info| info.version.era()));
         let may_be_asked = era != Some(Era::Modern) && question::may_need_input(&request.method);
-        let lease = match may_be_asked && session.proves_nothing() {
+        // What works on a task has to be there when it is asked for.
+        let may_be_task = || {
+            let role = job::role(target, asker, request, params, era.unwrap_or(Era::Legacy));
+            matches!(role, Ok(Some(_)))
+        };
+        let lease = match may_be_asked && session.proves_nothing() && !may_be_task() {
             true => link.lease(shared, asker).map_err(refused)?,
             false => None,
         };

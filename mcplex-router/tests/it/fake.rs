@@ -17,7 +17,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// The first id every upstream mints; far from those of clients.
@@ -200,6 +200,23 @@ impl FakeUpstream {
         drop(pending.reply.send(reply));
     }
 
+    /// Answers the oldest open call of this method with a result.
+    pub(crate) fn answers_to(&self, method: &str, result: &str) {
+        self.responds_to(method, &format!(r#"{{"jsonrpc":"2.0","id":0,"result":{result}}}"#));
+    }
+
+    /// Ends the oldest open call of this method with a whole response.
+    pub(crate) fn responds_to(&self, method: &str, response: &str) {
+        {
+            let mut state = self.state.lock().unwrap();
+            state.open.retain(|pending| !pending.reply.is_canceled());
+            let at = state.open.iter().position(|pending| pending.call.method == method);
+            let found = state.open.remove(at.unwrap_or_else(|| panic!("no {method} is open")));
+            state.open.insert(0, found);
+        }
+        self.ends(Ok(response));
+    }
+
     /// Answers the oldest open call with a result.
     pub(crate) fn answers(&self, result: &str) {
         self.ends(Ok(&format!(r#"{{"jsonrpc":"2.0","id":0,"result":{result}}}"#)));
@@ -367,5 +384,9 @@ impl Clock for FakeClock {
         let (sleeper, awake) = oneshot::channel();
         self.sleepers.lock().unwrap().push((time, sleeper));
         Box::pin(async move { awake.await.expect("the clock outlives its sleepers") })
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
     }
 }

@@ -49,7 +49,10 @@ mod subscriptions;
 #[cfg(test)]
 mod suspend;
 #[cfg(test)]
+mod task_revisions;
 mod tasks;
+mod tasks_across;
+mod tasks_told;
 #[cfg(test)]
 mod telling;
 #[cfg(test)]

@@ -143,7 +143,7 @@ fn a_task_of_a_session_is_its_principals() {
     let greeting = value(&world.ask(&stranger, &hello("2025-11-25")).text());
     assert_eq!(
         greeting["result"]["capabilities"]["tasks"],
-        json!({"cancel": {}, "requests": {"tools": {"call": {}}}})
+        json!({"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}})
     );
     let old = world.stranger();
     assert!(!world.ask(&old, &hello("2025-06-18")).text().contains(r#""tasks""#));
@@ -185,10 +185,22 @@ fn a_task_of_a_session_is_its_principals() {
         let answer = value(&world.ask(peer, &text("tasks/get", id)).text());
         assert_eq!(answer["error"]["code"], -32602);
     }
-    assert_eq!(value(&world.ask(&ann, &text("tasks/list", "")).text())["error"]["code"], -32601);
-    // Its id means nothing to a client, and so does what is told under it.
-    world.says(0, r#"{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{"taskId":"t-1","status":"working"}}"#);
-    assert!(ann.client.take().is_empty() && bob.client.take().is_empty());
+    // One that has ended is listed as it was; others are asked for.
+    for (peer, count) in [(&ann, 1), (&bob, 0), (&stranger, 0)] {
+        let listed = value(&world.ask(peer, &text("tasks/list", "")).text());
+        assert_eq!(listed["result"]["tasks"].as_array().map(Vec::len), Some(count));
+    }
+    assert_eq!(value(&world.ask(&old, &text("tasks/list", "")).text())["error"]["code"], -32601);
+    for (own, heard) in [("t-1", 1), ("t-2", 0)] {
+        let news = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{{"taskId":"{own}","status":"working","x":1.50}}}}"#
+        );
+        world.says(0, &news);
+        let told = ann.client.take();
+        assert_eq!(told.len(), heard);
+        assert!(told.iter().all(|told| told.contains(&id) && told.contains("1.50")), "{told:?}");
+        assert!(bob.client.take().is_empty());
+    }
 }
 
 /// A world with one upstream that runs `one` as a task alone.
