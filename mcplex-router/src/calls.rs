@@ -141,9 +141,7 @@ fn written(
     log_for(session, asker, link, &member, era);
     let is_job = task.is_none() && era == Era::Legacy && job::is_wanted(&target, params);
     let talk = (may_ask && era == Era::Legacy).then(Arc::<Talk>::default);
-    if let (Some(name), method::TASKS_RESULT) = (&target.name, &*request.method) {
-        tasks::reads(session, (&target.link, &member), &name.1, id);
-    }
+    tasks::reads(session, &target, (&request.method, &member), id);
     let berth = Berth::new(session.shared.clone(), target.link, member, talk.clone(), lease);
     berth.take_off(id, Flight { trace: context.clone(), ..seat.flight(talk.as_ref()) });
     let errand = Errand {

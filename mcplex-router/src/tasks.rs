@@ -299,16 +299,19 @@ pub(crate) fn told(session: &DownstreamSession, known: &Raw, said: &Raw) {
     }
 }
 
-/// Notes that a request of a session gets the result of a task, and so what is asked before that;
-/// `own` is the task's id at the upstream, as JSON.
+/// Notes that a request of a session gets the result of a task, if it does, and so what is asked
+/// before that.
 pub(crate) fn reads(
     session: &DownstreamSession,
-    (link, member): (&Link, &Member),
-    own: &str,
+    target: &Target<'_>,
+    (method, member): (&str, &Member),
     id: u64,
 ) {
-    let Ok(own) = Raw::parse(own.to_owned()) else { return };
-    let key = Key::new(link.name.clone(), member.key, &own);
+    let Some((_, own)) = target.name.as_ref().filter(|_| method == method::TASKS_RESULT) else {
+        return;
+    };
+    let Ok(own) = Raw::parse(own.to_string()) else { return };
+    let key = Key::new(target.link.name.clone(), member.key, &own);
     if let Some(record) = session.shared.ledger.get(&key) {
         record.read_by(id, None);
     }

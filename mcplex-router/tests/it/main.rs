@@ -50,8 +50,11 @@ mod subscriptions;
 mod suspend;
 #[cfg(test)]
 mod task_revisions;
+#[cfg(test)]
 mod tasks;
+#[cfg(test)]
 mod tasks_across;
+#[cfg(test)]
 mod tasks_told;
 #[cfg(test)]
 mod telling;

@@ -148,9 +148,7 @@ fn a_task_of_a_session_is_its_principals() {
     let old = world.stranger();
     assert!(!world.ask(&old, &hello("2025-06-18")).text().contains(r#""tasks""#));
     let ann = world.known("ann", "{}");
-    let text = |method: &str, members: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{members}}}}}"#)
-    };
+    let text = |method: &str, members: &str| crate::tasks_across::in_session(1, method, members);
     let made = exchange(
         &mut world,
         &ann,
