@@ -294,7 +294,7 @@ mod tests {
         let about = related(&raw(r#"{"content":[],"_meta":{"v/x":1.0}}"#), &raw("\"i\""));
         assert_eq!(
             about.as_str(),
-            r#"{"content":[],"_meta":{"v/x":1.0,"io.modelcontextprotocol/related-task":{"taskId":"i"}}}"#
+            r#"{"content":[],"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"i"},"v/x":1.0}}"#
         );
         assert_eq!(related_to(&about), Some(raw("\"i\"")));
         assert_eq!(related_to(&raw("{}")), None);
