@@ -280,7 +280,7 @@ fn a_collector_that_is_gone_or_hung_costs_what_is_counted_and_nothing_else() {
         let full = "error_type=\"queue_full\"";
         assert!(number(&text, "otel_sdk_processor_span_processed_total", full) > 0.0, "{text}");
         end(&mut gateway);
-        let said = gateway.own("some of the last spans are lost");
+        let said = gateway.wait_own("some of the last spans are lost", 1);
         let said = said[0]["error"].as_str().unwrap();
         assert!(said.contains(" spans, ") && said.contains(" log records, "), "{said}");
         // A minute has not passed: each way out has said it once, and lifecycle spans have their own.
@@ -298,7 +298,7 @@ fn an_exit_waits_for_a_hung_collector_no_longer_than_it_says() {
         let mut gateway = setup.env(PROTOCOL, protocol).serve();
         gateway.wait_event("good", "upstream connected");
         end(&mut gateway);
-        let said = gateway.own("some of the last spans are lost");
+        let said = gateway.wait_own("some of the last spans are lost", 1);
         let said = said[0]["error"].as_str().unwrap();
         assert!(said.ends_with("still unsent after 3s"), "{said}");
     }

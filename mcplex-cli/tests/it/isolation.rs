@@ -184,7 +184,10 @@ fn a_call_that_is_given_up_takes_its_process_along() {
     let watch = Watch::of(all().difference(&before).copied());
     sleeping.vanish();
     assert!(watch.left_after(PATIENCE).is_empty());
-    assert_eq!(all(), before);
+    // One that has just ended may still be listed.
+    let others = Watch::of(all().difference(&before).copied());
+    assert!(others.left_after(PATIENCE).is_empty());
+    assert!(all().is_superset(&before));
 }
 
 #[test]
