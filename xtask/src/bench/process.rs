@@ -52,11 +52,17 @@ pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
     status(pid, "VmRSS")
 }
 
-/// The children of a process, its main thread's.
+/// The children of a process, whichever of its threads has started them.
 pub(crate) fn children(pid: u32) -> anyhow::Result<Vec<u32>> {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let list = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
-    Ok(list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    let path = format!("/proc/{pid}/task");
+    let tasks = fs::read_dir(&path).with_context(|| format!("failed to read {path}"))?;
+    // A thread may end meanwhile; its children go to another one.
+    let lists =
+        tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
+    let pids = |list: String| -> Vec<u32> {
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    };
+    Ok(lists.flat_map(pids).collect())
 }
 
 /// Memory that a process shares with nobody, in KiB.
