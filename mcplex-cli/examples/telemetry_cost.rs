@@ -23,6 +23,10 @@ impl Clock for Never {
     fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
     }
+
+    fn wall(&self) -> std::time::SystemTime {
+        std::time::SystemTime::UNIX_EPOCH
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
