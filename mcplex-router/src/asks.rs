@@ -212,17 +212,22 @@ pub(crate) fn ask(
     if let Some(task) = task {
         asked.params = Some(task.names(asked.params.as_ref()));
     }
-    let params = Params::read(asked.params.as_ref());
-    if asker.is_some_and(|asker| asker.hears_of_urls())
-        && let Some(elicitation) = params.get("elicitationId").and_then(raw::string)
-    {
-        link.elicits(elicitation.into_owned(), session.number);
+    if asker.is_some_and(|asker| asker.hears_of_urls()) {
+        elicits(link, &asked, &session);
     }
     let method = asked.method.clone();
     let whose = Whose::Life { member: member.clone(), from, id: id.clone(), method, call };
     let posed = session.pose(whose, (&asked, Parent::Asked(span)), &request.extra, about.as_ref());
     if let Err(CannotReach(span)) = posed {
         refuse(&unreachable, &span.unwrap_or_else(|| Watched::unmeasured(Span::none())));
+    }
+}
+
+/// Remembers who is asked to open a page, so that its end is told to the same.
+fn elicits(link: &Link, asked: &Question, session: &DownstreamSession) {
+    let params = Params::read(asked.params.as_ref());
+    if let Some(elicitation) = params.get("elicitationId").and_then(raw::string) {
+        link.elicits(elicitation.into_owned(), session.number);
     }
 }
 

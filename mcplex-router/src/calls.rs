@@ -97,19 +97,12 @@ fn written(
 ) -> Result<Planned, Local> {
     let brought = match retry::read(session, asker, request, params)? {
         Brought::Call(held) => {
-            // Only its name is wanted: that it is no longer listed says nothing of this request.
-            let silent = Watched::unmeasured(Span::none());
-            let own = || target::find(session, request, params, &silent).ok()?.own_name();
-            span.goes_to(&held.errand.link().name, own);
+            span.goes_to(&held.errand.link().name, || own_name(session, request, params));
             return converse::resume(session, asker, request, params, held);
         }
         other @ (Brought::Nothing | Brought::Answers | Brought::State { .. }) => other,
     };
-    let target = match tasks::names_one(&request.method) {
-        true => tasks::find(session, asker, &request.method, params)?,
-        false => target::find(session, request, params, span)?,
-    };
-    span.goes_to(&target.link.name, || target.own_name());
+    let target = target_of(session, asker, request, params, span)?;
     let Worker { member, upstream, lease } =
         Worker::find(session, asker, (request, params), &target, (era, span))?;
     let link = &target.link;
@@ -126,11 +119,9 @@ fn written(
     }
     seat.subscribes = target.aim.subscribes().map(|uri| (link.clone(), uri));
     let is_sure = member.is_up();
-    let is_told = !span.span.is_disabled() || span.is_measured();
-    let peer = if is_sure && is_told { upstream.peer() } else { None };
+    let peer = if is_sure && is_told(span) { upstream.peer() } else { None };
     let client = client_span(span, request, params, &target, (id, version, peer.as_deref()));
     let context = trace::context_of(&client.span);
-    let client = client.within(context.clone(), None);
     let rewrite = Rewrite {
         name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
         token: seat.token.is_some().then_some(id),
@@ -154,18 +145,55 @@ fn written(
         method: request.method.clone(),
         era,
         version: version.filter(|version| is_sure && version.era() == era),
-        span: client,
+        span: client.within(context.clone(), None),
         knows_life: peer.is_some(),
         aim: target.aim,
         berth,
         talk,
     };
-    let (method, extra) = (request.method.clone(), request.extra.clone());
-    let (timeout, is_upkeep) = (None, false);
     let trace = context.map(|sent| Traced { sent, asked: span.context().cloned() });
-    let call = Call { id, method, params: rewritten, extra, timeout, trace, is_upkeep, era };
+    let call = letter(request, (id, era), rewritten, trace);
     let waiting = Waiting { seat, errand, may_be_rewritten: !is_sure };
     Ok(Planned { waiting, way: Way::Sent(Letter { call, cancelled }) })
+}
+
+/// Where the request goes, which is noted.
+fn target_of<'a>(
+    session: &DownstreamSession,
+    asker: &Arc<Asker>,
+    request: &Request,
+    params: &Params<'a>,
+    span: &Watched,
+) -> Result<Target<'a>, Local> {
+    let target = match tasks::names_one(&request.method) {
+        true => tasks::find(session, asker, &request.method, params)?,
+        false => target::find(session, request, params, span)?,
+    };
+    span.goes_to(&target.link.name, || target.own_name());
+    Ok(target)
+}
+
+/// The name by which the upstream of a request knows what is asked for.
+fn own_name(session: &DownstreamSession, request: &Request, params: &Params<'_>) -> Option<String> {
+    // Only looked up: that it is no longer listed says nothing of this request.
+    let silent = Watched::unmeasured(Span::none());
+    target::find(session, request, params, &silent).ok()?.own_name()
+}
+
+/// Whether anybody hears of who answers.
+fn is_told(span: &Watched) -> bool {
+    !span.span.is_disabled() || span.is_measured()
+}
+
+/// What an upstream is sent of a client's request.
+fn letter(
+    request: &Request,
+    (id, era): (u64, Era),
+    params: Option<Raw>,
+    trace: Option<Traced>,
+) -> Call {
+    let (method, extra) = (request.method.clone(), request.extra.clone());
+    Call { id, method, params, extra, timeout: None, trace, is_upkeep: false, era }
 }
 
 /// Notes that the call is on its way; the receiver resolves when it is cancelled.
