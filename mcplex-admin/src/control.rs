@@ -177,6 +177,12 @@ impl Control {
         answer
     }
 
+    /// The calls, which are counted from now on if they were not before.
+    fn calls(&self) -> &Calls {
+        self.kept.calls.count();
+        &self.kept.calls
+    }
+
     async fn follow(
         &self,
         route: routes::Route,
@@ -186,15 +192,9 @@ impl Control {
         use routes::Route;
         let value = match route {
             Route::Page => return dashboard::page(),
-            Route::Calls { upstream } => {
-                self.kept.calls.count();
-                to_value(&self.kept.calls.last(upstream.as_deref()))
-            }
-            Route::Tools { by_upstream } => {
-                self.kept.calls.count();
-                let calls = &self.kept.calls;
-                to_value(&if by_upstream { calls.figures_of_upstreams() } else { calls.figures() })
-            }
+            Route::Calls { upstream } => to_value(&self.calls().last(upstream.as_deref())),
+            Route::Tools { by_upstream: false } => to_value(&self.calls().figures()),
+            Route::Tools { by_upstream: true } => to_value(&self.calls().figures_of_upstreams()),
             Route::Health => return Ok(text_answer("ok\n".to_owned())),
             Route::Readiness => return Ok(self.readiness()),
             Route::Metrics => return self.metrics(),

@@ -97,11 +97,7 @@ pub(crate) async fn run(
     let (manager, serving) = (manager(&front), serving(settings, &front));
     let (reloader, asks) = Reloader::new();
     let (desk, panel) = desk(settings, &front, reloader.clone())?;
-    let audit = settings.journals.open_audit(settings)?;
-    let fleet = upstreams(settings, &desk)?;
-    if let Some(audit) = &audit {
-        fleet.router().audit(Arc::new(audit.clone()));
-    }
+    let (fleet, audit) = upstreams(settings, &desk)?;
     let doorman = doorman.map(|doorman| watched(doorman, audit));
     let (stop, stopping) = watch::channel(false);
     let (control, mut operators) = receive(panel, &desk, &stopping);
@@ -334,12 +330,18 @@ fn absolute(file: &Path) -> String {
     std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
 }
 
-/// Starts all upstreams of the configuration.
-fn upstreams(settings: &Settings, desk: &Desk) -> Result<Fleet, Failure> {
+/// Starts all upstreams of the configuration; where calls are audited, from the first one on.
+fn upstreams(settings: &Settings, desk: &Desk) -> Result<(Fleet, Option<Audit>), Failure> {
+    let audit = settings.journals.open_audit(settings)?;
     let state = Places::of(settings.file.as_deref()).state(settings.config());
-    Fleet::start(settings.config().clone(), state, seed(), desk.clone()).map_err(|error| {
+    let fleet = Fleet::start(settings.config().clone(), state, seed(), desk.clone());
+    let fleet = fleet.map_err(|error| {
         Failure::from_error(Code::Configuration, "a server cannot be started", &error)
-    })
+    })?;
+    if let Some(audit) = &audit {
+        fleet.router().audit(Arc::new(audit.clone()));
+    }
+    Ok((fleet, audit))
 }
 
 /// Resolves when the end has begun.
