@@ -57,6 +57,54 @@ fn each_symptom_names_a_test_or_a_fault_that_is_there() {
     assert!(symptoms.len() > 20, "{}", symptoms.len());
 }
 
+/// All source files below a folder.
+fn sources(folder: PathBuf) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let all = entries.flat_map(|path| if path.is_dir() { sources(path) } else { vec![path] });
+    all.filter(|path| path.extension().is_some_and(|name| name == "rs")).collect()
+}
+
+/// Whether a `CRATE/FILE::TEST` is a test of that name in a file of that name.
+fn is_test(name: &str) -> bool {
+    let Some((file, test)) = name.rsplit_once("::") else { return false };
+    let (of, file) = file.split_once('/').unwrap_or_else(|| panic!("no crate in {name}"));
+    let start = format!("fn {test}(");
+    sources(root().join(format!("mcplex-{of}"))).iter().any(|path| {
+        // Whole folders are compared, so `it/ends.rs` is not `friends.rs`.
+        path.ends_with(format!("{file}.rs")) && fs::read_to_string(path).unwrap().contains(&start)
+    })
+}
+
+#[test]
+fn each_requirement_names_its_code_and_its_test() {
+    let page = read("docs/design/requirements.md");
+    let mut count = 0;
+    for row in page.lines().filter(|line| line.starts_with("| G")) {
+        let cells: Vec<_> = row.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect();
+        // The last table has another shape; its numbers are those of rows above.
+        let [number, force, what, code, shown] = cells[..] else { continue };
+        count += 1;
+        assert_eq!(number, format!("G{count}"), "the numbers have no gap");
+        assert!(["must", "should", "own"].contains(&force), "{number}: {force}");
+        assert!(!what.is_empty(), "{number} says nothing");
+        for (cell, is_there) in [
+            (
+                code,
+                &(|name: &str| root().join(format!("mcplex-{name}")).is_file())
+                    as &dyn Fn(&str) -> bool,
+            ),
+            (shown, &is_test),
+        ] {
+            let mut names = cell.split([',', ' ', '`']).filter(|word| !word.is_empty()).peekable();
+            assert!(names.peek().is_some(), "{number}: an empty cell");
+            for name in names {
+                assert!(is_there(name), "{number}: there is no {name}");
+            }
+        }
+    }
+    assert!(count >= 56, "{count} requirements");
+}
+
 /// What stands in backticks or blocks and begins with `mcplex `.
 fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
