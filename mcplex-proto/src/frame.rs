@@ -30,7 +30,6 @@ pub struct LineSplitter {
     /// Up to here no line break was found.
     scanned: usize,
     max_line: usize,
-    is_first: bool,
     skip: Option<Skip>,
 }
 
@@ -58,7 +57,7 @@ impl LineSplitter {
     /// A splitter that accepts lines of up to `max_line` bytes.
     #[must_use]
     pub fn new(max_line: usize) -> Self {
-        Self { buffer: BytesMut::new(), scanned: 0, max_line, is_first: true, skip: None }
+        Self { buffer: BytesMut::new(), scanned: 0, max_line, skip: None }
     }
 
     /// Where the next bytes are to be read into.
@@ -95,7 +94,7 @@ impl LineSplitter {
             let line = self.buffer.split_to(end).freeze();
             self.buffer.advance(1);
             self.scanned = 0;
-            let line = self.clean(line);
+            let line = clean(&line);
             if !line.is_empty() {
                 return Ok(Some(line));
             }
@@ -108,7 +107,7 @@ impl LineSplitter {
         self.scanned = 0;
         let rest = self.buffer.split().freeze();
         let is_cut = self.skip.take().is_some();
-        let rest = self.clean(rest);
+        let rest = clean(&rest);
         (!rest.is_empty() && !is_cut).then_some(rest)
     }
 
@@ -153,17 +152,25 @@ impl LineSplitter {
         }
     }
 
-    /// Without white space around it, and without the byte order mark some programs begin with.
-    fn clean(&mut self, line: Bytes) -> Bytes {
-        let mut text = &line[..];
-        if std::mem::take(&mut self.is_first) {
-            text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        }
-        line.slice_ref(text.trim_ascii())
-    }
-
     fn too_long(&self, answers: Option<Id>) -> LineTooLong {
         LineTooLong { max_line: self.max_line, answers }
+    }
+}
+
+/// Without white space around it, and without the byte order mark that some programs write, at the
+/// beginning or before each line.
+fn clean(line: &Bytes) -> Bytes {
+    let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    line.slice_ref(text.trim_ascii())
+}
+
+/// The request that a line answers, if that can be read from it though the line is no message.
+#[must_use]
+pub fn answered(line: &[u8]) -> Option<Id> {
+    match peek::head(line) {
+        peek::Head::Answer(Some(id)) => Some(id),
+        peek::Head::Answer(None) => peek::id_at_end(line),
+        peek::Head::Other => None,
     }
 }
 
@@ -192,8 +199,23 @@ mod tests {
 
     #[test]
     fn lines_come_out_whole_and_clean() {
-        let (lines, too_long) = split(&[b"\xef\xbb\xbf{a}\r\n\n  \n{b", b"}\n{c}"], 10);
-        assert_eq!((lines, too_long), (vec!["{a}".to_owned(), "{b}".to_owned()], false));
+        let (lines, too_long) =
+            split(&[b"\xef\xbb\xbf{a}\r\n\n  \n{b", b"}\n\xef\xbb\xbf{c}\n{d}"], 10);
+        let expect = ["{a}", "{b}", "{c}"].map(str::to_owned);
+        assert_eq!((lines, too_long), (expect.to_vec(), false));
+    }
+
+    #[test]
+    fn what_a_line_answers_is_known_though_it_cannot_be_read() {
+        let check = |line: &[u8], expect: Option<u64>| {
+            assert_eq!(answered(line), expect.map(Id::from), "{}", line.escape_ascii());
+        };
+        check(b"{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"text\":\"\xff\"}}", Some(7));
+        check(b"{\"result\":{\"text\":\"\xff\"},\"id\":7}", Some(7));
+        check(b"{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{},\"error\":{\"code\":1}}", Some(7));
+        check(b"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"\xff\"}", None);
+        check(b"{\"result\":{\"text\":\"\xff\"}}", None);
+        check(b"[1]", None);
     }
 
     #[test]

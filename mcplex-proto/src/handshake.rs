@@ -217,7 +217,9 @@ impl Handshake {
                 Question::Initialize => self.initialized(response.outcome),
             },
             Message::Response(response)
-                if response.id.is_some() && response.id == self.unanswered =>
+                if self.unanswered.as_ref().is_some_and(|asked| {
+                    response.id.as_ref().is_some_and(|id| id.is_back(asked))
+                }) =>
             {
                 self.unanswered = None;
                 if let Ok(Discovery::Modern(server)) = answer::discovery(&response.outcome) {
@@ -240,7 +242,7 @@ impl Handshake {
     /// Some servers answer what they do not understand without its id.
     fn is_answer(&self, response: &Response) -> bool {
         match &response.id {
-            Some(id) => *id == self.id,
+            Some(id) => id.is_back(&self.id),
             None => {
                 matches!(self.question, Question::Discover(_))
                     && matches!(response.outcome, Outcome::Error(_))

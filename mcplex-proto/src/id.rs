@@ -24,12 +24,25 @@ impl Id {
     }
 
     /// The id as a `u64`, when it is one that we could have minted.
+    ///
+    /// Some servers give a number back as a string, and the official SDKs take that; we mint no
+    /// strings that are numbers, so it can mean nothing else.
     #[must_use]
     pub fn minted(&self) -> Option<u64> {
         match self {
             Self::Integer(number) => u64::try_from(*number).ok(),
-            Self::Text(_) => None,
+            Self::Text(text) => {
+                let number = text.parse().ok()?;
+                // `+7` and `007` are numbers to the parser, and nobody's way to write one.
+                (u64::to_string(&number) == **text).then_some(number)
+            }
         }
+    }
+
+    /// Whether a peer that gives back `self` means `asked`, an id of ours.
+    #[must_use]
+    pub fn is_back(&self, asked: &Self) -> bool {
+        self == asked || (asked.minted().is_some() && self.minted() == asked.minted())
     }
 }
 
@@ -71,5 +84,21 @@ mod tests {
         check("null", None);
         check("true", None);
         check("[1]", None);
+    }
+
+    #[test]
+    fn a_number_that_comes_back_as_a_string_is_known_again() {
+        let text = |text: &str| Id::Text(text.into());
+        let check = |id: Id, expect: Option<u64>| assert_eq!(id.minted(), expect, "{id}");
+        check(7.into(), Some(7));
+        check(text("7"), Some(7));
+        check(text("0"), Some(0));
+        check(text("+7"), None);
+        check(text("007"), None);
+        check(text(" 7"), None);
+        check(text(""), None);
+        check(Id::Integer(-7), None);
+        assert!(text("7").is_back(&7.into()) && text("a").is_back(&text("a")));
+        assert!(!text("7").is_back(&8.into()) && !text("a").is_back(&text("b")));
     }
 }

@@ -1,10 +1,13 @@
 //! One JSON-RPC message; payloads stay unread (`RawValue`).
 
-use crate::{error::ErrorObject, id::Id, method, raw::Raw, raw::unbreak};
+use crate::{edit, error::ErrorObject, id::Id, method, raw, raw::Raw, raw::unbreak};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
+
+/// The most messages of a batch that are taken; real ones have a handful.
+pub const MAX_BATCH: usize = 1000;
 
 /// A request, a notification, or the response to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,10 +105,12 @@ impl BadMessage {
 impl Message {
     /// Reads one message; its payloads share the buffer.
     ///
+    /// A byte order mark before it is passed over, as some programs write one.
+    ///
     /// # Errors
     /// When the bytes are not JSON, or no JSON-RPC 2.0 message.
     pub fn parse(bytes: Bytes) -> Result<Self, BadMessage> {
-        let bytes = checked_unbreak(bytes)?;
+        let bytes = checked_unbreak(raw::without_mark(bytes))?;
         match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'[') => return Err(Self::array(&bytes)),
             Some(b'{') => {}
@@ -117,6 +122,17 @@ impl Message {
             .and_then(|wire| reader.end().map(|()| wire))
             .map_err(|error| BadMessage::NotJson(error.to_string()))?;
         wire.classify(&bytes)
+    }
+
+    /// Reads the messages of a batch; they share the buffer.
+    ///
+    /// `None` when the bytes are no array, or one of no messages or of more than `max`.
+    #[must_use]
+    pub fn parse_batch(bytes: &Bytes, max: usize) -> Option<Vec<Result<Self, BadMessage>>> {
+        let bytes = raw::without_mark(bytes.clone());
+        let members = edit::elements_within(&bytes, max).ok().filter(|all| !all.is_empty())?;
+        let parse = |member: &RawValue| Self::parse(bytes.slice_ref(member.get().as_bytes()));
+        Some(members.into_iter().map(parse).collect())
     }
 
     fn array(bytes: &Bytes) -> BadMessage {
@@ -298,14 +314,21 @@ impl Wire<'_> {
             if self.result.is_some() || self.error.is_some() {
                 return Err(bad("it has both a method and an outcome"));
             }
-            let Some(name) = crate::raw::string(name) else {
+            let Some(name) = raw::string(name) else {
                 return Err(bad("`method` must be a string"));
             };
-            if self.params.is_some_and(|params| !params.get().starts_with('{')) {
+            // Some writers say `null` where they mean nothing.
+            let params = self.params.filter(|params| !is_null(params));
+            if params.is_some_and(|params| !params.get().starts_with('{')) {
                 return Err(bad("`params` must be an object"));
             }
-            let (method, params) = (method::intern(&name), self.params.map(raw));
+            let (method, params) = (method::intern(&name), params.map(raw));
             return match (self.id, id) {
+                // As a notification it would be passed on, and perhaps run, past all that looks at
+                // requests.
+                (None, _) if method::is_request(&method) => {
+                    Err(bad("`id` must be there in a request"))
+                }
                 (None, _) => Ok(Notification { method, params, extra }.into()),
                 (Some(_), Some(id)) => Ok(Request { id, method, params, extra }.into()),
                 (Some(_), None) => {
@@ -316,12 +339,19 @@ impl Wire<'_> {
         let outcome = match (self.result, self.error) {
             (Some(result), None) => Outcome::Result(raw(result)),
             (None, Some(error)) => Outcome::Error(raw(error)),
+            // Writers of one type for both.
+            (Some(result), Some(error)) if is_null(error) => Outcome::Result(raw(result)),
+            (Some(result), Some(error)) if is_null(result) => Outcome::Error(raw(error)),
             (Some(_), Some(_)) => return Err(bad("it has both a result and an error")),
             (None, None) => return Err(bad("it has no method, no result and no error")),
         };
         // Some servers answer an unreadable request with `id: null`; that is an absent id.
         Ok(Response { id, outcome, extra }.into())
     }
+}
+
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
 }
 
 struct WireVisitor;

@@ -18,6 +18,37 @@ pub fn is_read(method: &str) -> bool {
     )
 }
 
+/// Whether a method is known, and wants an answer.
+#[must_use]
+pub fn is_request(method: &str) -> bool {
+    matches!(
+        method,
+        INITIALIZE
+            | PING
+            | DISCOVER
+            | SET_LEVEL
+            | COMPLETE
+            | TOOLS_LIST
+            | TOOLS_CALL
+            | PROMPTS_LIST
+            | PROMPTS_GET
+            | RESOURCES_LIST
+            | TEMPLATES_LIST
+            | RESOURCES_READ
+            | SUBSCRIBE
+            | UNSUBSCRIBE
+            | ROOTS_LIST
+            | SAMPLING
+            | ELICITATION
+            | LISTEN
+            | TASKS_GET
+            | TASKS_UPDATE
+            | TASKS_RESULT
+            | TASKS_LIST
+            | TASKS_CANCEL
+    )
+}
+
 /// Whether a method is known, and only to revisions of the other era.
 #[must_use]
 pub fn is_of_other_era(method: &str, era: Era) -> bool {

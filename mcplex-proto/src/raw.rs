@@ -1,6 +1,6 @@
 //! JSON text that nobody has read yet.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,6 +12,14 @@ use std::{borrow::Cow, fmt};
 /// stdio connection. Numbers, key order and white space are those of the sender.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Raw(Bytes);
+
+/// Without the byte order mark that some programs begin with.
+pub(crate) fn without_mark(mut bytes: Bytes) -> Bytes {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.advance(3);
+    }
+    bytes
+}
 
 impl Raw {
     /// Checks `bytes` and takes them as one JSON value.

@@ -45,7 +45,7 @@ pub(crate) fn of_request(
             // A version that is no string is told so as a part of the envelope.
             if let Some(named) = raw::string(named) {
                 unrepeated(headers)?;
-                same(headers, PROTOCOL_VERSION, "MCP-Protocol-Version", &named)?;
+                literally(headers, PROTOCOL_VERSION, "MCP-Protocol-Version", &named)?;
             }
             modern::classify_meta(params, meta)?;
             check(headers, &request.method, &members, gateway)?;
@@ -122,7 +122,7 @@ fn check(
     members: &Members<'_>,
     gateway: &dyn Gateway,
 ) -> Result<(), ErrorObject> {
-    same(headers, METHOD, "Mcp-Method", asked)?;
+    literally(headers, METHOD, "Mcp-Method", asked)?;
     let Some(member) = header::name_member(asked) else { return Ok(()) };
     let name = members.find(member)?.and_then(raw::string);
     match &name {
@@ -150,6 +150,20 @@ fn unrepeated(headers: &HeaderMap) -> Result<(), ErrorObject> {
     match headers.keys().find(is_repeated) {
         Some(name) => Err(mismatch(format_args!("{name} is there twice"))),
         None => Ok(()),
+    }
+}
+
+/// Compares what has no form in Base64: whoever stands between reads it as it is.
+fn literally(
+    headers: &HeaderMap,
+    name: &str,
+    shown: &str,
+    expected: &str,
+) -> Result<(), ErrorObject> {
+    match headers.get(name) {
+        None => Err(mismatch(format_args!("{shown} is missing"))),
+        Some(told) if told.as_bytes().trim_ascii() == expected.as_bytes() => Ok(()),
+        Some(_) => Err(mismatch(format_args!("{shown} differs from the body"))),
     }
 }
 

@@ -5,7 +5,7 @@ use mcplex_proto::{
     error::{ErrorObject, INTERNAL_ERROR},
     frame::{LineSplitter, LineTooLong},
     id::Id,
-    message::Response,
+    message::{BadMessage, Response},
 };
 use std::{
     io,
@@ -47,6 +47,13 @@ pub(crate) enum Unread {
 pub(crate) fn in_place_of(id: Id, why: &LineTooLong) -> Response {
     let what = format!("The answer was too long and was dropped: {why}");
     Response::error(Some(id), &ErrorObject::new(INTERNAL_ERROR, what))
+}
+
+/// What whoever waits for an answer gets in place of one that is no message.
+pub(crate) fn unreadable(id: Id, why: &BadMessage) -> Response {
+    let what = format!("the answer cannot be read: {why}");
+    let data = Some(serde_json::json!({ "reason": "unreadable answer" }));
+    Response::error(Some(id), &ErrorObject { data, ..ErrorObject::new(INTERNAL_ERROR, what) })
 }
 
 impl<R: AsyncRead + Unpin> Inbox<R> {

@@ -41,6 +41,11 @@ fn what_is_no_message_says_why() {
     rpc(r#","id":1.5,"method":"ping""#, "`id` must be a string or an integer");
     rpc(r#","id":1,"method":3"#, "`method` must be a string");
     rpc(r#","id":1,"method":"ping","params":[1]"#, "`params` must be an object");
+    rpc(r#","method":"tools/call","params":{}"#, "`id` must be there in a request");
+    rpc(
+        r#","result":null,"error":{"code":1},"error2":1,"method":"x""#,
+        "it has both a method and an outcome",
+    );
     assert!(matches!(parse(r#"{"jsonrpc":"2.0","id":1,"id":2}"#), Err(BadMessage::NotJson(_))));
     assert!(matches!(
         parse("{\"jsonrpc\":\"2.0\",\"method\":\"a\nb\"}"),
@@ -64,6 +69,49 @@ fn an_error_with_a_null_id_is_a_response_without_one() {
     let message = parse(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#);
     let Ok(Message::Response(response)) = message else { panic!("{message:?}") };
     assert_eq!(response.id, None);
+}
+
+#[test]
+fn a_null_that_stands_for_nothing_is_nothing() {
+    let check = |text: &str, expect: &str| {
+        assert_eq!(parse(text).unwrap().to_bytes(), expect.as_bytes(), "{text}");
+    };
+    check(
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
+    );
+    check(
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+    );
+    check(
+        r#"{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":1,"message":"no"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"no"}}"#,
+    );
+}
+
+#[test]
+fn a_batch_is_read_message_by_message() {
+    let read = |text: &str, max: usize| {
+        let all = Message::parse_batch(&Bytes::copy_from_slice(text.as_bytes()), max)?;
+        Some(all.into_iter().map(|one| one.map(|message| message.to_bytes())).collect::<Vec<_>>())
+    };
+    let note = r#"{"jsonrpc":"2.0","method":"a"}"#;
+    let answer = "{\n\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}";
+    let all = read(&format!("\u{feff} [{note}, 7,\r\n{answer} ]"), 3).unwrap();
+    assert_eq!(all[0].as_deref(), Ok(note.as_bytes()));
+    assert!(all[1].is_err());
+    assert_eq!(all[2].as_deref(), Ok(&br#"{"jsonrpc":"2.0","id":1,"result":{}}"#[..]));
+    assert_eq!(read(&format!("[{note},{note}]"), 1), None);
+    assert_eq!(read("[]", 9), None);
+    assert_eq!(read(note, 9), None);
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let text = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    assert_eq!(parse(&format!("\u{feff}{text}")).unwrap().to_bytes(), text.as_bytes());
+    assert!(parse(&format!("\u{feff}\u{feff}{text}")).is_err());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use mcplex_proto::{
     edit,
     error::{self, ErrorObject},
     id::Id,
-    message::{Message, Outcome, Request, Response},
+    message::{BadMessage, Message, Outcome, Request, Response},
     method, modern, raw,
     raw::Raw,
     transport::{ConnectError, Received},
@@ -141,10 +141,14 @@ impl Asked<'_> {
             let why = format!("there is none, only HTTP status {status}");
             return answered(request, &trouble::unreadable(&why));
         }
-        match Message::parse(body) {
+        match Message::parse(body.clone()) {
             Ok(Message::Response(response)) if is_for(&response, &request.id) => {
                 Fate::Answered(self.landed(response))
             }
+            Err(BadMessage::Batch) => match talk.take(body, Some(&request.id)).await {
+                Some(response) => Fate::Answered(self.landed(response)),
+                None => answered(request, &trouble::unreadable("a batch without it")),
+            },
             Ok(message @ Message::Response(_)) => {
                 talk.say(Received::Message(message)).await;
                 answered(request, &trouble::unreadable("it answers another request"))
@@ -256,7 +260,7 @@ async fn rest(talk: &Talk, events: &mut Events) {
 /// Whether a response answers this request; some servers do not name it in an error.
 fn is_for(response: &Response, id: &Id) -> bool {
     match &response.id {
-        Some(named) => named == id,
+        Some(named) => named.is_back(id),
         None => matches!(response.outcome, Outcome::Error(_)),
     }
 }

@@ -4,7 +4,7 @@ use super::{trouble::End, wire::Wire};
 use bytes::Bytes;
 use mcplex_proto::{
     id::Id,
-    message::{Message, Response},
+    message::{BadMessage, MAX_BATCH, Message, Response},
     transport::{Ending, Received},
 };
 use std::sync::Arc;
@@ -54,12 +54,32 @@ impl Talk {
         drop(ended.wait_for(Option::is_some).await);
     }
 
-    /// Takes what came on a stream; the answer to `about` is given back, all else handed on.
+    /// Takes what came on a stream, or in place of one; the answer to `about` is given back, all else
+    /// handed on. Only revision 2025-03-26 has batches, but what one says is clear in any.
     pub(crate) async fn take(&self, data: Bytes, about: Option<&Id>) -> Option<Response> {
-        let received = match Message::parse(data) {
-            Ok(Message::Response(response)) if about.is_some() && response.id.as_ref() == about => {
-                return Some(response);
-            }
+        let members = match Message::parse(data.clone()) {
+            Err(BadMessage::Batch) => Message::parse_batch(&data, MAX_BATCH),
+            one => return self.take_one(one, about).await,
+        };
+        let Some(members) = members else {
+            self.say(Received::Garbage(BadMessage::Batch)).await;
+            return None;
+        };
+        let mut answer = None;
+        for member in members {
+            let found = self.take_one(member, about).await;
+            answer = answer.or(found);
+        }
+        answer
+    }
+
+    async fn take_one(
+        &self,
+        one: Result<Message, BadMessage>,
+        about: Option<&Id>,
+    ) -> Option<Response> {
+        let received = match one {
+            Ok(Message::Response(response)) if answers(&response, about) => return Some(response),
             Ok(message @ Message::Response(_)) => Received::Message(message),
             Ok(message @ (Message::Request(_) | Message::Notification(_))) => match about {
                 Some(id) => Received::About(message, id.clone()),
@@ -70,4 +90,8 @@ impl Talk {
         self.say(received).await;
         None
     }
+}
+
+fn answers(response: &Response, asked: Option<&Id>) -> bool {
+    matches!((&response.id, asked), (Some(id), Some(asked)) if id.is_back(asked))
 }

@@ -126,9 +126,13 @@ impl Endpoint {
         headers: &HeaderMap,
         principal: &Principal,
     ) -> Result<Arc<Live>, Refusal> {
-        let Some(id) = headers.get(SESSION_ID) else {
+        let mut ids = headers.get_all(SESSION_ID).iter();
+        let Some(id) = ids.next() else {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, &"Mcp-Session-Id is missing"));
         };
+        if ids.next().is_some() {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, &"Mcp-Session-Id is there twice"));
+        }
         let live = id.to_str().ok().and_then(|id| self.lock().by_id.get(id).cloned());
         let live = live.filter(|live| live.principal == *principal).ok_or_else(post::gone)?;
         if let Some(wanted) = headers.get(PROTOCOL_VERSION) {
