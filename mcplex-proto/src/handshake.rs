@@ -19,8 +19,8 @@
 //! | | another error, or a result that is something else | the other question, or failed |
 //! | | [`handle_silence`](Handshake::handle_silence) | `initialize`, if it is next |
 //! | `initialize` | a result that names a revision with sessions | open, legacy |
-//! | | a result that names another, or that cannot be read | failed |
-//! | | an error | the other question, or failed |
+//! | | a result that cannot be read | failed |
+//! | | a result that names another, or an error | the other question, or failed |
 //! | either | a request of the server | answered: `ping` with a result, all else with an error |
 //!
 //! `initialize` is sent once at most, and never after the server has shown that it speaks a modern
@@ -91,8 +91,8 @@ pub struct Handshake {
     unanswered: Option<Id>,
     /// What came for it later.
     late: Option<ServerInfo>,
-    /// How `initialize` was refused, if `server/discover` was asked after it.
-    refusal: Option<ErrorObject>,
+    /// What came of `initialize`, if `server/discover` was asked after it.
+    refusal: Option<HandshakeError>,
 }
 
 /// How many questions there are at most.
@@ -273,24 +273,28 @@ impl Handshake {
             let next = self.ask(Question::Initialize);
             return Ok(Step::Ask(next.expect("one was asked")));
         }
-        Err(self.refusal.take().map_or(failed, HandshakeError::Refused))
+        Err(self.refusal.take().unwrap_or(failed))
     }
 
     fn initialized(&mut self, outcome: Outcome) -> Result<Step, HandshakeError> {
         let error = match outcome {
-            Outcome::Result(raw) => {
-                let server = answer::initialized(&raw)?;
-                let initialized = Notification::new(method::INITIALIZED, None);
-                return Ok(self.open(server, Some(initialized.into())));
-            }
-            Outcome::Error(raw) => ErrorObject::read(&raw),
+            Outcome::Result(raw) => match answer::initialized(&raw) {
+                Ok(server) => {
+                    let initialized = Notification::new(method::INITIALIZED, None);
+                    return Ok(self.open(server, Some(initialized.into())));
+                }
+                // There are servers that agree on a revision here that has no sessions.
+                Err(error @ HandshakeError::Version(_)) => error,
+                Err(error) => return Err(error),
+            },
+            Outcome::Error(raw) => HandshakeError::Refused(ErrorObject::read(&raw)),
         };
         if let Some(server) = self.late.take() {
             self.how = How::Probed;
             return Ok(self.open(server, None));
         }
         if !self.may_turn {
-            return Err(HandshakeError::Refused(error));
+            return Err(error);
         }
         self.may_turn = false;
         self.how = How::Probed;

@@ -193,6 +193,11 @@ fn a_refused_initialize_is_followed_by_the_probe() {
         check(choice, known, &[&refused, &discovery(2)], &sent, "2026-07-28 probed");
         let why = "the server refused to initialize: no (code -32022)";
         check(choice, known, &[&refused, &error(2, -32601)], &sent, why);
+        // So is one that agrees on a revision that has no sessions, or that nobody knows.
+        let agreed = session(1, "2026-07-28");
+        check(choice, known, &[&agreed, &discovery(2)], &sent, "2026-07-28 probed");
+        let why = "the server speaks protocol version \"1999-01-01\", which mcplex does not";
+        check(choice, known, &[&session(1, "1999-01-01"), &error(2, -32601)], &sent, why);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     authorize::Advice,
     connector::is_lack,
+    era,
     events::{Cut, Events, Place, is_stream, whole},
     listen::Reopened,
     older,
@@ -278,10 +279,7 @@ async fn refused(
     if status == StatusCode::NOT_FOUND && has_session {
         return Fate::Over(trouble::forgotten());
     }
-    let is_final = matches!(
-        status,
-        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
-    );
+    let is_final = is_final(status);
     let is_opening = wire.is_opening(request);
     let may_say = is_final || !is_opening;
     // What it says is read for its own words, which are short where they are any.
@@ -305,7 +303,8 @@ async fn refused(
             Err(end) => return Fate::Over(end),
         }
     }
-    match said {
+    let is_doubtful = is_final && !is_opening && era::is_doubtful(request, said.as_ref());
+    let fate = match said {
         // Whatever id it has, or none: it came with the answer to this request.
         Some(said) if advice.is_none() => {
             Fate::Answered(Response { id: Some(request.id.clone()), ..said })
@@ -317,7 +316,16 @@ async fn refused(
             let error = trouble::status(&wire.target, status, &headers, advice.as_ref());
             answered(request, &error)
         }
-    }
+    };
+    if is_doubtful { era::doubt(talk, request, fate).await } else { fate }
+}
+
+/// Whether a status may be a word about the protocol.
+pub(super) fn is_final(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+    )
 }
 
 /// Whether the server judged the request, and not its own state or who asks.
@@ -342,7 +350,7 @@ fn is_modern_error(said: &Response) -> bool {
     })
 }
 
-fn code(response: &Response) -> Option<i64> {
+pub(super) fn code(response: &Response) -> Option<i64> {
     match &response.outcome {
         Outcome::Error(error) => Some(ErrorObject::read(error).code),
         Outcome::Result(_) => None,
@@ -402,23 +410,22 @@ async fn unaccepted(
 
 /// Whether the server still answers who asks, in the words of the era of a request.
 async fn accepts(talk: &Talk, asker: &Request) -> bool {
-    let id = Id::Text("mcplex/probe".into());
-    let is_modern = wire::is_modern(asker);
-    let (method, params) = match is_modern {
-        true => (method::DISCOVER, Some(edit::object([("_meta", envelope(asker).as_str())]))),
-        false => (method::PING, None),
+    let sent = if wire::is_modern(asker) {
+        era::discover(talk, asker).await
+    } else {
+        let ping = Request { id: probe_id(), ..Request::new(0, method::PING, None) };
+        talk.wire.post(Message::from(ping).to_bytes(), talk.wire.session_headers()).await
     };
-    let probe = Request { id, ..Request::new(0, method, params) };
-    let own = match is_modern {
-        true => wire::modern_headers(&probe),
-        false => talk.wire.session_headers(),
-    };
-    let sent = talk.wire.post(Message::from(probe).to_bytes(), own).await;
     !matches!(sent, Err(Trouble::Refused(..)))
 }
 
+/// The id of a question of our own. Each POST has its own answer, so it only has to be no number.
+pub(super) fn probe_id() -> Id {
+    Id::Text("mcplex/probe".into())
+}
+
 /// What a request says of its sender, for another one of ours.
-fn envelope(request: &Request) -> Raw {
+pub(super) fn envelope(request: &Request) -> Raw {
     let params = request.params.as_ref().map(Raw::as_str).unwrap_or_default();
     let meta = edit::member(params, "_meta").and_then(|meta| edit::members(meta.get()));
     let all = meta.unwrap_or_default();

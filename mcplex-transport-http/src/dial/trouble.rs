@@ -52,6 +52,11 @@ pub(crate) fn forgotten() -> End {
     End::Lost("the session was ended by the server".into())
 }
 
+/// What answers is another server than the one that was found there.
+pub(crate) fn another() -> End {
+    End::Lost("it no longer answers as a server of 2026-07-28".into())
+}
+
 /// A status that says nothing of the protocol, in answer to what opens a session.
 pub(crate) fn unopened(
     target: &Target,

@@ -90,6 +90,8 @@ fn method_and_name_are_repeated_exactly() {
     check(&[(METHOD, " tools/call "), (NAME, " =?base64?V2Vpw58=?= ")], Ok(Era::Modern));
     check(&[(METHOD, "tools/call"), (NAME, "Weiß")], Ok(Era::Modern));
     check(&[(METHOD, "Tools/call"), (NAME, name)], Err(-32020));
+    // Names have a form in Base64, and methods none.
+    check(&[(METHOD, "=?base64?dG9vbHMvY2FsbA==?="), (NAME, name)], Err(-32020));
     check(&[(NAME, name)], Err(-32020));
     check(&[(METHOD, "tools/call")], Err(-32020));
     check(&[(METHOD, "tools/call"), (NAME, "weiß")], Err(-32020));

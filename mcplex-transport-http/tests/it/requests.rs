@@ -30,11 +30,20 @@ async fn bytes_that_are_no_message_are_refused() {
         ("{}", "-32600"),
         (r#"{"jsonrpc":"2.0","id":null,"method":"echo"}"#, "-32600"),
         (r#"{"jsonrpc":"2.0","id":1.5,"method":"echo"}"#, "-32600"),
+        (r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}"#, "-32600"),
     ] {
         let (head, answer) = peer.post(body).await;
         assert_eq!((head.status, head.get("content-type")), (400, "application/json"), "{body}");
         assert!(answer.contains(code) && !answer.contains(r#""id""#), "{body}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn a_mark_before_a_body_is_no_part_of_it() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    let (head, answer) = peer.post(&format!("\u{feff}{}", call("1", "echo", "{}"))).await;
+    assert_eq!((head.status, answer), (200, result("1", "{}")));
 }
 
 #[tokio::test]

@@ -44,6 +44,16 @@ async fn a_request_without_a_session_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_request_that_names_two_sessions_is_of_none() {
+    let server = Server::start(Options::default());
+    let mut peer = server.open(LATEST).await;
+    let (head, body) =
+        peer.ask("POST", &["mcp-session-id: another"], &call("1", "echo", "{}")).await;
+    assert_eq!(head.status, 400);
+    assert!(body.contains("twice"), "{body}");
+}
+
+#[tokio::test]
 async fn an_unknown_session_is_not_found() {
     let server = Server::start(Options::default());
     let mut peer = server.connect().await;

@@ -53,6 +53,54 @@ async fn a_child_is_heard_in_order_and_garbage_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_batch_of_a_child_is_heard_message_by_message() {
+    // Each line begins with a byte order mark, as some programs write them.
+    let script = r#"printf '\357\273\277%s\n' \
+        '[{"jsonrpc":"2.0","method":"a"}, {"jsonrpc":"2.0","id":7,"result":{}}, {"no":1}]' '[]' \
+        '{"jsonrpc":"2.0","method":"b"}'"#;
+    let mut connection = connect(script).await;
+    let mut heard = Vec::new();
+    while let Some(said) = soon(connection.incoming.next()).await {
+        heard.push(match said {
+            Received::Message(Message::Notification(it)) => it.method.to_string(),
+            Received::Message(Message::Response(it)) => format!("{}", it.id.expect("it has one")),
+            Received::Garbage(bad) => bad.to_string(),
+            other @ (Received::Message(_)
+            | Received::About(..)
+            | Received::Broken(_)
+            | Received::Refused(_)) => panic!("{other:?}"),
+        });
+    }
+    let (bad, empty) = ("not a JSON-RPC message: `jsonrpc` must be \"2.0\"", "a batch");
+    assert_eq!(heard[..3], ["a", "7", bad]);
+    assert!(heard[3].starts_with(empty), "{heard:?}");
+    assert_eq!(heard[4..], ["b"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_fails_its_call_and_nothing_else() {
+    let script = r#"
+        printf '{"jsonrpc":"2.0","id":7,"result":{"text":"\377"}}\n'
+        printf '%s\n' '{"jsonrpc":"2.0","id":8,"result":{},"error":{"code":1}}' \
+            '{"jsonrpc":"2.0","id":9,"result":{}}'"#;
+    let mut connection = connect(script).await;
+    let mut heard = Vec::new();
+    while let Some(said) = soon(connection.incoming.next()).await {
+        let Received::Message(Message::Response(it)) = said else { panic!("{said:?}") };
+        heard.push((it.id.and_then(|id| id.minted()), it.outcome));
+    }
+    let [
+        (Some(7), Outcome::Error(first)),
+        (Some(8), Outcome::Error(_)),
+        (Some(9), Outcome::Result(_)),
+    ] = &heard[..]
+    else {
+        panic!("{heard:?}")
+    };
+    assert!(first.as_str().contains("the answer cannot be read"), "{first}");
+}
+
+#[tokio::test]
 async fn a_child_that_never_ends_a_line_is_given_up() {
     let mut command = sh("while :; do printf 0123456789; done");
     command.max_line = 100_000;

@@ -205,6 +205,7 @@ async fn what_is_no_message_is_answered_as_such() {
     check("{nothing", -32700).await;
     check("[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"quick\"}]", -32600).await;
     check("{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"quick\"}", -32600).await;
+    check("{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\"}", -32600).await;
 }
 
 #[tokio::test]

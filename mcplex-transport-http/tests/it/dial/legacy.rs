@@ -1,7 +1,10 @@
 //! Sessions that `initialize` opens.
 
 use super::{Dialed, call, header, response, server::Server};
-use mcplex_proto::{message::Message, transport::Received};
+use mcplex_proto::{
+    message::{Message, Outcome},
+    transport::Received,
+};
 
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
@@ -195,4 +198,47 @@ async fn questions_are_answered_while_the_call_is_open() {
     server.asked("POST").await.accept();
     stream.say(&response(1, "{}")).await;
     dialed.result(1).await;
+}
+
+#[tokio::test]
+async fn a_batch_answers_the_call_it_came_for() {
+    let mut server = Server::start().await;
+    let mut dialed = Dialed::session(&mut server, "2025-03-26").await;
+    let note = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#;
+    for (id, is_stream) in [(1, false), (2, true)] {
+        dialed.call(id, "tools/call", "").await;
+        let asked = server.asked("POST").await;
+        let batch = format!("[{note},{}]", response(id, "{}"));
+        if is_stream {
+            asked.stream().say(&batch).await;
+        } else {
+            // A mark before it is no part of it.
+            asked.answer(&format!("\u{feff}{batch}"));
+        }
+        let heard = dialed.next().await;
+        assert!(matches!(&heard, Received::About(_, about) if *about == id.into()), "{heard:?}");
+        dialed.result(id).await;
+    }
+    dialed.call(3, "tools/call", "").await;
+    server.asked("POST").await.answer(&format!("[{note}]"));
+    assert!(matches!(dialed.next().await, Received::About(..)));
+    let error = dialed.error(3).await;
+    assert!(error["message"].as_str().unwrap().contains("a batch without it"), "{error}");
+}
+
+#[tokio::test]
+async fn a_number_that_comes_back_as_a_string_is_the_same() {
+    let mut server = Server::start().await;
+    let mut dialed = Dialed::session(&mut server, "2025-11-25").await;
+    let answer = |id: u64| format!(r#"{{"jsonrpc":"2.0","id":"{id}","result":{{}}}}"#);
+    dialed.call(1, "tools/call", "").await;
+    server.asked("POST").await.answer(&answer(1));
+    dialed.call(2, "tools/call", "").await;
+    server.asked("POST").await.stream().say(&answer(2)).await;
+    for id in [1, 2] {
+        let next = dialed.next().await;
+        let Received::Message(Message::Response(response)) = next else { panic!("{next:?}") };
+        assert_eq!(response.id.and_then(|id| id.minted()), Some(id));
+        assert!(matches!(response.outcome, Outcome::Result(_)));
+    }
 }

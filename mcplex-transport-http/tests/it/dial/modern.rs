@@ -175,3 +175,69 @@ async fn requests_run_side_by_side_up_to_a_bound() {
         dialed.result(id).await;
     }
 }
+
+#[tokio::test]
+async fn a_server_that_became_an_older_one_ends_the_connection() {
+    // As servers of the older revisions refuse what they do not know.
+    for (status, said) in [
+        (400, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"not initialized"}}"#),
+        (400, r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"no"}}"#),
+        (404, ""),
+    ] {
+        let mut server = Server::start().await;
+        let mut dialed = discovered(&mut server).await;
+        let params = format!(r#""name":"t",{META}"#);
+        dialed.call(1, "tools/call", &params).await;
+        server.asked("POST").await.reply(status, &[], said);
+        let asked = server.asked("POST").await;
+        assert_eq!(header(&asked, "mcp-method"), Some("server/discover"));
+        asked.reply(status, &[], said);
+        // The call has its answer first.
+        dialed.error(1).await;
+        let why = dialed.ended().await;
+        assert!(why.contains("no longer answers as a server of 2026-07-28"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_probe_that_only_an_older_server_refuses_ends_the_connection() {
+    for said in [error(1, -32601), error(1, -32022)] {
+        let mut server = Server::start().await;
+        let mut dialed = discovered(&mut server).await;
+        dialed.call(1, "server/discover", META).await;
+        server.asked("POST").await.reply(404, &[], &said);
+        dialed.error(1).await;
+        dialed.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_modern_server_refuses_is_no_reason_to_doubt_it() {
+    let mut server = Server::start().await;
+    let mut dialed = discovered(&mut server).await;
+    let params = format!(r#""name":"t",{META}"#);
+    for (id, status, code) in [(1, 400, -32602), (2, 404, -32601), (3, 400, -32021)] {
+        dialed.call(id, "prompts/get", &params).await;
+        server.asked("POST").await.reply(status, &[], &error(id, code));
+        assert_eq!(dialed.error(id).await["code"], code);
+    }
+    // Whatever else it says, it is asked what it is.
+    dialed.call(4, "tools/call", &params).await;
+    server.asked("POST").await.reply(400, &[], &error(4, -32600));
+    server.asked("POST").await.answer(&response(0, "{}"));
+    assert_eq!(dialed.error(4).await["code"], -32600);
+    dialed.call(5, "tools/call", &params).await;
+    server.asked("POST").await.reply(400, &[], "");
+    server.asked("POST").await.status(503);
+    assert_eq!(dialed.error(5).await["data"]["status"], 400);
+    assert!(server.is_idle());
+}
+
+/// A connection to a server that has said that it is a modern one.
+async fn discovered(server: &mut Server) -> Dialed {
+    let mut dialed = Dialed::to(server).await;
+    dialed.call(0, "server/discover", META).await;
+    server.asked("POST").await.answer(&response(0, "{}"));
+    dialed.result(0).await;
+    dialed
+}
