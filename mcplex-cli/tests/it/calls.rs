@@ -5,7 +5,7 @@ use crate::{
     gateway::{Gateway, Setup},
 };
 use serde_json::{Value, json};
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 /// A gateway in front of one server that records all it reads.
 fn recorded(flags: &[&str]) -> (Setup, Gateway, Client) {
@@ -49,6 +49,25 @@ fn progress_comes_in_order_and_before_the_answer() {
         assert_eq!(message["params"], expected);
     }
     assert_eq!(text(&pending.next()["result"]), "20 steps");
+}
+
+#[test]
+fn no_id_is_used_twice_toward_a_server() {
+    let (setup, gateway, mut one) = recorded(&[]);
+    // Both clients count from the same number.
+    let mut two = gateway.client_of(&["add"]);
+    let pause = json!({ "ms": 1 });
+    let calls = |client: &mut Client| -> Vec<_> {
+        (0..20).map(|_| client.begin_call("sleep", &pause)).collect()
+    };
+    let (ones, twos) = (calls(&mut one), calls(&mut two));
+    for call in ones.into_iter().chain(twos) {
+        assert_eq!(text(&call.answer()["result"]), "slept");
+    }
+    let read = |line: String| serde_json::from_str::<Value>(&line).unwrap()["id"].as_u64();
+    let ids: Vec<_> = setup.lines("record").into_iter().filter_map(read).collect();
+    let different: BTreeSet<_> = ids.iter().collect();
+    assert!(ids.len() > 40 && different.len() == ids.len(), "{ids:?}");
 }
 
 #[test]

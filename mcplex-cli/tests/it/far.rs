@@ -13,7 +13,10 @@ use std::{
     io::{BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -268,6 +271,39 @@ fn a_call_that_is_refused_for_who_asks_leaves_its_server_up() {
     }
     assert_eq!(gateway.events("far", "upstream died").len(), 0);
     assert_eq!(gateway.events("far", "upstream tripped").len(), 0);
+}
+
+#[test]
+fn a_modern_server_that_becomes_an_older_one_is_asked_anew() {
+    let is_old = Arc::new(AtomicBool::new(false));
+    let is_open = AtomicBool::new(false);
+    let far = Far::start({
+        let is_old = Arc::clone(&is_old);
+        move |method| match (method, is_old.load(Ordering::SeqCst)) {
+            ("server/discover", false) => Reply::Result(json!({
+                "resultType": "complete", "supportedVersions": ["2026-07-28"],
+                "capabilities": { "tools": {} }, "ttlMs": 0, "cacheScope": "private",
+            })),
+            ("initialize", true) => {
+                is_open.store(true, Ordering::SeqCst);
+                well(method)
+            }
+            (_, true) if !is_open.load(Ordering::SeqCst) => Reply::Status(400),
+            _ => well(method),
+        }
+    });
+    let gateway = setup(&far.url(), FAST).serve();
+    let mut client = gateway.client_of(&["go"]);
+    assert_eq!(gateway.wait_event("far", "upstream connected")["era"], "modern");
+    assert_eq!(text(&client.call("go", &json!({}))), "gone");
+    is_old.store(true, Ordering::SeqCst);
+    let answer = client.request("tools/call", &json!({ "name": "go", "arguments": {} }));
+    assert_eq!(answer["error"]["data"]["status"], 400, "{answer}");
+    let died = gateway.wait_event("far", "upstream died");
+    assert_eq!(died["reason"], "it no longer answers as a server of 2026-07-28");
+    assert_eq!(gateway.wait_events("far", "upstream connected", 2)[1]["era"], "legacy");
+    assert_eq!(text(&client.call("go", &json!({}))), "gone");
+    assert_eq!(gateway.events("far", "upstream died").len(), 1);
 }
 
 #[test]

@@ -41,6 +41,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+const PLAIN: HeaderValue = HeaderValue::from_static("identity");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("mcplex/", env!("CARGO_PKG_VERSION")));
 
 /// One server, and what is open with it.
@@ -263,6 +264,8 @@ impl Wire {
     ) -> Result<Response<Incoming>, Trouble> {
         let mut headers = self.target.headers.clone();
         headers.entry(header::USER_AGENT).or_insert(AGENT);
+        // Without a word on it any coding of a body would be as good, and none is read here.
+        headers.entry(header::ACCEPT_ENCODING).or_insert(PLAIN);
         if let Some(mut proof) = proof.cloned() {
             proof.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, proof);

@@ -17,6 +17,7 @@ async fn a_request_says_in_its_headers_what_it_is() {
     for (name, value) in [
         ("content-type", Some("application/json")),
         ("accept", Some("application/json, text/event-stream")),
+        ("accept-encoding", Some("identity")),
         ("mcp-protocol-version", Some("2026-07-28")),
         ("mcp-method", Some("tools/call")),
         ("mcp-name", Some("=?base64?Z3LDvMOf?=")),
