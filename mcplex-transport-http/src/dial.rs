@@ -59,6 +59,8 @@ mod answer;
 
 mod era;
 
+mod relearn;
+
 mod older;
 
 mod listen;

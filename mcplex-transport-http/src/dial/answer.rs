@@ -6,7 +6,7 @@ use super::{
     era,
     events::{Cut, Events, Place, is_stream, whole},
     listen::Reopened,
-    older,
+    older, relearn,
     talk::Talk,
     target::Style,
     trouble::{self, End, Trouble},
@@ -18,7 +18,7 @@ use mcplex_proto::{
     error::{self, ErrorObject},
     id::Id,
     message::{BadMessage, Message, Outcome, Request, Response},
-    method, modern, raw,
+    method, modern,
     raw::Raw,
     transport::{ConnectError, Received},
 };
@@ -31,9 +31,6 @@ const LEFTOVERS: Duration = Duration::from_millis(250);
 
 /// How often in a row a stream is gone on with without anything new on it.
 const FRUITLESS: u32 = 20;
-
-/// Pages of a list that are read to learn of headers: no server has as many.
-const MAX_PAGES: usize = 64;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -57,7 +54,7 @@ pub(crate) async fn ask(talk: &Talk, request: &Request) -> Fate {
     let fate = exchange(talk, request, is_modern).await;
     if is_modern && request.method == method::TOOLS_CALL && is_mismatch(&fate) {
         let before = talk.wire.target.tools.headers(request).ok();
-        relearn(talk, request).await;
+        relearn::tools(talk, request).await;
         let after = talk.wire.target.tools.headers(request).ok();
         // It was refused before it ran, so it can be sent again, where that makes a difference.
         if before != after {
@@ -118,12 +115,12 @@ async fn exchange(talk: &Talk, request: &Request, is_modern: bool) -> Fate {
 }
 
 /// A request that the server accepted.
-struct Asked<'a> {
-    talk: &'a Talk,
-    request: &'a Request,
-    is_modern: bool,
+pub(super) struct Asked<'a> {
+    pub(super) talk: &'a Talk,
+    pub(super) request: &'a Request,
+    pub(super) is_modern: bool,
     /// The session id that came with the answer.
-    fresh: Option<HeaderValue>,
+    pub(super) fresh: Option<HeaderValue>,
 }
 
 impl Asked<'_> {
@@ -144,7 +141,9 @@ impl Asked<'_> {
         }
         match Message::parse(body.clone()) {
             Ok(Message::Response(response)) if is_for(&response, &request.id) => {
-                Fate::Answered(self.landed(response))
+                let is_disowned = self.is_disowned(&response);
+                let fate = Fate::Answered(self.landed(response));
+                if is_disowned { era::doubt(talk, request, fate).await } else { fate }
             }
             Err(BadMessage::Batch) => match talk.take(body, Some(&request.id)).await {
                 Some(response) => Fate::Answered(self.landed(response)),
@@ -176,8 +175,12 @@ impl Asked<'_> {
             let before = events.place().clone();
             match self.hear(&mut events).await {
                 Ok(response) => {
+                    let is_disowned = self.is_disowned(&response);
                     let response = self.landed(response);
                     talk.say(Received::Message(response.into())).await;
+                    if is_disowned {
+                        return Fate::Over(trouble::another());
+                    }
                     let _is_ended = timeout(LEFTOVERS, rest(talk, &mut events)).await.is_ok();
                     return Fate::Heard;
                 }
@@ -231,8 +234,13 @@ impl Asked<'_> {
         }
     }
 
+    /// Whether the server says by this answer that it is no longer the one that was found there.
+    fn is_disowned(&self, response: &Response) -> bool {
+        !self.talk.wire.is_opening(self.request) && era::is_disowned(self.request, response)
+    }
+
     /// Takes from an answer what is for us, before anybody else sees it.
-    fn landed(&self, response: Response) -> Response {
+    pub(super) fn landed(&self, response: Response) -> Response {
         let Outcome::Result(result) = &response.outcome else { return response };
         let target = &self.talk.wire.target;
         if self.talk.wire.is_opening(self.request) {
@@ -435,63 +443,4 @@ pub(super) fn envelope(request: &Request) -> Raw {
 
 fn answered(request: &Request, error: &ErrorObject) -> Fate {
     Fate::Answered(Response::error(Some(request.id.clone()), error))
-}
-
-/// Lists the tools anew, for the headers of a call that were not what the server wants.
-async fn relearn(talk: &Talk, call: &Request) {
-    let meta = envelope(call);
-    let mut cursor: Option<String> = None;
-    for _ in 0..MAX_PAGES {
-        let mut members = vec![("_meta", meta.as_str())];
-        members.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        // Each POST has its own answer, so the id only has to differ from the call's.
-        let id = Id::Text("mcplex/tools".into());
-        let list =
-            Request { id, ..Request::new(0, method::TOOLS_LIST, Some(edit::object(members))) };
-        let Fate::Answered(Response { outcome: Outcome::Result(page), .. }) =
-            Box::pin(exchange_quietly(talk, &list)).await
-        else {
-            return;
-        };
-        let next =
-            edit::member(page.as_str(), "nextCursor").filter(|next| raw::string(next).is_some());
-        let next = next.map(|next| next.get().to_owned());
-        if next.is_none() || next == cursor {
-            return;
-        }
-        cursor = next;
-    }
-}
-
-/// An exchange of our own: what comes of it is not for the supervisor.
-async fn exchange_quietly(talk: &Talk, request: &Request) -> Fate {
-    let own = wire::modern_headers(request);
-    let body = Message::from(request.clone()).to_bytes();
-    let Ok(response) = talk.wire.post(body, own).await else { return Fate::Heard };
-    if !response.status().is_success() {
-        return Fate::Heard;
-    }
-    let max = talk.wire.target.max_message;
-    let asked = Asked { talk, request, is_modern: true, fresh: None };
-    let data = if is_stream(response.headers()) {
-        let mut events = Events::new(response.into_body(), max, Place::default());
-        loop {
-            match events.next().await {
-                Ok(event) if memchr::memmem::find(&event.data, b"\"result\"").is_some() => {
-                    break event.data;
-                }
-                Ok(_) => {}
-                Err(_) => return Fate::Heard,
-            }
-        }
-    } else {
-        match whole(response, max).await {
-            Ok(body) => body,
-            Err(_) => return Fate::Heard,
-        }
-    };
-    match Message::parse(data) {
-        Ok(Message::Response(response)) => Fate::Answered(asked.landed(response)),
-        Ok(Message::Request(_) | Message::Notification(_)) | Err(_) => Fate::Heard,
-    }
 }

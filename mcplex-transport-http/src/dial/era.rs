@@ -35,6 +35,14 @@ pub(super) fn is_doubtful(request: &Request, said: Option<&Response>) -> bool {
     })
 }
 
+/// Whether an answer to `server/discover` in mid-life is none of a stateless server, whatever its
+/// status; one that fails inside says nothing.
+pub(super) fn is_disowned(request: &Request, said: &Response) -> bool {
+    request.method == method::DISCOVER
+        && is_doubtful(request, Some(said))
+        && code(said).is_some_and(|code| code != error::INTERNAL_ERROR)
+}
+
 /// Asks a server that was doubted what it is; whoever waits for `fate` has it in either case.
 pub(super) async fn doubt(talk: &Talk, request: &Request, fate: Fate) -> Fate {
     if request.method != method::DISCOVER {

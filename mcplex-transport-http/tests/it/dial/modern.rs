@@ -202,13 +202,28 @@ async fn a_server_that_became_an_older_one_ends_the_connection() {
 
 #[tokio::test]
 async fn a_probe_that_only_an_older_server_refuses_ends_the_connection() {
-    for said in [error(1, -32601), error(1, -32022)] {
-        let mut server = Server::start().await;
-        let mut dialed = discovered(&mut server).await;
-        dialed.call(1, "server/discover", META).await;
-        server.asked("POST").await.reply(404, &[], &said);
-        dialed.error(1).await;
-        dialed.ended().await;
+    for said in [error(1, -32601), error(1, -32022), error(1, -32000)] {
+        for way in ["status", "body", "stream"] {
+            let mut server = Server::start().await;
+            let mut dialed = discovered(&mut server).await;
+            dialed.call(1, "server/discover", META).await;
+            let asked = server.asked("POST").await;
+            match way {
+                "status" => asked.reply(404, &[], &said),
+                "body" => asked.answer(&said),
+                _ => asked.stream().say(&said).await,
+            }
+            dialed.error(1).await;
+            dialed.ended().await;
+        }
+    }
+    // One that fails inside may be what it was.
+    let mut server = Server::start().await;
+    let mut dialed = discovered(&mut server).await;
+    for id in 1..3 {
+        dialed.call(id, "server/discover", META).await;
+        server.asked("POST").await.answer(&error(id, -32603));
+        dialed.error(id).await;
     }
 }
 
