@@ -42,6 +42,7 @@ use mcplex_proto::{
     version::{Era, Version},
 };
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, Weak},
@@ -421,12 +422,16 @@ impl Session for DownstreamSession {
             method::INITIALIZED => self.became_ready(&note),
             method::CANCELLED => self.cancel(&params),
             method::PROGRESS => self.asked_progressed(&notification, &params),
+            // Stateless clients have none, and strangers nothing that it could be about.
+            other if self.greeting().is_none() || is_stateless(&notification) => {
+                tracing::debug!(method = other, "a notification of no session was dropped");
+            }
             method::ROOTS_CHANGED => self.roots_changed(notification.params.clone(), &note),
-            // Only one upstream can be meant by what we do not know.
-            _ if self.shared.catalog().links().len() == 1 => {
+            // What else is known is for servers to say; by what is not only one can be meant.
+            _ if is_unknown(&notification) && self.shared.catalog().links().len() == 1 => {
                 self.shared.tell_upstreams(self.number, &notification, &note);
             }
-            other => tracing::debug!(method = other, "an unknown notification was dropped"),
+            other => tracing::debug!(method = other, "a notification for nobody was dropped"),
         }
     }
 
@@ -482,6 +487,14 @@ impl Session for DownstreamSession {
 
 /// The span of a request that had to wait before anything was done for it, and whether it has.
 type Early = Option<(Watched, bool)>;
+
+fn is_stateless(notification: &Notification) -> bool {
+    modern::named_version(notification.params.as_ref()).is_some()
+}
+
+fn is_unknown(notification: &Notification) -> bool {
+    matches!(method::intern(&notification.method), Cow::Owned(_))
+}
 
 /// Reads the URI a notification or request is about.
 pub(crate) fn uri_of(params: &Params<'_>) -> Option<String> {

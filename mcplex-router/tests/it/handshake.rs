@@ -1,6 +1,6 @@
 //! What a client may do before, in and after its handshake.
 
-use crate::world::World;
+use crate::world::{Peer, World};
 use mcplex_proto::version::Version;
 
 fn hello(version: &str) -> String {
@@ -87,6 +87,36 @@ fn nobody_speaks_unasked_to_a_client_before_it_is_ready() {
     world.ask(&hasty, &hello("2025-06-18"));
     changes(&mut world, "w");
     assert_eq!(hasty.client.take(), [changed]);
+}
+
+#[test]
+fn a_notification_nobody_knows_reaches_the_only_upstream_from_a_session_alone() {
+    let mut world = World::new(&["a"]);
+    world.ready(0, 1);
+    let (client, stranger) = (world.client("{}"), world.stranger());
+    world.upstreams[0].take_sent();
+    let mut told = |peer: &Peer, text: &str| {
+        world.tell(peer, text);
+        world.upstreams[0].take_sent()
+    };
+    let note = r#"{"jsonrpc":"2.0","method":"x/note","params":{"n":1.50}}"#;
+    assert_eq!(told(&client, note), [note]);
+    assert_eq!(told(&stranger, note), Vec::<String>::new());
+    // What a stateless client says belongs to a request.
+    let stateless = note.replace(
+        r#""n":1.50"#,
+        r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#,
+    );
+    assert_eq!(told(&client, &stateless), Vec::<String>::new());
+    // These are for servers to say.
+    for method in ["notifications/tools/list_changed", "notifications/message"] {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{}}}}"#);
+        assert_eq!(told(&client, &text), Vec::<String>::new(), "{method}");
+    }
+    let mut world = World::two();
+    let client = world.client("{}");
+    world.tell(&client, note);
+    assert!(world.upstreams.iter().all(|upstream| upstream.take_sent().is_empty()));
 }
 
 #[test]
