@@ -116,3 +116,6 @@ export function required(cell, results, suite) {
 }
 
 export const passed = (results) => [...results].filter(([, because]) => because === null).map(([scenario]) => scenario);
+
+/** Why each of the others failed. */
+export const failed = (results) => Object.fromEntries([...results].filter(([, because]) => because !== null));

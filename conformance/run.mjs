@@ -5,7 +5,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { cells, passed, required, wrong } from './cells.mjs';
+import { cells, failed, passed, required, wrong } from './cells.mjs';
 import { fixtures } from './fixtures.mjs';
 import { takesUrls } from './gateway.mjs';
 import { recordsIn } from './record/record.mjs';
@@ -96,7 +96,7 @@ await work(done.filter((cell) => !cell.isFirst));
 const bad = done.filter((cell) => cell.problems?.length > 0);
 if (flags.json) {
   console.log(JSON.stringify(done.map(({ name, seconds, waiting, problems, results }) => ({
-    name, seconds, waiting, problems, passed: results && passed(results),
+    name, seconds, waiting, problems, passed: results && passed(results), failed: results && failed(results),
   })), null, 2));
 } else {
   console.log(table(done, [...revisions, OLD_SUITE], score));

@@ -5,12 +5,14 @@
 //! something else to a client of the other era.
 
 mod across;
+mod awaited;
 mod bridged;
 mod converse;
 mod errand;
 mod job;
 mod retry;
 mod rounds;
+mod steps;
 mod worker;
 
 pub(crate) use self::{converse::Coming, errand::Errand};

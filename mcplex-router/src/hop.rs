@@ -80,6 +80,19 @@ impl Introduction {
     }
 }
 
+/// Parameters of a request that introduces its sender, with the word that tasks are known.
+pub(crate) fn knowing_tasks(params: &Raw) -> Raw {
+    const PATH: [&str; 4] =
+        ["_meta", modern::CLIENT_CAPABILITIES, "extensions", modern::TASKS_EXTENSION];
+    fn set(object: &Raw, path: &[&str]) -> Raw {
+        let Some((name, rest)) = path.split_first() else { return object.clone() };
+        let inner = edit::member(object.as_str(), name).map(|inner| Raw::part(object, inner));
+        let inner = set(&inner.unwrap_or_else(Raw::empty_object), rest);
+        edit::with_members(object, &[(name, inner.as_str())])
+    }
+    set(params, &PATH)
+}
+
 /// What `_meta` says of traces at the upstream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Carry {

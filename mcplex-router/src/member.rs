@@ -11,6 +11,7 @@ use crate::{
     router::lock,
     session::DownstreamSession,
     talk::Talk,
+    tasks::Record,
     watch::Watch,
 };
 use mcplex_proto::{
@@ -23,7 +24,7 @@ use mcplex_proto::{
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -33,6 +34,9 @@ pub(crate) struct Member {
     pub(crate) key: MemberKey,
     upstream: OnceLock<Arc<dyn Upstream>>,
     flights: Mutex<BTreeMap<u64, Flight>>,
+    /// Tasks whose calls were answered when they were made, by the ids that those calls had: so long
+    /// as a task goes on, so does what is said under the progress token of its call.
+    tasks: Mutex<BTreeMap<u64, Weak<Record>>>,
     /// Whose calls were given up, and may still be worked on.
     pub(crate) ghosts: Mutex<Ghosts>,
     /// The last life that was seen ready.
@@ -62,6 +66,8 @@ pub(crate) struct Flight {
     pub(crate) about: Id,
     /// The client's progress token as JSON.
     pub(crate) token: Option<Raw>,
+    /// The id it had when its progress token was given, where that was another one.
+    pub(crate) former: Option<u64>,
     /// The span of its request at the upstream.
     pub(crate) trace: Option<TraceContext>,
     /// The last progress that was passed on; later ones must be greater.
@@ -195,16 +201,31 @@ impl Member {
         lock(&self.flights).insert(id, flight);
     }
 
-    /// A call goes on under another id.
+    /// A call goes on under another id, and its progress under the old one.
     pub(crate) fn renumbers(&self, before: u64, id: u64) {
         let mut flights = lock(&self.flights);
         if let Some(flight) = flights.remove(&before) {
-            flights.insert(id, flight);
+            let former = flight.former.or(Some(before));
+            flights.insert(id, Flight { former, ..flight });
         }
     }
 
-    pub(crate) fn lands(&self, id: u64) {
-        lock(&self.flights).remove(&id);
+    /// A call is answered; what it was is given back.
+    pub(crate) fn lands(&self, id: u64) -> Option<Flight> {
+        lock(&self.flights).remove(&id)
+    }
+
+    /// Notes that what is said under the token of this call is from now on about a task. There are as
+    /// many of them as the ledger holds tasks that go on.
+    pub(crate) fn follows(&self, id: u64, task: &Arc<Record>) {
+        let mut tasks = lock(&self.tasks);
+        tasks.retain(|_, task| task.upgrade().is_some_and(|task| !task.is_over()));
+        tasks.insert(id, Arc::downgrade(task));
+    }
+
+    /// The task that was made of this call, if it is still remembered.
+    pub(crate) fn task_of(&self, id: u64) -> Option<Arc<Record>> {
+        lock(&self.tasks).get(&id)?.upgrade()
     }
 
     /// A call is given up, and nobody says whether its upstream does the same; `true` when that has to
@@ -265,6 +286,10 @@ impl Member {
     /// The call a progress notification speaks of, if it may be passed on.
     pub(crate) fn progresses(&self, id: u64, progress: f64) -> Option<Flight> {
         let mut flights = lock(&self.flights);
+        let id = match flights.contains_key(&id) {
+            true => id,
+            false => *flights.iter().find(|(_, flight)| flight.former == Some(id))?.0,
+        };
         let flight = flights.get_mut(&id)?;
         if progress <= flight.progress {
             return None;

@@ -1,6 +1,7 @@
 //! What upstreams say by themselves, on its way to the clients that should hear it.
 
 use crate::{
+    asker::Asker,
     asks,
     attribution::{Addressee, attribute},
     isolation::MemberKey,
@@ -24,8 +25,9 @@ use mcplex_proto::{
     raw::{self, Raw},
     trace::TraceContext,
     upstream::{Health, Incarnation, Status, UpstreamEvents},
-    version::Era,
+    version::{Era, Version},
 };
+use mcplex_translate::task;
 use std::sync::Arc;
 use tracing::Span;
 
@@ -145,10 +147,15 @@ impl Relay {
     fn log_line(&self, notification: Notification, level: Level, about: Option<u64>) {
         match attribute(&self.shared, &self.member, about) {
             Addressee::Call(_, flight) if flight.wants(level) => {
-                flight.session.tell(notification.into(), Some(&flight.about));
+                let line = self.about_known_task(notification, &flight.session, &flight.asker);
+                flight.session.tell(line.into(), Some(&flight.about));
             }
             Addressee::Client(session) if session.wants(level) => {
-                session.tell(notification.into(), None);
+                let line = match session.greeting() {
+                    Some(asker) => self.about_known_task(notification, &session, &asker),
+                    None => notification,
+                };
+                session.tell(line.into(), None);
             }
             Addressee::Call(..) | Addressee::Client(_) => {}
             Addressee::Task | Addressee::Ambiguous | Addressee::Nobody => {
@@ -162,11 +169,52 @@ impl Relay {
         let id = params.get("progressToken").and_then(Id::read).and_then(|id| id.minted());
         let progress = params.get("progress").and_then(|value| value.get().parse().ok());
         let (Some(id), Some(progress)) = (id, progress) else { return };
-        let Some(flight) = self.member.progresses(id, progress) else { return };
+        let Some(flight) = self.member.progresses(id, progress) else {
+            return self.progress_of_task((id, progress), notification, params);
+        };
         let Some(token) = &flight.token else { return };
         if let Some(progress) = params.progress_under(notification, token) {
+            let progress = self.about_known_task(progress, &flight.session, &flight.asker);
             flight.session.tell(progress.into(), Some(&flight.about));
         }
+    }
+
+    /// Progress of a task goes to the session that made it, also when its call has been answered; on
+    /// the stream of its result, where that is waited for.
+    fn progress_of_task(
+        &self,
+        (id, progress): (u64, f64),
+        notification: &Notification,
+        params: &Params<'_>,
+    ) {
+        let Some(task) = self.member.task_of(id) else { return };
+        let Some(session) = self.shared.session(task.owner.session) else { return };
+        let Some(token) = task.progresses(progress) else { return };
+        if let Some(progress) = params.progress_under(notification, &token) {
+            let reader = task.reader(&self.member).and_then(|id| self.member.flight(id));
+            let reader = reader.filter(|flight| Arc::ptr_eq(&flight.session, &session));
+            let progress = self.about_known_task(progress, &session, &task.asker);
+            session.tell(progress.into(), reader.as_ref().map(|flight| &flight.about));
+        }
+    }
+
+    /// What says which task it is about, under the id that its client knows the task by; a client
+    /// whose revision has no such word reads none.
+    fn about_known_task(
+        &self,
+        notification: Notification,
+        session: &DownstreamSession,
+        asker: &Asker,
+    ) -> Notification {
+        let id = notification.params.as_ref().and_then(task::related_to);
+        let (Some(id), Some(params)) = (id, &notification.params) else { return notification };
+        let params = if asker.version == Version::V2025_11_25 {
+            let key = tasks::Key::new(self.link.name.clone(), self.member.key, &id);
+            task::related(params, &tasks::seal(session, &key))
+        } else {
+            task::unrelated(params)
+        };
+        Notification { params: Some(params), ..notification }
     }
 
     /// The upstream no longer wants what it asked a client.

@@ -292,11 +292,23 @@ pub(crate) fn told(session: &DownstreamSession, known: &Raw, said: &Raw) {
     if edit::member(said.as_str(), "status").is_none() {
         return;
     }
-    let key = known.get::<String>().and_then(|text| opened(session, &text));
-    let record = key.and_then(|(_, _, key)| session.shared.ledger.get(&key));
-    if let Some(record) = record.filter(|record| record.known == *known) {
+    if let Some(record) = remembered_as(session, known) {
         record.tell(task::to_legacy(said));
     }
+}
+
+/// Notes that a session has the result of a task of a session's server: nothing is said of it any
+/// more.
+pub(crate) fn was_fetched(session: &DownstreamSession, known: &Raw) {
+    if let Some(record) = remembered_as(session, known) {
+        record.ends_progress();
+    }
+}
+
+/// The task that a client knows by this id, if it is remembered.
+fn remembered_as(session: &DownstreamSession, known: &Raw) -> Option<Arc<Record>> {
+    let (_, _, key) = opened(session, &known.get::<String>()?)?;
+    session.shared.ledger.get(&key).filter(|record| record.known == *known)
 }
 
 /// Notes that a request of a session gets the result of a task, if it does, and so what is asked

@@ -184,6 +184,18 @@ pub fn related(message: &Raw, id: &Raw) -> Raw {
     edit::with_members(message, &[("_meta", meta.as_str())])
 }
 
+/// A message of a session without the id of the task it is about.
+#[must_use]
+pub fn unrelated(message: &Raw) -> Raw {
+    let Some(meta) = edit::member(message.as_str(), "_meta") else { return message.clone() };
+    let Some(mut draft) = Draft::read(meta.get()) else { return message.clone() };
+    draft.remove(RELATED_TASK);
+    match draft.text() {
+        Some(meta) => edit::with_members(message, &[("_meta", &meta)]),
+        None => message.clone(),
+    }
+}
+
 /// The id of the task that a message of a session is about, as JSON.
 #[must_use]
 pub fn related_to(message: &Raw) -> Option<Raw> {
@@ -298,5 +310,7 @@ mod tests {
         );
         assert_eq!(related_to(&about), Some(raw("\"i\"")));
         assert_eq!(related_to(&raw("{}")), None);
+        assert_eq!(unrelated(&about).as_str(), r#"{"content":[],"_meta":{"v/x":1.0}}"#);
+        assert_eq!(unrelated(&raw("{}")), raw("{}"));
     }
 }

@@ -8,19 +8,17 @@
 use super::{
     Letter,
     errand::{Turned, Waiting},
-    rounds, unless,
+    steps::{Asked, MAX_WAIT, Steps, Turn},
 };
 use crate::{
     measure::Watched,
     params::Params,
-    tasks::{self, About, Ask, Key, Record, Stop},
+    tasks::{self, About, Ask as _, Key, Record, Stop},
     words,
 };
-use futures_channel::oneshot;
-use futures_util::future::BoxFuture;
 use mcplex_proto::{
     edit,
-    error::{ErrorObject, INTERNAL_ERROR, INVALID_PARAMS},
+    error::{ErrorObject, INVALID_PARAMS},
     message::{Extra, Outcome},
     method,
     raw::Raw,
@@ -28,25 +26,17 @@ use mcplex_proto::{
     version::Era,
 };
 use mcplex_translate::{
-    question::{self, Question, Required},
+    question::{self, Question},
     task::{self, Status},
 };
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
-
-/// How often a stateless server is asked for a task that a session's client waits for, if it says
-/// nothing of that; a second is what the specification's examples take.
-const PACE: Duration = Duration::from_secs(1);
-/// The shortest and the longest that a server may say.
-const PACES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
-/// How long a session's client may wait for a result; clients have limits of their own.
-const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Plays it to its end; the client cancels when `cancelled` resolves.
 pub(super) async fn play(waiting: Waiting, letter: Letter, server: &Watched) -> Turned {
     let Letter { call, cancelled } = letter;
     let Some(about) = about(&waiting, &call) else { return waiting.end(None, server) };
     let (method, asker) = (call.method.clone(), waiting.seat.asker.era());
-    let mut steps = Steps { waiting, first: call, cancelled, is_first: true, from: Incarnation(0) };
+    let mut steps = Steps::new(waiting, call, cancelled);
     let outcome = match (asker, &*method) {
         (Era::Modern, method::TASKS_UPDATE) => update(&about, &mut steps).await,
         (Era::Modern, method::TASKS_CANCEL) => cancel_of_session(&about, &mut steps).await,
@@ -55,7 +45,7 @@ pub(super) async fn play(waiting: Waiting, letter: Letter, server: &Watched) -> 
         (Era::Legacy, method::TASKS_CANCEL) => cancel_stateless(&about, &mut steps).await,
         (Era::Legacy, _) => state(&about, &mut steps).await,
     };
-    let Steps { waiting, from, .. } = steps;
+    let (waiting, from) = steps.end();
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(Stop::Cancelled) => return waiting.end(None, server),
@@ -90,86 +80,13 @@ fn about(waiting: &Waiting, call: &Call) -> Option<About> {
     })
 }
 
-/// One request after another at the upstream, for one of the client.
-struct Steps {
-    waiting: Waiting,
-    /// What the client asked, as the upstream would read it.
-    first: Call,
-    cancelled: oneshot::Receiver<()>,
-    is_first: bool,
-    /// The life that answered last.
-    from: Incarnation,
-}
-
-impl Ask for Steps {
-    fn ask<'a>(
-        &'a mut self,
-        method: &'static str,
-        more: Option<(&'static str, Raw)>,
-    ) -> BoxFuture<'a, Result<Outcome, Stop>> {
-        Box::pin(async move {
-            let id = self.next_id()?;
-            let params = self.params(id, more.as_ref());
-            let (method, extra) = (Cow::Borrowed(method), Extra::default());
-            let call = Call { id, method, params: Some(params), extra, ..self.first.clone() };
-            let upstream = self.waiting.errand.upstream.clone();
-            let reply = unless(&mut self.cancelled, upstream.call(call)).await;
-            let reply = reply.ok_or(Stop::Cancelled)?.map_err(Stop::Failed)?;
-            // It was written for this era.
-            self.waiting.may_be_rewritten = false;
-            self.from = reply.from;
-            let named = format_args!("upstream {}", self.waiting.errand.link().name);
-            Ok(words::sound(reply.outcome, named))
-        })
-    }
-}
-
-impl Steps {
-    /// The id of the next request, under which the client's cancel finds it.
-    fn next_id(&mut self) -> Result<u64, Stop> {
-        if std::mem::take(&mut self.is_first) {
-            return Ok(self.first.id);
-        }
-        let Waiting { seat, errand, .. } = &self.waiting;
-        let id = errand.upstream.mint();
-        errand.berth.land();
-        errand.berth.take_off(id, seat.flight(None));
-        let goes_on = seat.session.redirect(&seat.about, Some(id));
-        if goes_on { Ok(id) } else { Err(Stop::Cancelled) }
-    }
-
-    /// What every request about a task says, under this progress token.
-    fn params(&self, id: u64, more: Option<&(&'static str, Raw)>) -> Raw {
-        let first = self.first.params.clone();
-        let params = Params::read(first.as_ref());
-        let kept = ["_meta", "taskId"].into_iter().filter_map(|name| {
-            let value = params.get(name)?;
-            Some((name, value.get()))
-        });
-        let more = more.map(|(name, value)| (*name, value.as_str()));
-        let params = edit::object(kept.chain(more));
-        Params::read(Some(&params)).with_token(id).unwrap_or(params)
-    }
-
-    /// Waits, unless the client gives up.
-    async fn rest(&mut self, time: Duration) -> Result<(), Stop> {
-        let Waiting { seat, errand, .. } = &self.waiting;
-        errand.berth.land();
-        if !seat.session.redirect(&seat.about, None) {
-            return Err(Stop::Cancelled);
-        }
-        let sleep = seat.session.shared.clock.sleep(time);
-        unless(&mut self.cancelled, sleep).await.ok_or(Stop::Cancelled)
-    }
-}
-
 /// A stateless client answers what a task of a session's server asks.
 async fn update(about: &About, steps: &mut Steps) -> Result<Outcome, Stop> {
     let said = match steps.ask(method::TASKS_GET, None).await? {
         Outcome::Result(said) => said,
         error @ Outcome::Error(_) => return Ok(about.translated(error)),
     };
-    let answers = question::answers(steps.first.params.as_ref());
+    let answers = question::answers(steps.first());
     about.record(&said).talk.answer(&answers, about.version);
     Ok(Outcome::Result(Raw::empty_object()))
 }
@@ -246,48 +163,31 @@ async fn cancel_stateless(about: &About, steps: &mut Steps) -> Result<Outcome, S
 /// What comes of a task of a stateless server, for a session's client, which is asked what the task
 /// asks meanwhile.
 async fn result(about: &About, steps: &mut Steps) -> Result<Outcome, Stop> {
-    let mut answered = BTreeSet::new();
-    let mut left = MAX_WAIT;
+    let (mut answered, mut left) = (BTreeSet::new(), MAX_WAIT);
     loop {
         let (said, record) = match looked_at(about, steps).await? {
             Ok(found) => found,
             Err(error) => return Ok(error),
         };
-        let member = |name: &str| {
-            let found = edit::member(said.as_str(), name)?;
-            Some(Raw::part(&said, found))
-        };
-        let status = if record.is_cancelled() { Status::Cancelled } else { Status::of(&said) };
-        match status {
-            Status::Cancelled => return Ok(Outcome::Error(Raw::of(&tasks::was_cancelled()))),
-            Status::Completed => {
-                let result = member("result").unwrap_or_else(Raw::empty_object);
-                return Ok(ended(about, Outcome::Result(result)));
-            }
-            Status::Failed => {
-                let unsaid = || Raw::of(&ErrorObject::new(INTERNAL_ERROR, "the task failed"));
-                let error = member("error").unwrap_or_else(unsaid);
-                return Ok(ended(about, Outcome::Error(error)));
-            }
-            Status::InputRequired => {
-                if let Some(refused) = answers(about, steps, &said, &mut answered).await? {
-                    return Ok(refused);
+        match Turn::of(&said, record.is_cancelled()) {
+            Turn::Cancelled => return Ok(Outcome::Error(Raw::of(&tasks::was_cancelled()))),
+            Turn::Ended(outcome) => return Ok(ended(about, outcome)),
+            Turn::Asks => {
+                let mark = |asked| of_task(about, asked);
+                match steps.answers(&said, &mut answered, mark).await? {
+                    Asked::Answered => {}
+                    Asked::Untaken(error) => return Ok(about.translated(error)),
+                    Asked::Refused(refusal) => {
+                        return Ok(Outcome::Result(task::related(&refusal, &about.known)));
+                    }
                 }
             }
-            Status::Working => {}
+            Turn::Works => {}
         }
-        let pace = member("pollIntervalMs").and_then(|pace| pace.get::<u64>());
-        let pace = pace.map_or(PACE, Duration::from_millis).clamp(PACES.0, PACES.1);
-        left = match left.checked_sub(pace) {
-            Some(left) => left,
-            None => return Ok(Outcome::Error(Raw::of(&too_long()))),
-        };
-        steps.rest(pace).await?;
+        if let Some(over) = steps.paced(&said, &mut left).await? {
+            return Ok(over);
+        }
     }
-}
-
-fn too_long() -> ErrorObject {
-    ErrorObject::new(INTERNAL_ERROR, "the task has not ended in a day; ask for its result again")
 }
 
 /// The outcome of a task's call, as one of it.
@@ -299,57 +199,10 @@ fn ended(about: &About, outcome: Outcome) -> Outcome {
     }
 }
 
-/// Puts what a task asks to the client, and takes the answers to the upstream; what was answered
-/// before is not asked again. Gives the outcome of a task that cannot go on.
-async fn answers(
-    about: &About,
-    steps: &mut Steps,
-    said: &Raw,
-    answered: &mut BTreeSet<String>,
-) -> Result<Option<Outcome>, Stop> {
-    let asked = match Required::read(said) {
-        Ok(required) => required.questions,
-        Err(why) => return give_up(about, steps, why.0).await.map(Some),
-    };
-    let open = asked.into_iter().filter(|(key, _)| !answered.contains(key));
-    let open: Vec<_> = open.map(|(key, asked)| (key, of_task(about, asked))).collect();
-    if open.is_empty() {
-        return Ok(None);
-    }
-    let keys: Vec<_> = open.iter().map(|(key, _)| key.clone()).collect();
-    steps.waiting.errand.berth.land();
-    let Waiting { seat, .. } = &steps.waiting;
-    if !seat.session.redirect(&seat.about, None) {
-        return Err(Stop::Cancelled);
-    }
-    let given = Box::pin(rounds::answers(&steps.waiting, open));
-    let given = match unless(&mut steps.cancelled, given).await.ok_or(Stop::Cancelled)? {
-        Ok(given) => given,
-        Err(error) => return give_up(about, steps, &error.message).await.map(Some),
-    };
-    let given = edit::object(given.iter().map(|(key, answer)| (key.as_str(), answer.as_str())));
-    let taken = steps.ask(method::TASKS_UPDATE, Some(("inputResponses", given))).await?;
-    if let error @ Outcome::Error(_) = taken {
-        return Ok(Some(about.translated(error)));
-    }
-    answered.extend(keys);
-    Ok(None)
-}
-
 /// A question that says which task it is about.
 fn of_task(about: &About, asked: Question) -> Question {
     let params = asked.params.unwrap_or_else(Raw::empty_object);
     Question { params: Some(task::related(&params, &about.known)), ..asked }
-}
-
-/// Ends a task that has a question nobody answers: there is no way to say so to it.
-async fn give_up(about: &About, steps: &mut Steps, why: &str) -> Result<Outcome, Stop> {
-    steps.ask(method::TASKS_CANCEL, None).await?;
-    let result = Raw::of(&serde_json::json!({
-        "content": [{ "type": "text", "text": why }],
-        "isError": true,
-    }));
-    Ok(Outcome::Result(task::related(&result, &about.known)))
 }
 
 impl Waiting {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     asks,
+    member::Flight,
     seal::{Bond, State},
     spans,
     target::Aim,
@@ -26,10 +27,16 @@ use mcplex_translate::{
 };
 
 /// What the client gets instead; the answer itself when it is one like any other.
-pub(super) fn answer(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Outcome> {
+///
+/// `landed` is its request at the upstream, which has ended.
+pub(super) fn answer(
+    waiting: &Waiting,
+    outcome: Outcome,
+    landed: Option<(u64, Flight)>,
+) -> Result<Outcome, Outcome> {
     let Waiting { seat, errand, .. } = waiting;
     let outcome = match (&errand.task, outcome) {
-        (Some(Role::Makes), Outcome::Result(result)) => match made(waiting, result) {
+        (Some(Role::Makes), Outcome::Result(result)) => match made(waiting, result, landed) {
             // A task that was asked for is an answer.
             Ok(made) => return Ok(Outcome::Result(made)),
             Err(result) => Outcome::Result(result),
@@ -55,7 +62,7 @@ pub(super) fn answer(waiting: &Waiting, outcome: Outcome) -> Result<Outcome, Out
 }
 
 /// The task that was made of a call, as its client is told; the result itself if it is none.
-fn made(waiting: &Waiting, result: Raw) -> Result<Raw, Raw> {
+fn made(waiting: &Waiting, result: Raw, landed: Option<(u64, Flight)>) -> Result<Raw, Raw> {
     let Waiting { seat, errand, .. } = waiting;
     let (link, member) = (errand.link(), &errand.berth.member);
     let task = match errand.era {
@@ -81,6 +88,13 @@ fn made(waiting: &Waiting, result: Raw) -> Result<Raw, Raw> {
     let record = tasks::made(&seat.session, &seat.asker, key, &task);
     // Whoever made it wants to hear of it.
     link.watch.raise();
+    // Between two sessions its progress goes on as well; a stateless task has none.
+    if (errand.era, seat.asker.era()) == (Era::Legacy, Era::Legacy)
+        && let Some((id, Flight { token: Some(token), progress, .. })) = landed
+    {
+        record.progresses_under(token, progress);
+        member.follows(id, &record);
+    }
     let renamed = tasks::renamed(&result, |_| record.known.clone()).unwrap_or(result);
     Ok(match (errand.era, seat.asker.era()) {
         (Era::Legacy, Era::Modern) => {
@@ -94,6 +108,9 @@ fn made(waiting: &Waiting, result: Raw) -> Result<Raw, Raw> {
 
 /// What is said of a task, under the id that its client knows.
 fn of_task(waiting: &Waiting, known: &Raw, outcome: Outcome) -> Outcome {
+    if waiting.errand.method == method::TASKS_RESULT {
+        tasks::was_fetched(&waiting.seat.session, known);
+    }
     match outcome {
         Outcome::Result(result) => {
             let new = tasks::renamed(&result, |_| known.clone()).unwrap_or(result);

@@ -170,6 +170,7 @@ impl Seat {
             asker: self.asker.clone(),
             about: self.about.clone(),
             token: self.token.clone(),
+            former: None,
             trace: None,
             progress: f64::MIN,
             is_parked: false,

@@ -163,11 +163,10 @@ impl Berth {
         self.member.takes_off(id, flight);
     }
 
-    /// Its request at the upstream has ended.
-    pub(super) fn land(&self) {
-        if let Some(id) = lock(&self.id).take() {
-            self.member.lands(id);
-        }
+    /// Its request at the upstream has ended; the id that it had there, and what it was.
+    pub(super) fn land(&self) -> Option<(u64, Flight)> {
+        let id = lock(&self.id).take()?;
+        Some((id, self.member.lands(id)?))
     }
 
     /// No request of the client is open for it.
@@ -284,9 +283,10 @@ impl Waiting {
         server: &Watched,
     ) -> Turned {
         // What it asks after it took too long may still be about this call.
-        if !matches!(answer, None | Some(Err(UpstreamError::Timeout { .. }))) {
-            self.errand.berth.land();
-        }
+        let landed = match answer {
+            None | Some(Err(UpstreamError::Timeout { .. })) => None,
+            Some(_) => self.errand.berth.land(),
+        };
         let reply = match answer {
             None => {
                 spans::cancelled(server, &self.errand.span);
@@ -309,7 +309,7 @@ impl Waiting {
             Outcome::Error(error) => self.seat.note_elicitations(&self.errand.berth.link, error),
         }
         spans::answered(server, &self.errand.span, &reply, self.errand.knows_life);
-        let outcome = match bridged::answer(&self, reply.outcome) {
+        let outcome = match bridged::answer(&self, reply.outcome, landed) {
             Ok(outcome) => outcome,
             Err(outcome) => {
                 let from = self.errand.version();

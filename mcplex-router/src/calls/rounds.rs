@@ -1,19 +1,21 @@
 //! A session's client calls a stateless server, which asks in its results.
 //!
 //! Each question becomes a request to the client, on the stream of its call; the answers go into
-//! another try of the call. To the client it is one call as long as it takes.
+//! another try of the call. So does the word that tasks are known, where the server wants to hear it.
+//! To the client it is one call as long as it takes.
 
 use super::{
-    Letter,
+    Letter, awaited,
     errand::{Turned, Waiting},
     unless,
 };
-use crate::{asker::Asker, asks, measure::Watched, params::Params, seal};
+use crate::{asker::Asker, asks, hop, measure::Watched, params::Params, seal};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select, try_join_all};
 use mcplex_proto::{
     error::{ErrorObject, INTERNAL_ERROR},
     message::Outcome,
+    method,
     raw::Raw,
     upstream::{Call, Reply, UpstreamError},
     version::Version,
@@ -34,41 +36,64 @@ const PACE: Duration = Duration::from_millis(250);
 /// Calls as often as the upstream asks; the client cancels when `cancelled` resolves.
 pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Watched) -> Turned {
     let Letter { mut call, mut cancelled } = letter;
-    let (first, extra) = (call.clone(), call.extra.clone());
+    let mut first = call.clone();
+    let mut knows_tasks = waiting.errand.task.is_some();
+    let is_plain = !knows_tasks && waiting.errand.method == method::TOOLS_CALL;
     for _ in 0..=MAX_ROUNDS {
         let answer = unless(&mut cancelled, waiting.errand.upstream.call(call)).await;
         let Some(answer) = answer else { return waiting.end(None, server) };
-        let Some(asked) = required(&answer) else { return waiting.end(Some(answer), server) };
+        let made = if is_plain && knows_tasks { awaited::made(&answer) } else { None };
+        if let (Some(id), Ok(made)) = (made, &answer) {
+            let whole = (first, id, made.clone());
+            return Box::pin(awaited::play(waiting, whole, cancelled, server)).await;
+        }
+        let is_wanted = is_plain && !knows_tasks && awaited::is_wanted(&answer);
+        let asked = if is_wanted { None } else { required(&answer) };
+        if asked.is_none() && !is_wanted {
+            return waiting.end(Some(answer), server);
+        }
         waiting.errand.has_asked(&answer);
         waiting.may_be_rewritten = false;
         waiting.errand.berth.land();
         waiting.seat.session.redirect(&waiting.seat.about, None);
-        let answers = match asked {
-            Ok(Required { questions, state }) => {
-                let given = Box::pin(answers(&waiting, questions));
-                match unless(&mut cancelled, given).await {
-                    Some(given) => given.map(|given| (given, state)),
-                    None => return waiting.end(None, server),
-                }
+        let params = match asked {
+            None => {
+                knows_tasks = true;
+                first.params = first.params.as_ref().map(hop::knowing_tasks);
+                Ok(first.params.clone().unwrap_or_else(Raw::empty_object))
             }
-            Err(error) => Err(error),
+            Some(Err(error)) => Err(error),
+            Some(Ok(Required { questions, state })) => {
+                let given = Box::pin(answers(&waiting, questions));
+                let Some(given) = unless(&mut cancelled, given).await else {
+                    return waiting.end(None, server);
+                };
+                given.map(|given| question::retry(first.params.as_ref(), &given, state.as_ref()))
+            }
         };
-        let (answers, state) = match answers {
-            Ok(answers) => answers,
+        let params = match params {
+            Ok(params) => params,
             Err(error) => return waiting.fail(error, server),
         };
-        let id = waiting.errand.upstream.mint();
-        waiting.errand.berth.take_off(id, waiting.seat.flight(None));
-        if !waiting.seat.session.redirect(&waiting.seat.about, Some(id)) {
-            return waiting.end(None, server);
+        match again(&mut waiting, &first, params, server) {
+            Some(next) => call = next,
+            None => return waiting.end(None, server),
         }
-        let params = question::retry(first.params.as_ref(), &answers, state.as_ref());
-        let params = Params::read(Some(&params)).with_token(id).unwrap_or(params);
-        let (params, trace) = waiting.errand.tries_again(server, id, params);
-        call = Call { id, params: Some(params), trace, extra: extra.clone(), ..first.clone() };
     }
     let why = format!("the upstream asked {MAX_ROUNDS} times and has not answered yet");
     waiting.fail(ErrorObject::new(INTERNAL_ERROR, why), server)
+}
+
+/// The call once more, with these parameters; nothing when its client no longer waits for it.
+fn again(waiting: &mut Waiting, first: &Call, params: Raw, server: &Watched) -> Option<Call> {
+    let id = waiting.errand.upstream.mint();
+    waiting.errand.berth.take_off(id, waiting.seat.flight(None));
+    if !waiting.seat.session.redirect(&waiting.seat.about, Some(id)) {
+        return None;
+    }
+    let params = Params::read(Some(&params)).with_token(id).unwrap_or(params);
+    let (params, trace) = waiting.errand.tries_again(server, id, params);
+    Some(Call { id, params: Some(params), trace, ..first.clone() })
 }
 
 /// What an answer asks, if it is a question.

@@ -104,6 +104,8 @@ struct State {
     reader: Option<u64>,
     /// Ends that request, if it is one of our own.
     end: Option<oneshot::Sender<()>>,
+    /// The progress token of the call it was made of, as JSON, and the last progress that was told.
+    progress: Option<(Raw, f64)>,
     /// It is looked at for who listens to it.
     is_looked_at: bool,
     is_stale: bool,
@@ -129,6 +131,7 @@ impl Record {
             is_cancelled: false,
             reader: None,
             end: None,
+            progress: None,
             is_looked_at: false,
             is_stale: false,
         };
@@ -192,6 +195,28 @@ impl Record {
     pub(crate) fn reader(&self, member: &Member) -> Option<u64> {
         let reader = lock(&self.state).reader;
         reader.filter(|id| member.flight(*id).is_some())
+    }
+
+    /// Its progress goes on under the token of its call, after what was told in that.
+    pub(crate) fn progresses_under(&self, token: Raw, last: f64) {
+        lock(&self.state).progress = Some((token, last));
+    }
+
+    /// Nothing is said of its progress any more.
+    pub(crate) fn ends_progress(&self) {
+        lock(&self.state).progress = None;
+    }
+
+    /// The token to tell this progress under: while it has not ended, and if that is further than
+    /// before.
+    pub(crate) fn progresses(&self, progress: f64) -> Option<Raw> {
+        if self.is_over() {
+            self.ends_progress();
+        }
+        let mut state = lock(&self.state);
+        let (token, last) = state.progress.as_mut().filter(|(_, last)| progress > *last)?;
+        *last = progress;
+        Some(token.clone())
     }
 
     /// Whether somebody is to look at it: nobody does, or nobody did since it changed.
@@ -329,7 +354,7 @@ impl Ledger {
     }
 
     /// Has something done that nobody waits for.
-    pub(super) fn later(&self, work: BoxFuture<'static, ()>) {
+    pub(crate) fn later(&self, work: BoxFuture<'static, ()>) {
         lock(&self.work).push(work);
         self.added.raise();
     }

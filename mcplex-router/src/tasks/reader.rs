@@ -161,6 +161,7 @@ fn collect(about: &About, record: &Arc<Record>) {
         asker: about.asker.clone(),
         about: about.request.clone(),
         token: None,
+        former: None,
         progress: f64::MIN,
         is_parked: true,
         talk: Some(record.talk.clone()),

@@ -54,6 +54,8 @@ mod task_revisions;
 mod tasks;
 #[cfg(test)]
 mod tasks_across;
+mod tasks_awaited;
+mod tasks_progress;
 #[cfg(test)]
 mod tasks_told;
 #[cfg(test)]
