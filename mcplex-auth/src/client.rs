@@ -10,7 +10,10 @@ mod error;
 pub use error::AuthError;
 
 mod kept;
-pub use kept::{Access, Client, Kept, Known, Lock, LoginFile};
+pub use kept::{Access, Client, Kept, Known, LoginFile};
+
+mod lock;
+pub use lock::Lock;
 
 mod login;
 pub use login::{Login, LoginOptions, check_issuer};
@@ -108,7 +111,7 @@ struct State {
     hint: Option<Url>,
     /// What the resource asked for besides what is configured.
     scopes: BTreeSet<String>,
-    /// The newest refresh token.
+    /// The newest refresh token, where no store has it.
     refresh: Option<Secret>,
     failed: Option<(Duration, AuthError)>,
 }
@@ -249,9 +252,14 @@ impl Shared {
         };
         let credentials = server.credentials(&self.options);
         let scopes: BTreeSet<_> = self.options.scopes.iter().cloned().chain(more).collect();
-        let refresh = match &credentials.grant {
-            Grant::ClientCredentials => None,
-            Grant::Refresh(first) => Some(self.refresh_token(&server, first.as_ref())?),
+        let (_lock, refresh) = match &credentials.grant {
+            Grant::ClientCredentials => (None, None),
+            Grant::Refresh(first) => {
+                // Another process may use the same token, which is void from then on: what it kept
+                // is read after it is done.
+                let lock = self.lock_store(&server).await?;
+                (lock, Some(self.refresh_token(&server, first.as_ref())?))
+            }
         };
         let granted = self.asker.token(&server, credentials, refresh.as_ref(), &scopes).await?;
         if let Some(refresh) = granted.refresh {
@@ -261,7 +269,18 @@ impl Shared {
         Ok(Token::new(granted.access, granted.expires_in, lead, self.clock.uptime()))
     }
 
-    /// The newest refresh token: of this run, of an earlier one, or the configured one.
+    /// Waits until no other process uses what the store has.
+    async fn lock_store(&self, server: &Server) -> Result<Option<Lock>, AuthError> {
+        match &self.options.store {
+            Some(store) => {
+                store.lock(&server.issuer, &server.resource).await.map_err(AuthError::store)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The newest refresh token: one that could not be kept, the one that was kept last by whoever,
+    /// or the configured one.
     fn refresh_token(&self, server: &Server, first: Option<&Secret>) -> Result<Secret, AuthError> {
         if let Some(newest) = &self.lock().refresh {
             return Ok(newest.clone());
@@ -279,12 +298,15 @@ impl Shared {
 
     /// Keeps a refresh token that replaces the one before, which is void from now on.
     fn keep(&self, server: &Server, refresh: Secret) {
-        if let Some(store) = &self.options.store
-            && let Err(error) = store.save(&server.issuer, &server.resource, &refresh)
-        {
+        let saved = match &self.options.store {
+            Some(store) => store.save(&server.issuer, &server.resource, &refresh).map(|()| true),
+            None => Ok(false),
+        };
+        let is_kept = saved.unwrap_or_else(|error| {
             tracing::error!(%error, issuer = %server.issuer, "a refresh token was not kept");
-        }
-        self.lock().refresh = Some(refresh);
+            false
+        });
+        self.lock().refresh = (!is_kept).then_some(refresh);
     }
 
     /// The number of the token in use, if this is it; 0 is one of an earlier one.

@@ -18,6 +18,8 @@ pub enum DiscoveryError {
     Nowhere {
         /// Whose.
         of: String,
+        /// Whether all of them said that there is no such page (404), and not something else.
+        is_certain: bool,
     },
     /// It could not be fetched.
     #[error("the metadata of {of} cannot be fetched")]
@@ -66,6 +68,16 @@ pub enum DiscoveryError {
     },
 }
 
+/// A document that may be there.
+#[derive(Debug)]
+pub(crate) enum Page<T> {
+    Is(T),
+    /// It is not; `is_certain` when that was said plainly (404), and not that somebody may not see it.
+    IsNot {
+        is_certain: bool,
+    },
+}
+
 /// Finds what an issuer says of itself.
 pub(crate) async fn server(
     fetch: &dyn Fetch,
@@ -73,44 +85,51 @@ pub(crate) async fn server(
     trust: &Trust,
 ) -> Result<ServerMetadata, DiscoveryError> {
     let of = issuer.as_str();
-    let mut first = None;
+    let (mut first, mut is_certain) = (None, true);
     for url in issuer.well_known() {
         let found = document::<ServerMetadata>(fetch, url, trust.clone(), of).await;
         match found {
-            Ok(Some(found)) if found.issuer == of => return Ok(found),
-            Ok(Some(found)) => {
+            Ok(Page::Is(found)) if found.issuer == of => return Ok(found),
+            Ok(Page::Is(found)) => {
                 let other = DiscoveryError::OfAnother { of: of.to_owned(), named: found.issuer };
                 first.get_or_insert(other);
             }
-            Ok(None) => {}
+            Ok(Page::IsNot { is_certain: is }) => is_certain &= is,
             Err(error) => {
                 first.get_or_insert(error);
             }
         }
     }
-    Err(first.unwrap_or_else(|| DiscoveryError::Nowhere { of: of.to_owned() }))
+    Err(first.unwrap_or_else(|| DiscoveryError::Nowhere { of: of.to_owned(), is_certain }))
 }
 
 /// Finds what a resource says of itself; `hint` is where the resource says that it lies.
 ///
-/// `None` when it says nothing, as servers of revision 2025-03-26 do.
+/// Servers of revision 2025-03-26 say nothing.
 pub(crate) async fn resource(
     fetch: &dyn Fetch,
     resource: &Url,
     hint: Option<&Url>,
-) -> Result<Option<ResourceMetadata>, DiscoveryError> {
+) -> Result<Page<ResourceMetadata>, DiscoveryError> {
     let of = resource.as_str();
     let places = match hint {
         Some(hint) => vec![hint.clone()],
         None => metadata::resource_well_known(resource),
     };
+    let mut is_certain = true;
     for url in places {
         let trust = Trust::Learned { from: resource.clone() };
         let found = match document::<ResourceMetadata>(fetch, url, trust, of).await {
-            Ok(Some(found)) => found,
-            Ok(None) => continue,
+            Ok(Page::Is(found)) => found,
+            Ok(Page::IsNot { is_certain: is }) => {
+                is_certain &= is;
+                continue;
+            }
             // Some servers answer every path with their page; a hint is meant.
-            Err(DiscoveryError::Unreadable { .. }) if hint.is_none() => continue,
+            Err(DiscoveryError::Unreadable { .. }) if hint.is_none() => {
+                is_certain = false;
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let is_ours =
@@ -119,11 +138,11 @@ pub(crate) async fn resource(
             let of = of.to_owned();
             return Err(DiscoveryError::OfAnother { of, named: found.resource });
         }
-        return Ok(Some(found));
+        return Ok(Page::Is(found));
     }
     match hint {
-        Some(_) => Err(DiscoveryError::Nowhere { of: of.to_owned() }),
-        None => Ok(None),
+        Some(_) => Err(DiscoveryError::Nowhere { of: of.to_owned(), is_certain }),
+        None => Ok(Page::IsNot { is_certain }),
     }
 }
 
@@ -137,13 +156,13 @@ pub(crate) fn member(
     address::read(text.ok_or_else(|| failed(None))?).map_err(|fault| failed(Some(fault)))
 }
 
-/// Fetches a document; `None` when it is not there.
+/// Fetches a document.
 async fn document<T: DeserializeOwned>(
     fetch: &dyn Fetch,
     url: Url,
     trust: Trust,
     of: &str,
-) -> Result<Option<T>, DiscoveryError> {
+) -> Result<Page<T>, DiscoveryError> {
     let of = of.to_owned();
     let answer = match fetch.fetch(Request { url, trust, action: Action::Get }).await {
         Ok(answer) => answer,
@@ -151,11 +170,11 @@ async fn document<T: DeserializeOwned>(
     };
     match answer.status {
         200 => match serde_json::from_slice(&answer.body.0) {
-            Ok(found) => Ok(Some(found)),
+            Ok(found) => Ok(Page::Is(found)),
             Err(error) => Err(DiscoveryError::Unreadable { of, source: Arc::new(error) }),
         },
         // Whoever has no such page says so in one of these ways.
-        400..=499 => Ok(None),
+        status @ 400..=499 => Ok(Page::IsNot { is_certain: status == 404 }),
         status => Err(DiscoveryError::Status { of, status }),
     }
 }

@@ -43,6 +43,11 @@ impl Issuer {
         &self.url
     }
 
+    /// Whether it is the whole host that a resource lies at, and nothing below it.
+    pub(crate) fn is_origin_of(&self, resource: &Url) -> bool {
+        address::same_origin(&self.url.origin(), resource) && self.url.path() == "/"
+    }
+
     /// Where its metadata may lie, in the order in which it is looked for.
     pub(crate) fn well_known(&self) -> Vec<Url> {
         let path = self.url.path().trim_end_matches('/');
@@ -100,6 +105,25 @@ pub struct ServerMetadata {
 }
 
 impl ServerMetadata {
+    /// What holds for a server that says nothing of itself (revision 2025-03-26): where everything
+    /// is, and that clients bind their codes.
+    pub(crate) fn by_default(issuer: &Issuer) -> Self {
+        let at = |path: &str| Some(with_path(issuer.url(), path).to_string());
+        Self {
+            issuer: issuer.to_string(),
+            jwks_uri: None,
+            token_endpoint: at("/token"),
+            authorization_endpoint: at("/authorize"),
+            registration_endpoint: at("/register"),
+            revocation_endpoint: None,
+            token_endpoint_auth_methods_supported: None,
+            client_id_metadata_document_supported: false,
+            scopes_supported: Vec::new(),
+            code_challenge_methods_supported: Some(vec!["S256".to_owned()]),
+            authorization_response_iss_parameter_supported: false,
+        }
+    }
+
     /// Whether a code can be bound to who asked for it by a hash; without it none is asked for.
     #[must_use]
     pub fn has_pkce(&self) -> bool {
@@ -198,6 +222,24 @@ mod tests {
                 "https://as.example/tenant/1/.well-known/openid-configuration",
             ],
         );
+    }
+
+    #[test]
+    fn who_says_nothing_has_everything_where_its_clients_know() {
+        let check = |issuer: &str, resource: &str, expect: bool| {
+            let issuer = Issuer::new(issuer).unwrap();
+            assert_eq!(issuer.is_origin_of(&resource.parse().unwrap()), expect, "{issuer}");
+        };
+        check("https://m.example", "https://m.example/a/mcp", true);
+        check("https://m.example/", "https://m.example/mcp?x=y", true);
+        check("https://m.example/a", "https://m.example/a/mcp", false);
+        check("https://m.example:8443", "https://m.example/mcp", false);
+        check("https://as.example", "https://m.example/mcp", false);
+        let all = ServerMetadata::by_default(&Issuer::new("https://m.example/").unwrap());
+        assert_eq!(all.token_endpoint.as_deref(), Some("https://m.example/token"));
+        assert_eq!(all.authorization_endpoint.as_deref(), Some("https://m.example/authorize"));
+        assert_eq!(all.registration_endpoint.as_deref(), Some("https://m.example/register"));
+        assert!(all.has_pkce());
     }
 
     #[test]

@@ -72,7 +72,8 @@ const LOGIN: &str = "\
 Examples:
   mcplex login mail
   mcplex login mail --browser
-  mcplex login mail --port 7777       the issuer knows http://127.0.0.1:7777/callback";
+  mcplex login mail --port 7777       the issuer knows http://127.0.0.1:7777/callback
+  mcplex login mail --json | jq -r 'select(.state == \"asked\").url'";
 
 const DOCTOR: &str = "\
 Examples:
@@ -423,6 +424,9 @@ pub(crate) struct LoginOptions {
     /// How long to wait for the answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
+    /// Writes JSON, an object in each line: first the address to open, then what came of it.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) config: ConfigOptions,
 }
@@ -431,6 +435,9 @@ pub(crate) struct LoginOptions {
 pub(crate) struct LogoutOptions {
     /// Which one.
     pub(crate) upstream: String,
+    /// Writes JSON, an object in each line.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) config: ConfigOptions,
 }

@@ -2,6 +2,7 @@
 //! question to the server that shows what it wants.
 
 pub(crate) mod callback;
+pub(crate) mod voice;
 
 use crate::tokens::Tokens;
 use mcplex_auth::{Action, FetchError, Request, Secret, Trust, read_url};

@@ -13,7 +13,12 @@ use mcplex_schema::{
     judge::{self, Asked, Side},
     revision::Revision,
 };
-use mcplex_translate::{capability, item, question, question::Question, result};
+use mcplex_translate::{
+    capability, item, question,
+    question::Question,
+    result,
+    task::{self, Detail, Status},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -158,6 +163,135 @@ proptest! {
             Revision::of(Version::LATEST_MODERN).complaints("ClientCapabilities", &value(&after));
         prop_assert!(complaints.is_empty(), "{from} {before} became {after}: {complaints:?}");
     }
+}
+
+/// The revisions that know tasks: in a session, and stateless.
+const IN_SESSION: Version = Version::V2025_11_25;
+const STATELESS: Version = Version::V2026_07_28;
+
+/// What a router knows of a session's task beside what its server says of it.
+fn detail(status: Status, draws: &[u16], which: usize) -> Detail {
+    let mut make = Generator::new(STATELESS, draws);
+    match (status, which) {
+        (Status::Working | Status::Cancelled, _) | (Status::InputRequired, 0) => Detail::None,
+        (Status::InputRequired, _) => Detail::Questions(raw(make.value("InputRequests"))),
+        (Status::Completed | Status::Failed, 0) => Detail::Error(raw(make.value("Error"))),
+        (Status::Completed | Status::Failed, _) => {
+            Detail::Result(raw(make.value("CallToolResult")))
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn tasks_of_sessions(draws in draws(), more in draws(), which in 0..2_usize) {
+        let stateless = Revision::of(STATELESS);
+        let before = raw(Generator::new(IN_SESSION, &draws).value("GetTaskResult"));
+        let detail = detail(Status::of(&before), &more, which);
+        let after = task::to_modern(&before, &detail);
+        // Every answer says what it is.
+        let answer = edit::with_members(&after, &[("resultType", "\"complete\"")]);
+        let complaints = stateless.complaints("GetTaskResult", &value(&answer));
+        prop_assert!(complaints.is_empty(), "{before} with {detail:?} became {answer}: {complaints:?}");
+        prop_assert_eq!(unknown(&before), unknown(&after));
+        let told = json!({ "jsonrpc": "2.0", "method": "notifications/tasks", "params": value(&after) });
+        let complaints = stateless.complaints("TaskStatusNotification", &told);
+        prop_assert!(complaints.is_empty(), "{before} with {detail:?} became {told}: {complaints:?}");
+        // And back: a server's word for how it is stays, unless its result says otherwise.
+        let back = task::to_legacy(&after);
+        let complaints = Revision::of(IN_SESSION).complaints("GetTaskResult", &value(&back));
+        prop_assert!(complaints.is_empty(), "{after} became {back}: {complaints:?}");
+        prop_assert_eq!(unknown(&before), unknown(&back));
+        prop_assert_eq!(Status::of(&before).is_over(), Status::of(&back).is_over());
+    }
+
+    #[test]
+    fn tasks_of_stateless_servers(draws in draws()) {
+        let session = Revision::of(IN_SESSION);
+        let before = raw(Generator::new(STATELESS, &draws).value("GetTaskResult"));
+        let after = task::to_legacy(&before);
+        for definition in ["Task", "GetTaskResult", "CancelTaskResult"] {
+            let complaints = session.complaints(definition, &value(&after));
+            prop_assert!(complaints.is_empty(), "{before} became {after}: {complaints:?}");
+        }
+        let told = json!({
+            "jsonrpc": "2.0", "method": "notifications/tasks/status", "params": value(&after),
+        });
+        let complaints = session.complaints("TaskStatusNotification", &told);
+        prop_assert!(complaints.is_empty(), "{before} became {told}: {complaints:?}");
+        let listed = json!({ "tasks": [value(&after)] });
+        let complaints = session.complaints("ListTasksResult", &listed);
+        prop_assert!(complaints.is_empty(), "{before} became {listed}: {complaints:?}");
+        prop_assert_eq!(unknown(&before), unknown(&after));
+        prop_assert_eq!(Status::of(&before).is_over(), Status::of(&after).is_over());
+    }
+
+    #[test]
+    fn answers_that_make_tasks(draws in draws(), is_named in any::<bool>()) {
+        let server = is_named.then(|| raw(r#"{"name":"s","version":"1"}"#.to_owned()));
+        let before = raw(Generator::new(IN_SESSION, &draws).value("CreateTaskResult"));
+        let after = task::made_to_modern(&before, server.as_ref()).expect("it holds a task");
+        let complaints = Revision::of(STATELESS).complaints("CreateTaskResult", &value(&after));
+        prop_assert!(complaints.is_empty(), "{before} became {after}: {complaints:?}");
+        let inner = edit::member(before.as_str(), "task").unwrap().get().to_owned();
+        let found = unknown(&after);
+        for member in unknown(&raw(inner)) {
+            prop_assert!(found.contains(&member), "{member:?} of {before} is not in {after}");
+        }
+
+        let before = raw(Generator::new(STATELESS, &draws).value("CreateTaskResult"));
+        let after = task::made_to_legacy(&before);
+        let complaints = Revision::of(IN_SESSION).complaints("CreateTaskResult", &value(&after));
+        prop_assert!(complaints.is_empty(), "{before} became {after}: {complaints:?}");
+        let inner = edit::member(after.as_str(), "task").unwrap().get().to_owned();
+        prop_assert_eq!(unknown(&before), unknown(&raw(inner)));
+        prop_assert!(task::made_to_modern(&raw("{}".to_owned()), None).is_none());
+    }
+
+    /// What is said of a task may be any result, any question, and any notification of a session.
+    #[test]
+    fn what_is_about_a_task_says_so(draws in draws(), from in version(), which in 0..3_usize) {
+        let definition = ["CallToolResult", "ElicitRequestParams", "ProgressNotificationParams"][which];
+        let definition = if Revision::of(from).has(definition) { definition } else { "CallToolResult" };
+        let before = raw(Generator::new(from, &draws).value(definition));
+        let id = raw(r#""t-1""#.to_owned());
+        let after = task::related(&before, &id);
+        prop_assert_eq!(task::related_to(&after), Some(id));
+        let complaints = Revision::of(from).complaints(definition, &value(&after));
+        prop_assert!(complaints.is_empty(), "{from} {before} became {after}: {complaints:?}");
+        let back = task::unrelated(&after);
+        prop_assert_eq!(task::related_to(&back), None);
+        let complaints = Revision::of(from).complaints(definition, &value(&back));
+        prop_assert!(complaints.is_empty(), "{from} {after} became {back}: {complaints:?}");
+        for all in [&after, &back] {
+            prop_assert_eq!(lost(before.as_str(), all.as_str(), from), None);
+        }
+    }
+}
+
+/// The members of a task that no revision knows, as they were written.
+fn unknown(task: &Raw) -> Vec<(String, String)> {
+    const KNOWN: [&str; 16] = [
+        "_meta",
+        "taskId",
+        "status",
+        "statusMessage",
+        "createdAt",
+        "lastUpdatedAt",
+        "ttl",
+        "ttlMs",
+        "pollInterval",
+        "pollIntervalMs",
+        "resultType",
+        "result",
+        "error",
+        "inputRequests",
+        "requestState",
+        "cacheScope",
+    ];
+    let members = edit::members(task.as_str()).expect("a task is an object");
+    let unknown = members.iter().filter(|(name, _)| !KNOWN.contains(&&**name));
+    unknown.map(|(name, value)| (name.to_string(), value.get().to_owned())).collect()
 }
 
 /// A JSON schema; `true` and `false` are some as well.

@@ -9,7 +9,7 @@ use crate::{
         token::Granted,
     },
     clock::Clock,
-    discovery,
+    discovery::{self, DiscoveryError, Page},
     fetch::{Action, Answer, Fetch, Request},
     jose,
     metadata::{Issuer, ResourceMetadata, ServerMetadata},
@@ -31,6 +31,15 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 pub(crate) struct Named<'a> {
     pub(crate) url: &'a Url,
     pub(crate) name: String,
+    /// It has certainly said nothing of itself, as one of revision 2025-03-26.
+    pub(crate) is_silent: bool,
+}
+
+impl<'a> Named<'a> {
+    /// One that says nothing of itself, for certain or as far as can be told.
+    pub(crate) fn silent(url: &'a Url, is_silent: bool) -> Self {
+        Self { url, name: url.to_string(), is_silent }
+    }
 }
 
 /// Asks with one way to fetch.
@@ -63,21 +72,22 @@ impl Asker {
     ) -> Result<(Server, ServerMetadata), AuthError> {
         let found = discovery::resource(&*self.fetch, &options.resource, hint).await?;
         let (index, resource) = match found {
-            Some(found) => {
+            Page::Is(found) => {
                 let issuers = found.authorization_servers;
                 let known = options.credentials.iter().position(|credentials| {
                     issuers.iter().any(|issuer| issuer == credentials.issuer.as_str())
                 });
-                (known.ok_or(AuthError::NoCredentials { issuers })?, found.resource)
+                let name = found.resource;
+                let index = known.ok_or(AuthError::NoCredentials { issuers })?;
+                (index, Named { url: &options.resource, name, is_silent: false })
             }
             // A server that says nothing; who wrote the issuer down said it.
-            None if options.credentials.is_empty() => {
+            Page::IsNot { .. } if options.credentials.is_empty() => {
                 return Err(AuthError::NoCredentials { issuers: Vec::new() });
             }
-            None => (0, options.resource.to_string()),
+            Page::IsNot { is_certain } => (0, Named::silent(&options.resource, is_certain)),
         };
         let issuer = options.credentials[index].issuer.clone();
-        let resource = Named { url: &options.resource, name: resource };
         self.server(issuer, resource, options.is_learned, index).await
     }
 
@@ -95,7 +105,16 @@ impl Asker {
         } else {
             (Trust::Configured, learned(issuer.url()))
         };
-        let metadata = discovery::server(&*self.fetch, &issuer, &first).await?;
+        let metadata = match discovery::server(&*self.fetch, &issuer, &first).await {
+            // Neither of the two documents is there, so both are one server of revision 2025-03-26,
+            // whose clients know where everything is.
+            Err(DiscoveryError::Nowhere { is_certain: true, .. })
+                if resource.is_silent && issuer.is_origin_of(resource.url) =>
+            {
+                ServerMetadata::by_default(&issuer)
+            }
+            other => other?,
+        };
         let endpoint = metadata.token_endpoint.as_ref();
         let token_endpoint = discovery::member(endpoint, "token_endpoint", &issuer)?;
         let server = Server { issuer, trust, token_endpoint, resource: resource.name, index };
@@ -107,7 +126,7 @@ impl Asker {
         &self,
         resource: &Url,
         hint: Option<&Url>,
-    ) -> Result<Option<ResourceMetadata>, AuthError> {
+    ) -> Result<Page<ResourceMetadata>, AuthError> {
         Ok(discovery::resource(&*self.fetch, resource, hint).await?)
     }
 

@@ -149,8 +149,9 @@ impl AuthError {
             | Self::LoginRefused { .. }
             | Self::Rejected
             | Self::InsufficientScope { .. }
-            | Self::Store(_)
             | Self::Cryptography => false,
+            // Another process has it for longer than it should, which ends with it.
+            Self::Store(error) => error.kind() == io::ErrorKind::TimedOut,
         }
     }
 

@@ -1,10 +1,7 @@
 //! What is kept of a login, in a file that only its owner can read.
 
 use crate::{
-    client::{
-        options::Proof,
-        store::{make_folder, put},
-    },
+    client::{lock::Lock, options::Proof, store::put},
     metadata::Issuer,
     secret::Secret,
 };
@@ -13,15 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 use url::Url;
-
-/// How long somebody else may have the file; 10 s. That is one answer of a token endpoint, twice.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-
-/// How often it is tried meanwhile; the system cannot tell us without a thread that waits.
-const LOCK_EVERY: Duration = Duration::from_millis(20);
 
 /// The longest file that is read; tokens have a few KiB.
 const SIZE_MAX: u64 = 1024 * 1024;
@@ -209,10 +200,6 @@ pub(crate) struct Stamp {
     inode: u64,
 }
 
-/// The right to change a file, until it is dropped or its process ends.
-#[derive(Debug)]
-pub struct Lock(fs::File);
-
 impl LoginFile {
     /// The file of whatever is called so, in this folder, which is made when somebody logs in.
     #[must_use]
@@ -278,21 +265,7 @@ impl LoginFile {
     /// # Errors
     /// When somebody else does not come to an end.
     pub async fn lock(&self) -> io::Result<Lock> {
-        make_folder(&self.folder)?;
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let lock = Lock(options.open(self.path.with_extension("lock"))?);
-        let late = || io::Error::new(io::ErrorKind::TimedOut, "another process does not let it go");
-        tokio::time::timeout(LOCK_WAIT, async {
-            while !lock.try_to_have()? {
-                tokio::time::sleep(LOCK_EVERY).await;
-            }
-            Ok(lock)
-        })
-        .await
-        .unwrap_or_else(|_| Err(late()))
+        Lock::of(&self.folder, &self.path).await
     }
 
     pub(crate) fn stamp(&self) -> Option<Stamp> {
@@ -302,24 +275,5 @@ impl LoginFile {
         #[cfg(not(unix))]
         let inode = 0;
         Some(Stamp { length: found.len(), changed: found.modified().ok(), inode })
-    }
-}
-
-impl Lock {
-    fn try_to_have(&self) -> io::Result<bool> {
-        #[cfg(unix)]
-        {
-            use rustix::{
-                fs::{FlockOperation, flock},
-                io::Errno,
-            };
-            match flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => Ok(true),
-                Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
-                Err(error) => Err(error.into()),
-            }
-        }
-        #[cfg(not(unix))]
-        Ok(self.0.metadata().is_ok())
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         token::{Granted, shown},
     },
     clock::Clock,
-    discovery::{self, DiscoveryError},
+    discovery::{self, DiscoveryError, Page},
     fetch::Fetch,
     jose,
     metadata::{Issuer, ServerMetadata},
@@ -86,14 +86,15 @@ impl Login {
         let challenge = options.challenge.as_deref().and_then(Challenge::read).unwrap_or_default();
         let about = challenge.resource_metadata.as_deref().and_then(|url| Url::parse(url).ok());
         let found = asker.resource(&options.resource, about.as_ref()).await?;
-        let (name, issuers, supported) = match found {
-            Some(found) => {
-                (found.resource, Some(found.authorization_servers), found.scopes_supported)
+        let url = &options.resource;
+        let (resource, issuers, supported) = match found {
+            Page::Is(found) => {
+                let named = Named { url, name: found.resource, is_silent: false };
+                (named, Some(found.authorization_servers), found.scopes_supported)
             }
-            None => (options.resource.to_string(), None, Vec::new()),
+            Page::IsNot { is_certain } => (Named::silent(url, is_certain), None, Vec::new()),
         };
         let issuer = issuer(&options, issuers)?;
-        let resource = Named { url: &options.resource, name };
         let is_learned = options.issuer.is_none();
         let (server, metadata) = asker.server(issuer, resource, is_learned, 0).await?;
         if !metadata.has_pkce() {

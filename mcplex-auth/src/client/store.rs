@@ -1,6 +1,7 @@
 //! Boundary: where refresh tokens outlive us.
 
-use crate::{metadata::Issuer, secret::Secret};
+use crate::{client::lock::Lock, metadata::Issuer, secret::Secret};
+use async_trait::async_trait;
 use ring::digest::{SHA256, digest};
 use std::{
     fmt, fs, io,
@@ -10,8 +11,17 @@ use std::{
 
 /// Keeps one refresh token per issuer and resource.
 ///
-/// It is asked seldom: when there is no newer one in memory, and when a new one was handed out.
+/// It is asked seldom: when a token is to be got, and when a new one was handed out.
+#[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync {
+    /// Waits until nobody else uses the token: one that replaces itself may be used once, so whoever
+    /// uses it must be the only one from loading it to saving the next. `None` where nobody else
+    /// reaches the store.
+    ///
+    /// # Errors
+    /// When somebody else does not come to an end.
+    async fn lock(&self, issuer: &Issuer, resource: &str) -> io::Result<Option<Lock>>;
+
     /// The token that was saved last; `None` when there is none.
     ///
     /// # Errors
@@ -46,7 +56,12 @@ impl FileStore {
     }
 }
 
+#[async_trait]
 impl TokenStore for FileStore {
+    async fn lock(&self, issuer: &Issuer, resource: &str) -> io::Result<Option<Lock>> {
+        Lock::of(&self.folder, &self.path(issuer, resource)).await.map(Some)
+    }
+
     fn load(&self, issuer: &Issuer, resource: &str) -> io::Result<Option<Secret>> {
         match fs::read_to_string(self.path(issuer, resource)) {
             Ok(text) => Ok(Some(Secret::new(text.trim_end()))),
@@ -116,7 +131,7 @@ mod tests {
         }
         assert!(load("b").is_none());
         let files: Vec<_> = fs::read_dir(folder.path().join("tokens")).unwrap().collect();
-        assert_eq!(files.len(), 1);
+        assert_eq!(files.len(), 1, "nothing is left beside it");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;

@@ -4,10 +4,11 @@ use crate::{
     args::{self, ConfigOptions, LogOptions},
     commands::act,
     console,
-    exit::{Code, Failure, print},
+    exit::{Code, Failure},
     login::{
         self,
         callback::{Browser, Callback},
+        voice::Voice,
     },
     settings::{self, Settings},
     tokens::{Tokens, Way},
@@ -24,6 +25,7 @@ use mcplex_auth::{
 };
 use mcplex_config::{Reach, Remote, TokenGrant};
 use mcplex_proto::upstream::Health;
+use serde_json::{Value, json};
 use std::{
     process::{Command, Stdio},
     sync::Arc,
@@ -84,11 +86,16 @@ impl Meant {
 
 /// Lets a person log in for a server.
 pub(crate) fn log_in(options: &args::LoginOptions) -> Result<(), Failure> {
+    let voice = Voice { upstream: &options.upstream, is_json: options.json };
+    voice.ending(logged_in(options, voice))
+}
+
+fn logged_in(options: &args::LoginOptions, voice: Voice<'_>) -> Result<(), Failure> {
     let name = &options.upstream;
     let meant = Meant::find(name, &options.config)?;
     let rules = meant.rules(name)?;
     console::run(async {
-        let (kept, browser) = ask(options, &meant, &rules).await?;
+        let (kept, browser) = ask(options, voice, &meant, &rules).await?;
         let saved = async {
             let _lock = rules.file.lock().await?;
             rules.file.save(&kept)
@@ -101,9 +108,17 @@ pub(crate) fn log_in(options: &args::LoginOptions) -> Result<(), Failure> {
         }
         let text = format!("mcplex can use {name} now. This page can be closed.\n");
         browser.tell("200 OK", &text).await;
-        print(&report(name, &kept, &rules))?;
+        let access = kept.access.as_ref();
+        let known = json!({
+            "issuer": kept.issuer.as_str(),
+            "scopes": kept.scopes,
+            "is_renewed": kept.refresh.is_some(),
+            "until": access.and_then(|access| access.until),
+            "kept_in": rules.file.path(),
+        });
+        voice.say(&report(name, &kept, &rules), "logged_in", known)?;
         match find_running(&meant, name).await {
-            Some((client, row)) => wake(client, &row).await,
+            Some((client, row)) => wake(client, &row, voice).await,
             None => Ok(()),
         }
     })
@@ -114,6 +129,7 @@ const FAILED: &str = "400 Bad Request";
 /// Asks the person, and gives what came of it with the browser that waits to be told.
 async fn ask(
     options: &args::LoginOptions,
+    voice: Voice<'_>,
     meant: &Meant,
     rules: &ByLogin,
 ) -> Result<(Kept, Browser), Failure> {
@@ -144,16 +160,23 @@ async fn ask(
     let begun = Login::begin(question, web, meant.tokens.clock()).await;
     let login = begun.map_err(|error| refused(name, &error, is_asking))?;
     let limit = Duration::from_secs(options.timeout);
-    print(&format!(
+    let text = format!(
         "Open this address in a browser, where {} asks whether mcplex may use {name}:\n\n  {}\n\n\
          The answer is awaited at {} for {} s; Ctrl-C ends the wait.\n",
         login.issuer(),
         login.url(),
         callback.url(),
         options.timeout,
-    ))?;
+    );
+    let known = json!({
+        "issuer": login.issuer().as_str(),
+        "url": login.url().as_str(),
+        "callback": callback.url().as_str(),
+        "timeout_s": options.timeout,
+    });
+    voice.say(&text, "asked", known)?;
     if options.browser {
-        open(login.url())?;
+        open(login.url(), voice)?;
     }
     let answered = timeout(limit, callback.answer(|back| login.is_answered_by(back))).await;
     let Ok(answered) = answered else {
@@ -214,7 +237,7 @@ fn refused(name: &str, error: &AuthError, is_asking: bool) -> Failure {
 }
 
 /// Opens an address where the person can see it.
-fn open(url: &Url) -> Result<(), Failure> {
+fn open(url: &Url, voice: Voice<'_>) -> Result<(), Failure> {
     let system = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let program = std::env::var("BROWSER").ok().filter(|name| !name.is_empty());
     let program = program.unwrap_or_else(|| system.to_owned());
@@ -224,7 +247,10 @@ fn open(url: &Url) -> Result<(), Failure> {
     match command.spawn() {
         Ok(_) => Ok(()),
         // The address is on the screen.
-        Err(error) => print(&format!("{program} cannot be started: {error}\n")),
+        Err(error) => {
+            let text = format!("{program} cannot be started: {error}\n");
+            voice.say(&text, "unopened", json!({ "browser": program, "why": error.to_string() }))
+        }
     }
 }
 
@@ -254,63 +280,73 @@ async fn find_running(meant: &Meant, name: &str) -> Option<(Client, UpstreamStat
 }
 
 /// Has the running mcplex use a login. What is up picks it up by itself.
-async fn wake(client: Client, row: &UpstreamStatus) -> Result<(), Failure> {
+async fn wake(client: Client, row: &UpstreamStatus, voice: Voice<'_>) -> Result<(), Failure> {
     match row.health {
-        Health::Tripped | Health::Recovering => tell(client, Verb::Reset, row).await,
+        Health::Tripped | Health::Recovering => tell(client, Verb::Reset, row, voice).await,
         // Some let everybody in and show nothing; its lists are read when it starts.
         Health::Ready | Health::Degraded if row.tools == 0 => {
-            tell(client, Verb::Restart, row).await
+            tell(client, Verb::Restart, row, voice).await
         }
         Health::Ready | Health::Degraded | Health::Idle => {
-            print("The mcplex that runs uses it from now on.\n")
+            voice.say("The mcplex that runs uses it from now on.\n", "in_use", Value::Null)
         }
         Health::Stopped => {
-            print(&format!("It is stopped; `mcplex start {}` starts it.\n", row.name))
+            let text = format!("It is stopped; `mcplex start {}` starts it.\n", row.name);
+            voice.say(&text, "stopped", Value::Null)
         }
     }
 }
 
-async fn tell(mut client: Client, verb: Verb, row: &UpstreamStatus) -> Result<(), Failure> {
+async fn tell(
+    mut client: Client,
+    verb: Verb,
+    row: &UpstreamStatus,
+    voice: Voice<'_>,
+) -> Result<(), Failure> {
     let path = format!("/v1/upstreams/{}/{verb}", escaped(&row.name));
     let patience = Duration::from_millis(row.patience_ms);
     let answer = client.post(&path, patience).await.map_err(|error| console::failure(&error))?;
-    match serde_json::from_value::<Done>(answer) {
-        Ok(done) => print(&act::sentence(&done)),
+    match serde_json::from_value::<Done>(answer.clone()) {
+        Ok(done) => voice.say(&act::sentence(&done), "in_use", json!({ "done": answer })),
         Err(_) => Err(console::failure(&ClientError::Strange)),
     }
 }
 
 /// Forgets what a login has brought.
 pub(crate) fn log_out(options: &args::LogoutOptions) -> Result<(), Failure> {
+    let voice = Voice { upstream: &options.upstream, is_json: options.json };
+    voice.ending(logged_out(options, voice))
+}
+
+fn logged_out(options: &args::LogoutOptions, voice: Voice<'_>) -> Result<(), Failure> {
     let name = &options.upstream;
     let meant = Meant::find(name, &options.config)?;
+    let nobody = || voice.say(&format!("nobody is logged in for {name}\n"), "nobody", Value::Null);
     console::run(async {
         let way = meant.tokens.way(name, &meant.remote);
         let source = match way.map_err(|what| Failure::new(Code::Configuration, what))? {
             Way::Person(source) => source,
-            Way::Headers | Way::Own(_) => {
-                return print(&format!("nobody is logged in for {name}\n"));
-            }
+            Way::Headers | Way::Own(_) => return nobody(),
         };
         let gone = source.log_out().await.map_err(|error| {
             Failure::from_error(Code::Failed, format!("the login for {name} stays"), &error)
         })?;
-        let Some((issuer, is_told)) = gone else {
-            return print(&format!("nobody is logged in for {name}\n"));
-        };
+        let Some((issuer, is_told)) = gone else { return nobody() };
         let there = match is_told {
             true => "and is void there",
             false => "which was not told: what it handed out is good until it ends",
         };
-        let at = issuer.map(|issuer| format!(" at {issuer}")).unwrap_or_default();
-        print(&format!("{name}: the login{at} is forgotten here, {there}\n"))?;
+        let at = issuer.as_ref().map(|issuer| format!(" at {issuer}")).unwrap_or_default();
+        let text = format!("{name}: the login{at} is forgotten here, {there}\n");
+        let issuer = issuer.as_ref().map(|issuer| issuer.as_str());
+        voice.say(&text, "logged_out", json!({ "issuer": issuer, "is_void_there": is_told }))?;
         if let Some((client, row)) = find_running(&meant, name).await
             && matches!(row.health, Health::Ready | Health::Degraded)
         {
             // Not before it must have noticed, or it could go on for as long as its session lasts.
             tokio::time::sleep(LOOK_EVERY + Duration::from_millis(50)).await;
             // It comes up again where no login is needed, and says so where one is.
-            let _is_up = tell(client, Verb::Restart, &row).await.is_ok();
+            let _is_up = tell(client, Verb::Restart, &row, voice).await.is_ok();
         }
         Ok(())
     })

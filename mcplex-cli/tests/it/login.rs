@@ -287,6 +287,75 @@ fn who_logs_out_is_forgotten_here_and_there() {
     assert!(trip["reason"].as_str().unwrap().contains("mcplex login far"), "{trip}");
 }
 
+/// The objects that a command wrote, a line each.
+fn objects(stdout: &str) -> Vec<Value> {
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_program_reads_what_a_person_is_told() {
+    let site = Site::start();
+    let setup = site.setup("");
+    setup.write();
+    let gateway = setup.serve();
+    gateway.wait_event("far", "upstream tripped");
+    let none = objects(&ok(&setup, &["logout", "far", "--json"]));
+    assert_eq!(none, [json!({ "upstream": "far", "state": "nobody" })]);
+
+    let waiting = Waiting::start(&setup, &["--json", "--timeout", "60"]);
+    let line = waiting.out.wait_for("an address", |line| line.contains("response_type=code"));
+    let asked: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&asked["state"], &asked["timeout_s"]), (&json!("asked"), &json!(60)));
+    assert_eq!(asked["issuer"], site.issuer());
+    let url = Url::parse(asked["url"].as_str().unwrap()).unwrap();
+    assert_eq!(browse(&url).0, 200);
+    let Ran { code, stdout, stderr } = waiting.end();
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let said = objects(&stdout);
+    let states: Vec<_> = said.iter().map(|one| one["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["asked", "logged_in", "in_use"]);
+    assert!(said.iter().all(|one| one["upstream"] == "far"));
+    assert_eq!((&said[1]["is_renewed"], &said[1]["scopes"]), (&json!(true), &json!(["mcp"])));
+    assert!(said[1]["until"].is_u64() && said[1]["kept_in"].as_str().unwrap().contains("tokens"));
+    assert_eq!(said[2]["done"]["status"]["health"], "ready");
+    assert!(!stdout.contains("-secret-"), "{stdout}");
+
+    let gone = objects(&ok(&setup, &["logout", "far", "--json"]));
+    assert_eq!(
+        (&gone[0]["state"], &gone[0]["is_void_there"]),
+        (&json!("logged_out"), &json!(true))
+    );
+    assert_eq!(gone[0]["issuer"], site.issuer());
+
+    // What goes wrong has its exit code in both.
+    let late = setup.run(&["login", "far", "--json", "--timeout", "1"]);
+    let said = objects(&late.stdout);
+    let last = said.last().unwrap();
+    assert_eq!((late.code, &last["state"]), (1, &json!("failed")));
+    assert_eq!(last["error"]["code"], 1);
+    assert!(last["error"]["message"].as_str().unwrap().contains("within 1 s"), "{last}");
+    assert!(last["error"]["hint"].as_str().unwrap().contains("--timeout"), "{last}");
+    let fat = setup.run(&["logout", "fat", "--json"]);
+    assert_eq!((fat.code, objects(&fat.stdout)[0]["error"]["code"].clone()), (6, json!(6)));
+}
+
+#[test]
+fn a_server_of_before_that_publishes_nothing_is_its_own_issuer() {
+    let site = Site::start();
+    site.world().is_silent = true;
+    let setup = site.setup("");
+    setup.write();
+    let said = log_in(&setup);
+    assert!(said.contains(&format!("logged in at {}; it is renewed", site.origin())), "{said}");
+    let gateway = setup.serve();
+    let mut client = gateway.client_of(&["go"]);
+    assert_eq!(text(&client.call("go", &json!({}))), "gone");
+    // It is renewed there as well.
+    site.world().access.clear();
+    assert_eq!(text(&client.call("go", &json!({}))), "gone");
+    assert_eq!(site.world().asked.len(), 1, "the person was asked once");
+}
+
 #[test]
 fn a_browser_is_opened_by_who_asks_for_it() {
     let site = Site::start();

@@ -32,6 +32,9 @@ pub(super) struct World {
     pub(super) iss: Option<&'static str>,
     /// What a call needs besides a token.
     pub(super) needs: Option<&'static str>,
+    /// Whether nothing is published, as before there were documents: then everything lies where
+    /// clients of revision 2025-03-26 look for it.
+    pub(super) is_silent: bool,
     /// Whether a token is wanted at all.
     pub(super) is_open: bool,
     serial: u32,
@@ -84,6 +87,10 @@ impl Site {
         format!("{}/as", self.origin)
     }
 
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
     fn url(&self) -> String {
         format!("{}/mcp", self.origin)
     }
@@ -118,7 +125,12 @@ impl Site {
 
     fn answer(&self, asked: &Asked) -> Answer {
         let (issuer, none) = (self.issuer(), String::new());
+        let is_silent = self.world().is_silent;
         match &*asked.path {
+            "/register" | "/authorize" | "/token" if !is_silent => (404, none, json!({})),
+            path if is_silent && (path == "/about" || path.contains("well-known")) => {
+                (404, none, json!({}))
+            }
             "/mcp" => self.resource(asked),
             "/about" => (
                 200,
@@ -139,13 +151,13 @@ impl Site {
                     "authorization_response_iss_parameter_supported": true,
                 }),
             ),
-            "/as/register" => {
+            "/as/register" | "/register" => {
                 let client = self.world().next("client");
                 self.world().clients.insert(client.clone());
                 (201, none, json!({ "client_id": client }))
             }
-            "/as/authorize" => self.authorize(asked),
-            "/as/token" => self.token(&asked.body),
+            "/as/authorize" | "/authorize" => self.authorize(asked),
+            "/as/token" | "/token" => self.token(&asked.body),
             "/as/revoke" => {
                 self.world().refresh.clear();
                 (200, none, json!({}))
@@ -163,6 +175,7 @@ impl Site {
         let world = self.world();
         let scopes = token.and_then(|token| world.access.get(token));
         if scopes.is_none() && !world.is_open {
+            let about = if world.is_silent { "" } else { &*about };
             return (401, format!("www-authenticate: Bearer {about}\r\n"), json!({}));
         }
         let has = |needed: &str| scopes.is_some_and(|all| all.split(' ').any(|one| one == needed));
@@ -199,9 +212,10 @@ impl Site {
             Some(error) => back.query_pairs_mut().append_pair("error", error),
             None => back.query_pairs_mut().append_pair("code", &code),
         };
-        back.query_pairs_mut()
-            .append_pair("state", &query["state"])
-            .append_pair("iss", world.iss.unwrap_or(&issuer));
+        back.query_pairs_mut().append_pair("state", &query["state"]);
+        if !world.is_silent {
+            back.query_pairs_mut().append_pair("iss", world.iss.unwrap_or(&issuer));
+        }
         world.codes.insert(code, query);
         (302, format!("location: {back}\r\n"), Value::Null)
     }
