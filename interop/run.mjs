@@ -9,6 +9,7 @@ import { oauthChecks } from './oauth.mjs';
 import * as old from './old.mjs';
 import { Row } from './rows.mjs';
 import * as today from './scenario.mjs';
+import { taskChecks } from './tasks.mjs';
 import { telegramChecks } from './telegram.mjs';
 import { makeWorld } from './world.mjs';
 
@@ -89,6 +90,10 @@ if (!flags.direct && 'oauth'.includes(flags.only)) {
   const world = makeWorld('oauth');
   const { everything } = today.servers(dir, world);
   await settle('oauth', (report) => oauthChecks(resolve(flags.mcplex), dir, world, everything, report));
+}
+
+if (!flags.direct && 'tasks'.includes(flags.only)) {
+  await settle('tasks', (report) => taskChecks(resolve(flags.mcplex), dir, makeWorld('tasks'), everyone, records, report));
 }
 
 const failed = ran.filter((run) => run.failed > 0);

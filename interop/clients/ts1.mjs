@@ -23,6 +23,23 @@ function transport(target) {
 
 const LISTS = { tools: 'listTools', prompts: 'listPrompts', resources: 'listResources', templates: 'listResourceTemplates' };
 
+/** Calls a tool as a task and waits for its end; the SDK asks for it meanwhile. */
+async function task(client, { name, arguments: args, cancel }) {
+  const { tasks } = client.experimental;
+  const seen = { states: [], progress: 0 };
+  const more = { ...options, task: { ttl: 60_000 }, onprogress: () => (seen.progress += 1) };
+  const note = (state) => seen.states.at(-1) === state || seen.states.push(state);
+  for await (const message of tasks.callToolStream({ name, arguments: args }, undefined, more)) {
+    if (message.type === 'taskCreated') {
+      note('created');
+      if (cancel) await tasks.cancelTask(message.task.taskId, options);
+    } else if (message.type === 'taskStatus') note(message.task.status);
+    else if (message.type === 'result') return { ...seen, result: message.result };
+    else return { ...seen, error: { code: message.error.code, message: message.error.message } };
+  }
+  throw new Error('the task has no end');
+}
+
 await interpret(async (target, _mode, on) => {
   const client = new Client({ name: 'interop-ts1', version: '1' }, { capabilities: CAPABILITIES });
   for (const method of ASKED) client.setRequestHandler(schema(method), ({ params }) => on.answer(method, params));
@@ -40,6 +57,8 @@ await interpret(async (target, _mode, on) => {
     level: ({ level }) => client.setLoggingLevel(level, options),
     subscribe: ({ uri }) => client.subscribeResource({ uri }, options),
     unsubscribe: ({ uri }) => client.unsubscribeResource({ uri }, options),
+    task: (step) => task(client, step),
+    tasks: async () => (await client.experimental.tasks.listTasks(undefined, options)).tasks.map(({ status }) => status),
     close: async () => {
       await client.transport.terminateSession?.();
       await client.close();

@@ -22,10 +22,10 @@ const EVENT: Duration = Duration::from_secs(10);
 const PAGES: usize = 100;
 
 pub type Client = RunningService<RoleClient, Face>;
-type Outcome = Result<Value, Failure>;
+pub type Outcome = Result<Value, Failure>;
 
 /// Why a step failed: an error of the protocol has a code.
-struct Failure {
+pub struct Failure {
     code: Option<ErrorCode>,
     message: String,
 }
@@ -42,7 +42,7 @@ impl From<ServiceError> for Failure {
 }
 
 impl Failure {
-    fn said(message: impl Into<String>) -> Self {
+    pub fn said(message: impl Into<String>) -> Self {
         Self { code: None, message: message.into() }
     }
 }
@@ -51,11 +51,13 @@ impl Failure {
 pub async fn run() -> Result<(), Box<dyn Error>> {
     let specification: Value = serde_json::from_reader(io::stdin())?;
     let is_modern = specification["mode"] == "modern";
-    let face = Face::new(specification["answers"].clone(), is_modern);
+    let steps = specification["steps"].as_array().into_iter().flatten();
+    let has_tasks = steps.clone().any(|step| step["verb"] == "task");
+    let face = Face::new(specification["answers"].clone(), is_modern, has_tasks);
     let client = connect(face.clone(), &specification).await?;
     sdk::begin(&client, &face).await?;
     let mut results = Vec::new();
-    for step in specification["steps"].as_array().into_iter().flatten() {
+    for step in steps {
         results.push(result_of(&client, &face, step).await);
     }
     for stream in face.seen().streams.values() {
@@ -113,12 +115,13 @@ async fn outcome_of(client: &Client, face: &Face, step: &Value) -> Outcome {
         "await" => seen(face, text(step, "event"), text(step, "pattern")).await,
         "progress" => progress(client, face, step).await,
         "cancel" => cancel(client, face, step).await,
+        "task" => sdk::task(client, face, step).await,
         verb => Err(Failure::said(format!("this client has no verb {verb}"))),
     }
 }
 
 /// A call says how much its server may log, if a stateless client has said so.
-fn call_of(face: &Face, step: &Value) -> Result<sdk::CallTool, Failure> {
+pub fn call_of(face: &Face, step: &Value) -> Result<sdk::CallTool, Failure> {
     let mut call = json!({"name": step["name"], "arguments": step["arguments"]});
     if let Some(level) = &face.seen().level {
         call["_meta"] = json!({ "io.modelcontextprotocol/logLevel": level });

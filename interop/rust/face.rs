@@ -33,11 +33,19 @@ pub struct Face {
     answers: Value,
     seen: Arc<Mutex<Seen>>,
     pub is_modern: bool,
+    /// Whether calls may become tasks.
+    pub has_tasks: bool,
 }
 
 impl Face {
-    pub fn new(answers: Value, is_modern: bool) -> Self {
-        Self { answers, seen: Arc::default(), is_modern }
+    pub fn new(answers: Value, is_modern: bool, has_tasks: bool) -> Self {
+        Self { answers, seen: Arc::default(), is_modern, has_tasks }
+    }
+
+    /// What is answered to a request of this method.
+    pub fn words(&self, method: &str, params: &impl Serialize) -> Value {
+        self.seen().asked.insert(method.to_owned(), json!(params));
+        self.answers[method].clone()
     }
 
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -54,8 +62,7 @@ impl Face {
         method: &str,
         params: &impl Serialize,
     ) -> Result<T, ErrorData> {
-        self.seen().asked.insert(method.to_owned(), json!(params));
-        typed(self.answers[method].clone())
+        typed(self.words(method, params))
     }
 }
 
@@ -68,7 +75,7 @@ impl ClientHandler for Face {
     fn get_info(&self) -> sdk::Info {
         let info = json!({
             "protocolVersion": rmcp::model::ProtocolVersion::default(),
-            "capabilities": sdk::capabilities(),
+            "capabilities": sdk::capabilities(self.has_tasks),
             "clientInfo": {"name": "interop-rust", "version": "1"},
         });
         serde_json::from_value(info).expect("both versions read this")

@@ -9,7 +9,7 @@ use std::error::Error;
 
 /// What this version of the SDK calls the things that both versions have.
 mod sdk {
-    use crate::client::Client;
+    use crate::client::{Client, Failure, Outcome};
     use crate::face::Face;
     use rmcp::ServiceExt;
     use rmcp::service::ServiceError;
@@ -56,8 +56,12 @@ mod sdk {
     }
 
     /// Its elicitation ends the connection when a form has what came after it, so it has none.
-    pub fn capabilities() -> Value {
+    pub fn capabilities(_has_tasks: bool) -> Value {
         json!({"sampling": {}, "roots": {"listChanged": true}})
+    }
+
+    pub async fn task(_client: &Client, _face: &Face, _step: &Value) -> Outcome {
+        Err(Failure::said("0.8 has no tasks"))
     }
 
     pub async fn over_http(face: Face, url: &str) -> Result<Client, Box<dyn Error>> {
