@@ -54,7 +54,9 @@ mod task_revisions;
 mod tasks;
 #[cfg(test)]
 mod tasks_across;
+#[cfg(test)]
 mod tasks_awaited;
+#[cfg(test)]
 mod tasks_progress;
 #[cfg(test)]
 mod tasks_told;
