@@ -4,6 +4,7 @@
 // Each pair of the same era runs directly as well, which shows what the steps are worth.
 
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { drive } from './clients.mjs';
 import { Gateway, configuration, watched } from './gateway.mjs';
 import { servers as today } from './scenario.mjs';
@@ -37,6 +38,17 @@ const inSession = [
   task('a research that is taken back', RESEARCH, { topic: 'moths' }, isCancelled, { cancel: true }),
 ];
 
+/** A task whose progress goes on after its call was answered; how much of it comes is a matter of time. */
+const counting = [
+  task('a task that tells how far it is', 'count', {}, ({ result, progress }) => (progress > 0 ? mentions('counted')(result) : 'no progress came')),
+];
+
+/** The same by a client that asked for no task: mcplex runs one. */
+const counted = [
+  { id: 'a call that is run as a task tells how far it is', verb: 'progress', name: 'count', arguments: {},
+    check: ({ result, progress }) => (progress.length > 0 ? mentions('counted')(result) : 'no progress came') },
+];
+
 /** What only a session has: a list of tasks, a tool that may be one, and calls that are none. */
 const ofSession = (count) => [
   { id: 'a tool may be a task', verb: 'list', what: 'tools', check: (tools) => (tools.every(({ execution }) => execution?.taskSupport) ? null : JSON.stringify(tools)) },
@@ -51,7 +63,8 @@ const plain = [
 /** Runs everything; `report(name, check, because)` is called with every check. */
 export async function taskChecks(mcplex, dir, world, everyone, records, report) {
   const [sessions, none] = [{ everything: today(dir, world).everything }, { tasks: { command: join(dir, 'rust/debug/server-rmcp-3-tasks'), args: [] } }];
-  const [ts1, rust3] = ['ts1', 'rust3'].map((name) => everyone.find((client) => client.name === name));
+  const slow = { counting: { command: process.execPath, args: [fileURLToPath(new URL('servers/counting.mjs', import.meta.url)), join(dir, 'node')] } };
+  const [ts1, ts2, rust3] = ['ts1', 'ts2', 'rust3'].map((name) => everyone.find((client) => client.name === name));
   const runs = [
     ['ts1, directly to server-everything', ts1, sessions, inSession],
     ['rust3, directly to a stateless server', rust3, none, stateless],
@@ -59,6 +72,9 @@ export async function taskChecks(mcplex, dir, world, everyone, records, report) 
     ['rust3, mcplex, a stateless server', rust3, none, stateless, mcplex],
     ['ts1, mcplex, a stateless server', ts1, none, [...ofSession(), ...stateless, ...ofSession(4).slice(1), ...plain], mcplex],
     ['rust3, mcplex, server-everything', rust3, sessions, inSession, mcplex],
+    ['ts1, directly to a counting server', ts1, slow, counting],
+    ['ts1, mcplex, a counting server', ts1, slow, counting, mcplex],
+    ['ts2, mcplex, a counting server', ts2, slow, counted, mcplex],
   ];
   await Promise.all(runs.map(async ([name, client, servers, steps, through]) => {
     for (const way of through ? ['http', 'stdio'] : ['direct']) {

@@ -6,12 +6,14 @@
 //! gets what an upstream asks during a task. Requests about a task of the other era are played in
 //! `calls/across`.
 
+mod held;
 mod ledger;
 mod list;
 mod reader;
 mod tell;
 
 pub(crate) use self::{
+    held::hold,
     ledger::{Key, Ledger, Owner, Record},
     reader::{About, Ask, Lone, Stop, complete, detailed},
     tell::{Heard, changed, is_followed},
@@ -33,13 +35,13 @@ use mcplex_proto::{
     edit,
     error::{ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND},
     handshake::ServerInfo,
-    message::{Outcome, Request},
+    message::Request,
     method,
     modern::TASKS_EXTENSION,
     raw::{self, Raw},
     version::{Era, Version},
 };
-use mcplex_translate::task::{self, RELATED_TASK, Status};
+use mcplex_translate::task::{self, RELATED_TASK};
 use serde_json::{json, value::RawValue};
 use std::sync::Arc;
 
@@ -183,7 +185,7 @@ pub(crate) fn find<'a>(
         if let Some(kept) = record.kept() {
             // It was made for a session, and is told in the words of one.
             return Err(match asker.era() {
-                Era::Legacy => of_kept(&record, kept, method),
+                Era::Legacy => held::answer(&record, kept, method),
                 Era::Modern => Err(unknown()),
             });
         }
@@ -326,46 +328,6 @@ pub(crate) fn reads(
     let key = Key::new(target.link.name.clone(), member.key, &own);
     if let Some(record) = session.shared.ledger.get(&key) {
         record.read_by(id, None);
-    }
-}
-
-/// Makes a task of what has ended already, for a client that wants a task; the task as it is told.
-pub(crate) fn hold(
-    session: &DownstreamSession,
-    asker: &Arc<Asker>,
-    (link, member): (&Link, &Member),
-    result: Raw,
-) -> Raw {
-    /// How long it is said to be held, in milliseconds; the ledger forgets it sooner only when it is
-    /// full. Ten minutes, in which every client has asked for it.
-    const TTL: &str = "600000";
-    let shared = &session.shared;
-    let key = Key::new(link.name.clone(), member.key, &shared.ledger.mint());
-    let known = seal(session, &key);
-    let now = Raw::of(&humantime::format_rfc3339_seconds(shared.clock.wall()).to_string());
-    let status = if task::is_error(result.as_str()) { Status::Failed } else { Status::Completed };
-    let told = edit::object([
-        ("taskId", known.as_str()),
-        ("status", Raw::of(status.word()).as_str()),
-        ("createdAt", now.as_str()),
-        ("lastUpdatedAt", now.as_str()),
-        ("ttl", TTL),
-    ]);
-    let kept = Some(Outcome::Result(result));
-    let owner = Owner::of(session);
-    shared.ledger.note(Record::new(key, known, owner, asker.clone(), (told.clone(), kept)));
-    told
-}
-
-/// The answer to a session's request about a task that mcplex holds itself.
-fn of_kept(record: &Record, kept: Outcome, method: &str) -> Local {
-    match (method, kept) {
-        (method::TASKS_RESULT, Outcome::Result(result)) => {
-            Ok(task::related(&result, &record.known))
-        }
-        (method::TASKS_RESULT, Outcome::Error(error)) => Err(ErrorObject::read(&error)),
-        (method::TASKS_CANCEL, _) => Err(is_over()),
-        _ => Ok(record.told()),
     }
 }
 
