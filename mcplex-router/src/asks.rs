@@ -33,7 +33,10 @@ use mcplex_proto::{
     upstream::{Incarnation, Upstream},
     version::{Era, Version},
 };
-use mcplex_translate::question::{self, Question};
+use mcplex_translate::{
+    question::{self, Question},
+    task,
+};
 use serde_json::{Value, json};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 use tracing::Span;
@@ -130,8 +133,6 @@ impl Whom {
         about: Option<u64>,
         task: Option<&Record>,
     ) -> Result<Self, &'static str> {
-        // What says which task it is about says whom it is for.
-        let about = task.and_then(|task| task.reader(member)).or(about);
         match attribute_to(shared, member, about, task) {
             Addressee::Call(call, Flight { session, asker, about, talk, .. }) => {
                 let (call, session) = (Some(call), Some(session));
@@ -173,6 +174,7 @@ pub(crate) fn ask(
     };
     let no = |why: &str| refusal(&request.method, why);
     let task = tasks::related(shared, link, member, request.params.as_ref());
+    let about = tasks::call_of(member, task.as_deref(), request.params.as_ref()).or(about);
     let whom = match Whom::of(shared, member, about, task.as_deref()) {
         Ok(whom) => whom,
         Err(why) => return refuse(&no(why), &span),
@@ -209,9 +211,11 @@ pub(crate) fn ask(
         return;
     }
     let Some(session) = session else { return refuse(&no("the client has no session"), &span) };
-    if let Some(task) = task {
-        asked.params = Some(task.names(asked.params.as_ref()));
-    }
+    asked.params = match task {
+        Some(task) => Some(task.names(asked.params.as_ref())),
+        // Whose call is run as a task knows of none.
+        None => asked.params.map(|params| task::unrelated(&params)),
+    };
     if asker.is_some_and(|asker| asker.hears_of_urls()) {
         elicits(link, &asked, &session);
     }

@@ -68,6 +68,8 @@ pub(crate) struct Flight {
     pub(crate) token: Option<Raw>,
     /// The id it had when its progress token was given, where that was another one.
     pub(crate) former: Option<u64>,
+    /// The id of the task that it is run as at the upstream.
+    pub(crate) task: Option<String>,
     /// The span of its request at the upstream.
     pub(crate) trace: Option<TraceContext>,
     /// The last progress that was passed on; later ones must be greater.
@@ -201,13 +203,20 @@ impl Member {
         lock(&self.flights).insert(id, flight);
     }
 
-    /// A call goes on under another id, and its progress under the old one.
-    pub(crate) fn renumbers(&self, before: u64, id: u64) {
+    /// A call goes on as this task under another id, and its progress under the old one.
+    pub(crate) fn renumbers(&self, before: u64, id: u64, task: Option<String>) {
         let mut flights = lock(&self.flights);
         if let Some(flight) = flights.remove(&before) {
             let former = flight.former.or(Some(before));
-            flights.insert(id, Flight { former, ..flight });
+            flights.insert(id, Flight { former, task, ..flight });
         }
+    }
+
+    /// The call that is run as this task, by the id it has at the upstream.
+    pub(crate) fn flight_as(&self, task: &str) -> Option<u64> {
+        let flights = lock(&self.flights);
+        let found = flights.iter().find(|(_, flight)| flight.task.as_deref() == Some(task))?;
+        Some(*found.0)
     }
 
     /// A call is answered; what it was is given back.

@@ -3,14 +3,14 @@
 use crate::{
     asker::Asker,
     asks,
-    attribution::{Addressee, attribute},
+    attribution::{Addressee, attribute, attribute_to},
     isolation::MemberKey,
     level::Level,
     link::Link,
     listen,
     lists::Kind,
     measure::Watched,
-    member::Member,
+    member::{Flight, Member},
     params::Params,
     router::{Shared, lock},
     session::DownstreamSession,
@@ -145,14 +145,17 @@ impl Relay {
 
     /// A line of the log goes to whom it concerns, if that client wants lines of its level.
     fn log_line(&self, notification: Notification, level: Level, about: Option<u64>) {
-        match attribute(&self.shared, &self.member, about) {
+        let params = notification.params.as_ref();
+        let task = tasks::related(&self.shared, &self.link, &self.member, params);
+        let about = tasks::call_of(&self.member, task.as_deref(), params).or(about);
+        match attribute_to(&self.shared, &self.member, about, task.as_deref()) {
             Addressee::Call(_, flight) if flight.wants(level) => {
-                let line = self.about_known_task(notification, &flight.session, &flight.asker);
+                let line = self.about_known_task(notification, &flight);
                 flight.session.tell(line.into(), Some(&flight.about));
             }
             Addressee::Client(session) if session.wants(level) => {
                 let line = match session.greeting() {
-                    Some(asker) => self.about_known_task(notification, &session, &asker),
+                    Some(asker) => self.named_by((&session, &asker), notification),
                     None => notification,
                 };
                 session.tell(line.into(), None);
@@ -174,7 +177,7 @@ impl Relay {
         };
         let Some(token) = &flight.token else { return };
         if let Some(progress) = params.progress_under(notification, token) {
-            let progress = self.about_known_task(progress, &flight.session, &flight.asker);
+            let progress = self.about_known_task(progress, &flight);
             flight.session.tell(progress.into(), Some(&flight.about));
         }
     }
@@ -193,18 +196,26 @@ impl Relay {
         if let Some(progress) = params.progress_under(notification, &token) {
             let reader = task.reader(&self.member).and_then(|id| self.member.flight(id));
             let reader = reader.filter(|flight| Arc::ptr_eq(&flight.session, &session));
-            let progress = self.about_known_task(progress, &session, &task.asker);
+            let progress = self.named_by((&session, &task.asker), progress);
             session.tell(progress.into(), reader.as_ref().map(|flight| &flight.about));
         }
     }
 
+    /// What is said in a call, which may be run as a task that its client knows nothing of.
+    fn about_known_task(&self, notification: Notification, flight: &Flight) -> Notification {
+        if flight.task.is_none() {
+            return self.named_by((&flight.session, &flight.asker), notification);
+        }
+        let params = notification.params.as_ref().map(task::unrelated);
+        Notification { params, ..notification }
+    }
+
     /// What says which task it is about, under the id that its client knows the task by; a client
     /// whose revision has no such word reads none.
-    fn about_known_task(
+    fn named_by(
         &self,
+        (session, asker): (&DownstreamSession, &Asker),
         notification: Notification,
-        session: &DownstreamSession,
-        asker: &Asker,
     ) -> Notification {
         let id = notification.params.as_ref().and_then(task::related_to);
         let (Some(id), Some(params)) = (id, &notification.params) else { return notification };

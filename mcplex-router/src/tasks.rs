@@ -352,6 +352,13 @@ pub(crate) fn related(
     shared.ledger.get(&Key::new(link.name.clone(), member.key, &id))
 }
 
+/// The call at an upstream in which something of a task is said: the one that gets its result, or the
+/// one that is run as it.
+pub(crate) fn call_of(member: &Member, task: Option<&Record>, params: Option<&Raw>) -> Option<u64> {
+    let reader = task.and_then(|task| task.reader(member));
+    reader.or_else(|| member.flight_as(&task::related_to(params?)?.get::<String>()?))
+}
+
 /// Does what nobody waits for, until it is dropped; a second run does nothing.
 pub(crate) async fn run(shared: &Shared) {
     let Some(mut added) = shared.ledger.added.listen() else { return };

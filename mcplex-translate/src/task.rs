@@ -190,10 +190,13 @@ pub fn unrelated(message: &Raw) -> Raw {
     let Some(meta) = edit::member(message.as_str(), "_meta") else { return message.clone() };
     let Some(mut draft) = Draft::read(meta.get()) else { return message.clone() };
     draft.remove(RELATED_TASK);
-    match draft.text() {
-        Some(meta) => edit::with_members(message, &[("_meta", &meta)]),
-        None => message.clone(),
+    let Some(meta) = draft.text() else { return message.clone() };
+    if meta != "{}" {
+        return edit::with_members(message, &[("_meta", &meta)]);
     }
+    let Some(mut draft) = Draft::read(message.as_str()) else { return message.clone() };
+    draft.remove("_meta");
+    draft.finish().unwrap_or_else(|| message.clone())
 }
 
 /// The id of the task that a message of a session is about, as JSON.
@@ -311,6 +314,10 @@ mod tests {
         assert_eq!(related_to(&about), Some(raw("\"i\"")));
         assert_eq!(related_to(&raw("{}")), None);
         assert_eq!(unrelated(&about).as_str(), r#"{"content":[],"_meta":{"v/x":1.0}}"#);
-        assert_eq!(unrelated(&raw("{}")), raw("{}"));
+        let alone = related(&raw(r#"{"content":[]}"#), &raw("\"i\""));
+        assert_eq!(unrelated(&alone).as_str(), r#"{"content":[]}"#);
+        for other in ["{}", r#"{"_meta":{}}"#, r#"{"_meta":null}"#] {
+            assert_eq!(unrelated(&raw(other)), raw(other));
+        }
     }
 }

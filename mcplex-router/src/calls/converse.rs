@@ -171,6 +171,7 @@ impl Seat {
             about: self.about.clone(),
             token: self.token.clone(),
             former: None,
+            task: None,
             trace: None,
             progress: f64::MIN,
             is_parked: false,

@@ -18,9 +18,10 @@ use mcplex_proto::{
     message::{Extra, Message, Outcome, Request},
     method,
     raw::Raw,
-    upstream::{Call, Incarnation, Upstream},
+    upstream::{Call, Incarnation, Reply, Upstream},
     version::Era,
 };
+use mcplex_translate::task;
 use std::sync::{Arc, Mutex};
 
 /// What a call has to do with tasks.
@@ -73,7 +74,7 @@ pub(super) fn run(errand: &Errand, call: Call) -> Coming {
         };
         let mut task = Task { upstream: upstream.clone(), from: made.from, id, is_over: false };
         let number = upstream.mint();
-        moves(&member, &place, number);
+        moves(&member, &place, number, task.id.get());
         let reads = Call {
             id: number,
             method: method::TASKS_RESULT.into(),
@@ -83,15 +84,26 @@ pub(super) fn run(errand: &Errand, call: Call) -> Coming {
         };
         let answer = upstream.call(reads).await;
         task.is_over = answer.is_ok();
-        answer
+        answer.map(of_call)
     })
 }
 
-/// The call goes on under another id, unless it has ended meanwhile.
-fn moves(member: &Member, place: &Mutex<Option<u64>>, number: u64) {
+/// The result as that of a call: its client knows of no task that it could be about.
+fn of_call(reply: Reply) -> Reply {
+    match &reply.outcome {
+        Outcome::Result(result) if task::related_to(result).is_some() => {
+            let outcome = Outcome::Result(task::unrelated(result));
+            Reply { outcome, ..reply }
+        }
+        Outcome::Result(_) | Outcome::Error(_) => reply,
+    }
+}
+
+/// The call goes on as a task under another id, unless it has ended meanwhile.
+fn moves(member: &Member, place: &Mutex<Option<u64>>, number: u64, task: Option<String>) {
     let mut place = lock(place);
     if let Some(before) = place.replace(number) {
-        member.renumbers(before, number);
+        member.renumbers(before, number, task);
     } else {
         *place = None;
     }

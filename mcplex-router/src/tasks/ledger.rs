@@ -239,7 +239,8 @@ impl Record {
 #[derive(Default)]
 pub(crate) struct Ledger {
     table: Mutex<Table>,
-    /// What nobody waits for, until the router runs it: at most two things for each task.
+    /// What nobody waits for, until the router runs it: at most two things for each task, and one for
+    /// each call that was run as one and given up.
     work: Mutex<Vec<BoxFuture<'static, ()>>>,
     pub(super) added: Signal,
 }

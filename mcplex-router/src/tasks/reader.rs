@@ -162,6 +162,7 @@ fn collect(about: &About, record: &Arc<Record>) {
         about: about.request.clone(),
         token: None,
         former: None,
+        task: None,
         progress: f64::MIN,
         is_parked: true,
         talk: Some(record.talk.clone()),

@@ -266,3 +266,43 @@ fn a_call_that_is_given_up_cancels_its_task_and_a_question_of_it_is_asked() {
     let cancels = sent.iter().filter(|text| text.contains(r#""method":"tasks/cancel""#));
     assert_eq!(cancels.count(), 1, "{sent:?}");
 }
+
+#[test]
+fn what_a_call_that_is_run_as_a_task_says_of_it_is_for_its_client_and_names_none() {
+    let mut world = of_jobs();
+    let capabilities = r#"{"elicitation":{}}"#;
+    let (ann, bob) = (world.client(capabilities), world.client(capabilities));
+    let mut going = Vec::new();
+    for (peer, task) in [(&ann, "t-1"), (&bob, "t-2")] {
+        going.push(world.call(peer, "1", "one"));
+        let made = format!(r#"{{"task":{{"taskId":"{task}","status":"working"}}}}"#);
+        world.upstreams[0].answers_to("tools/call", &made);
+        world.run();
+    }
+    // Nothing but the task says whom it means.
+    let related = |id: &str| {
+        format!(r#""_meta":{{"io.modelcontextprotocol/related-task":{{"taskId":"{id}"}}}}"#)
+    };
+    for (peer, other, id) in [(&ann, &bob, "t-1"), (&bob, &ann, "t-2")] {
+        let about = related(id);
+        let question = format!(
+            r#"{{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{{"message":"m",{about}}}}}"#
+        );
+        let line = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"info","data":1.50,{about}}}}}"#
+        );
+        for (said, word) in [(question, "elicitation/create"), (line, "1.50")] {
+            world.says(0, &said);
+            let told = peer.client.take_about();
+            assert_eq!(told.len(), 1, "{said}: {told:?}");
+            assert_eq!(told[0].1.clone().unwrap().to_string(), "1");
+            assert!(told[0].0.contains(word) && !told[0].0.contains("related-task"), "{told:?}");
+            assert!(other.client.take().is_empty());
+        }
+    }
+    let result = format!(r#"{{"content":[],{}}}"#, related("t-1"));
+    world.upstreams[0].answers_to("tasks/result", &result);
+    world.run();
+    assert_eq!(value(&going[0].text())["result"], json!({ "content": [] }));
+    assert!(!going[1].is_done());
+}
