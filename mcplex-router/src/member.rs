@@ -66,10 +66,8 @@ pub(crate) struct Flight {
     pub(crate) about: Id,
     /// The client's progress token as JSON.
     pub(crate) token: Option<Raw>,
-    /// The id it had when its progress token was given, where that was another one.
-    pub(crate) former: Option<u64>,
-    /// The id of the task that it is run as at the upstream.
-    pub(crate) task: Option<String>,
+    /// The task that it is run as, which few are.
+    pub(crate) job: Option<Box<Job>>,
     /// The span of its request at the upstream.
     pub(crate) trace: Option<TraceContext>,
     /// The last progress that was passed on; later ones must be greater.
@@ -78,6 +76,15 @@ pub(crate) struct Flight {
     pub(crate) is_parked: bool,
     /// What the upstream asks meanwhile, where it may ask a stateless client.
     pub(crate) talk: Option<Arc<Talk>>,
+}
+
+/// A call that is run as a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    /// The id that the call had before, which is the token of its progress.
+    token: u64,
+    /// The id of the task at the upstream.
+    task: Option<String>,
 }
 
 impl Flight {
@@ -207,16 +214,17 @@ impl Member {
     pub(crate) fn renumbers(&self, before: u64, id: u64, task: Option<String>) {
         let mut flights = lock(&self.flights);
         if let Some(flight) = flights.remove(&before) {
-            let former = flight.former.or(Some(before));
-            flights.insert(id, Flight { former, task, ..flight });
+            let job = Some(Box::new(Job { token: before, task }));
+            flights.insert(id, Flight { job, ..flight });
         }
     }
 
     /// The call that is run as this task, by the id it has at the upstream.
     pub(crate) fn flight_as(&self, task: &str) -> Option<u64> {
         let flights = lock(&self.flights);
-        let found = flights.iter().find(|(_, flight)| flight.task.as_deref() == Some(task))?;
-        Some(*found.0)
+        let is_it = |job: &Job| job.task.as_deref() == Some(task);
+        let found = flights.iter().find(|(_, flight)| flight.job.as_deref().is_some_and(is_it));
+        found.map(|(id, _)| *id)
     }
 
     /// A call is answered; what it was is given back.
@@ -297,7 +305,12 @@ impl Member {
         let mut flights = lock(&self.flights);
         let id = match flights.contains_key(&id) {
             true => id,
-            false => *flights.iter().find(|(_, flight)| flight.former == Some(id))?.0,
+            false => {
+                let is_it = |job: &Job| job.token == id;
+                let found =
+                    flights.iter().find(|(_, flight)| flight.job.as_deref().is_some_and(is_it));
+                *found?.0
+            }
         };
         let flight = flights.get_mut(&id)?;
         if progress <= flight.progress {

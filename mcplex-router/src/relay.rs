@@ -203,7 +203,7 @@ impl Relay {
 
     /// What is said in a call, which may be run as a task that its client knows nothing of.
     fn about_known_task(&self, notification: Notification, flight: &Flight) -> Notification {
-        if flight.task.is_none() {
+        if flight.job.is_none() {
             return self.named_by((&flight.session, &flight.asker), notification);
         }
         let params = notification.params.as_ref().map(task::unrelated);
