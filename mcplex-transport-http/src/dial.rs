@@ -18,7 +18,8 @@
 //!
 //! - no connection to it can be had, neither for a message nor after one broke: refused, no such
 //!   name, no TLS, or nothing within 10 s;
-//! - it has forgotten the session (404, or 400 to a stream of the session that it had served);
+//! - it has forgotten the session (404 that is not about the method, or 400 to a stream of the session
+//!   that it had served);
 //! - it was a stateless one and no longer answers as such (400, 404 or 405, to `server/discover` too);
 //! - it no longer accepts who asks (401), neither for a call nor when it is asked whether it is there;
 //! - the one stream of HTTP+SSE has ended.

@@ -284,9 +284,6 @@ async fn refused(
     let wire = &talk.wire;
     let (status, headers) = (response.status(), response.headers().clone());
     let advice = response.extensions().get::<Advice>().cloned();
-    if status == StatusCode::NOT_FOUND && has_session {
-        return Fate::Over(trouble::forgotten());
-    }
     let is_final = is_final(status);
     let is_opening = wire.is_opening(request);
     let may_say = is_final || !is_opening;
@@ -299,6 +296,14 @@ async fn refused(
         Some(Message::Response(said)) if matches!(said.outcome, Outcome::Error(_)) => Some(said),
         _ => None,
     };
+    // Some servers say so of a method they do not know; whoever tells that has the session still.
+    let is_about_method = said.as_ref().is_some_and(|said| {
+        said.id.as_ref().is_some_and(|id| id.is_back(&request.id))
+            && code(said) == Some(error::METHOD_NOT_FOUND)
+    });
+    if status == StatusCode::NOT_FOUND && has_session && !is_about_method {
+        return Fate::Over(trouble::forgotten());
+    }
     let is_unknown = is_final && !said.as_ref().is_some_and(is_modern_error);
     if is_unknown
         && request.method == method::INITIALIZE

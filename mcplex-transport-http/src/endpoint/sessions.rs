@@ -11,7 +11,7 @@ use crate::{
     session,
     session::Live,
 };
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, StatusCode, header::HeaderValue};
 use mcplex_proto::{
     downstream::{Arrival, Client, Gateway, Principal, Session, Stay},
     peer::Origin,
@@ -135,12 +135,13 @@ impl Endpoint {
         }
         let live = id.to_str().ok().and_then(|id| self.lock().by_id.get(id).cloned());
         let live = live.filter(|live| live.principal == *principal).ok_or_else(post::gone)?;
-        if let Some(wanted) = headers.get(PROTOCOL_VERSION) {
+        let has_session = |wanted: &HeaderValue| {
             let wanted = wanted.to_str().ok().and_then(|text| text.parse::<Version>().ok());
-            if wanted.is_none_or(|wanted| wanted.era() != Era::Legacy) {
-                let why = "MCP-Protocol-Version names no revision that has sessions";
-                return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
-            }
+            wanted.is_some_and(|wanted| wanted.era() == Era::Legacy)
+        };
+        if !headers.get_all(PROTOCOL_VERSION).iter().all(has_session) {
+            let why = "MCP-Protocol-Version names no revision that has sessions";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
         }
         live.touch(self.clock.millis());
         Ok(live)

@@ -119,6 +119,8 @@ async fn the_version_header_must_name_a_revision_with_sessions_if_it_is_there() 
         let (head, _) = peer.ask("POST", &[header], &call("1", "echo", "{}")).await;
         assert_eq!(head.status, status, "{header}");
     }
+    let two = ["Mcp-Protocol-Version: 2025-06-18", "Mcp-Protocol-Version: 1999-01-01"];
+    assert_eq!(peer.ask("POST", &two, &call("1", "echo", "{}")).await.0.status, 400);
     let wrong = ["Mcp-Protocol-Version: 1999-01-01"];
     assert_eq!(peer.ask("GET", &wrong, "").await.0.status, 400);
     assert_eq!(peer.ask("DELETE", &wrong, "").await.0.status, 400);

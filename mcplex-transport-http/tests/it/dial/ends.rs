@@ -89,6 +89,25 @@ async fn a_session_that_the_server_forgot_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_method_that_is_not_found_is_no_session_that_is_not_found() {
+    let mut server = Server::start().await;
+    let mut dialed = Dialed::session(&mut server, "2025-11-25").await;
+    for id in 1..3 {
+        dialed.call(id, "completion/complete", "").await;
+        server.asked("POST").await.reply(404, &[], &super::error(id, -32601));
+        assert_eq!(dialed.error(id).await["code"], -32601);
+    }
+    dialed.call(3, "ping", "").await;
+    server.asked("POST").await.answer(&response(3, "{}"));
+    dialed.result(3).await;
+    // Without its id it may be about anything.
+    dialed.call(4, "completion/complete", "").await;
+    let stray = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"no"}}"#;
+    server.asked("POST").await.reply(404, &[], stray);
+    assert_eq!(dialed.ended().await, "the session was ended by the server");
+}
+
+#[tokio::test]
 async fn a_server_without_get_keeps_its_session() {
     for status in [400, 404, 405, 501] {
         let mut server = Server::start().await;
