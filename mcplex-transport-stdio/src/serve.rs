@@ -3,7 +3,7 @@
 use crate::{
     backlog::Backlog,
     batch::{Answer, answer_batch, answer_one},
-    inbox::{Inbox, Unread, in_place_of},
+    inbox::{Inbox, Unread, in_place_of, unreadable},
 };
 use bytes::Bytes;
 use futures_util::{
@@ -283,6 +283,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
         match Message::parse(line.clone()) {
             Ok(Message::Request(request)) if is_deep => self.refuse(&too_deep(Some(request.id))),
             Err(BadMessage::Batch) if is_deep => self.refuse(&too_deep(None)),
+            Ok(Message::Response(Response { id: Some(id), .. })) if is_deep => {
+                self.session.0.response(unreadable(id, &too_deep(None)));
+            }
             Ok(Message::Notification(_) | Message::Response(_)) if is_deep => {
                 tracing::debug!("a message is nested too deep");
             }
@@ -297,7 +300,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Served<R, W> {
                     None => self.refuse(&BadMessage::Batch),
                 }
             }
-            Err(bad) => self.refuse(&bad),
+            Err(bad) => {
+                // Whoever asked would wait for nothing else.
+                if let Some(id) = frame::answered(&line) {
+                    self.session.0.response(unreadable(id, &bad));
+                }
+                self.refuse(&bad);
+            }
         }
     }
 

@@ -1,8 +1,12 @@
 //! What every exchange with the server needs: the way there, and who hears what comes of it.
 
-use super::{trouble::End, wire::Wire};
+use super::{
+    trouble::{self, End},
+    wire::Wire,
+};
 use bytes::Bytes;
 use mcplex_proto::{
+    frame,
     id::Id,
     message::{BadMessage, MAX_BATCH, Message, Response},
     transport::{Ending, Received},
@@ -59,7 +63,13 @@ impl Talk {
     pub(crate) async fn take(&self, data: Bytes, about: Option<&Id>) -> Option<Response> {
         let members = match Message::parse(data.clone()) {
             Err(BadMessage::Batch) => Message::parse_batch(&data, MAX_BATCH),
-            one => return self.take_one(one, about).await,
+            Err(bad) => {
+                // Whoever waits for it would wait for nothing else.
+                let error = trouble::unreadable(&bad.to_string());
+                let answer = frame::answered(&data).map(|id| Response::error(Some(id), &error));
+                return self.take_one(answer.map_or(Err(bad), |it| Ok(it.into())), about).await;
+            }
+            message => return self.take_one(message, about).await,
         };
         let Some(members) = members else {
             self.say(Received::Garbage(BadMessage::Batch)).await;

@@ -209,6 +209,18 @@ async fn what_is_no_message_is_answered_as_such() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_read_is_told_to_whoever_asked() {
+    let mut scene = Scene::new(Options::default(), pending());
+    scene.say_bytes(b"{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{\"a\":\"\xff\"}}\n").await;
+    let told = scene.hear().await;
+    assert!(told.contains("-32700") && !told.contains("\"id\""), "{told}");
+    assert_eq!(soon(scene.events.next()).await.as_deref(), Some("response 9"));
+    let deep = format!("{}{}", "[".repeat(600), "]".repeat(600));
+    scene.say(&format!("{{\"jsonrpc\":\"2.0\",\"id\":10,\"result\":{deep}}}\n")).await;
+    assert_eq!(soon(scene.events.next()).await.as_deref(), Some("response 10"));
+}
+
+#[tokio::test]
 async fn a_batch_is_answered_in_one_line_where_the_revision_knows_it() {
     let mut scene = Scene::new(Options { max_in_flight: 2, ..Options::default() }, pending());
     scene.world.knows_batches.store(true, Ordering::Relaxed);

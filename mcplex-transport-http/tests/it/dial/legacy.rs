@@ -242,3 +242,17 @@ async fn a_number_that_comes_back_as_a_string_is_the_same() {
         assert!(matches!(response.outcome, Outcome::Result(_)));
     }
 }
+
+#[tokio::test]
+async fn an_answer_on_a_stream_that_cannot_be_read_fails_its_call() {
+    let mut server = Server::start().await;
+    let mut dialed = Dialed::session(&mut server, "2025-11-25").await;
+    dialed.call(1, "tools/call", "").await;
+    let mut stream = server.asked("POST").await.stream();
+    // Neither its end nor the same stream once more is waited for.
+    stream.write("id: e-1\ndata: half a line\n\n").await;
+    assert!(matches!(dialed.next().await, Received::Garbage(_)));
+    stream.say(r#"{"jsonrpc":"2.0","id":1,"result":{"text":"\x"}}"#).await;
+    let error = dialed.error(1).await;
+    assert!(error["message"].as_str().unwrap().contains("cannot be read"), "{error}");
+}
