@@ -369,7 +369,7 @@ impl Roster {
 fn startup(servers: &[Server]) -> Span {
     let is_started = |server: &&Server| server.enabled && !server.supervise.lazy;
     tracing::info_span!(
-        target: attr::TARGET_LIFECYCLE,
+        target: attr::TARGET_STARTUP,
         parent: None,
         attr::STARTUP,
         { attr::OTEL_NAME } = attr::STARTUP,

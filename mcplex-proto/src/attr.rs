@@ -8,7 +8,7 @@
 //!
 //! let upstream = "telegram";
 //! let span = tracing::info_span!(
-//!     target: attr::TARGET_LIFECYCLE,
+//!     target: attr::TARGET_LIFE,
 //!     parent: None,
 //!     attr::CONNECT,
 //!     { attr::OTEL_NAME } = format!("{} {upstream}", attr::CONNECT),
@@ -24,10 +24,6 @@
 //! ```
 //!
 //! How long such a span may live, and what may be its parent, is told in [`crate::trace`].
-
-mod catalogue;
-
-pub use catalogue::{Kind, SPANS, SpanDoc};
 
 /// A name, what kind of value it has, and what it means.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +50,15 @@ macro_rules! words {
     };
 }
 
-/// The target of lifecycle spans; sampling and the queue of their own look for it.
-pub const TARGET_LIFECYCLE: &str = "mcplex::lifecycle";
-/// The target of request spans.
-pub const TARGET_REQUEST: &str = "mcplex::request";
+mod catalogue;
+mod scope;
+
+pub use catalogue::{Kind, SPANS, SpanDoc};
+pub use scope::{
+    SCOPE_ADMIN, SCOPE_PROGRAM, SCOPE_ROUTER, SCOPE_STDIO, SCOPE_SUPERVISOR, SCOPES,
+    TARGET_HANDSHAKE, TARGET_LIFE, TARGET_LIFECYCLE, TARGET_OPERATOR, TARGET_REQUEST,
+    TARGET_ROUTED, TARGET_SPAWN, TARGET_STARTUP, scope_of,
+};
 
 /// The span from the start of mcplex until every first connect was settled.
 pub const STARTUP: &str = "mcplex.startup";
@@ -385,7 +386,8 @@ mod tests {
 
     #[test]
     fn meanings_are_sentences() {
-        let words = [CONVENTIONS, ATTRIBUTES, SPAN_EVENTS, ERROR_TYPES, LINK_KINDS].concat();
+        let words =
+            [CONVENTIONS, ATTRIBUTES, SPAN_EVENTS, ERROR_TYPES, LINK_KINDS, SCOPES].concat();
         let meanings = words.iter().map(|word| word.meaning);
         for meaning in meanings.chain(SPANS.iter().map(|span| span.meaning)) {
             assert!(meaning.ends_with('.'), "{meaning}");

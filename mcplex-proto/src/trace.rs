@@ -14,7 +14,7 @@
 //!     TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None);
 //!
 //! let span = tracing::info_span!(
-//!     target: attr::TARGET_REQUEST,
+//!     target: attr::TARGET_ROUTED,
 //!     parent: None,
 //!     attr::SERVER,
 //!     { attr::OTEL_NAME } = "tools/call telegram__send",

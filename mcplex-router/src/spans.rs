@@ -64,7 +64,7 @@ impl Drop for Later {
 
 /// Whether request spans are exported.
 fn is_on() -> bool {
-    tracing::span_enabled!(target: attr::TARGET_REQUEST, tracing::Level::INFO)
+    tracing::span_enabled!(target: attr::TARGET_ROUTED, tracing::Level::INFO)
 }
 
 /// The span of a client's request, where its origin says that it belongs.
@@ -105,7 +105,7 @@ fn server_span(
     let protocol = protocol_over(network);
     let is_listen = request.method == method::LISTEN;
     let span = tracing::info_span!(
-        target: attr::TARGET_REQUEST,
+        target: attr::TARGET_ROUTED,
         parent: None,
         attr::SERVER,
         { attr::OTEL_NAME } = subject.title(&request.method),
@@ -205,7 +205,7 @@ impl To<'_> {
         let peer = self.peer;
         let protocol = peer.and_then(|peer| protocol_over(peer.network));
         tracing::info_span!(
-            target: attr::TARGET_REQUEST,
+            target: attr::TARGET_ROUTED,
             parent: parent,
             attr::CLIENT,
             { attr::OTEL_NAME } = subject.title(method),

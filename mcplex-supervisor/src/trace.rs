@@ -16,9 +16,9 @@ use tracing::{Span, field::Empty};
 
 /// The span of a lifecycle step, with what all of them say.
 macro_rules! lifecycle {
-    ($self:ident, $name:expr, $step:expr, $incarnation:expr $(, $($rest:tt)*)?) => {
+    (target: $target:expr, $self:ident, $name:expr, $step:expr, $incarnation:expr $(, $($rest:tt)*)?) => {
         tracing::info_span!(
-            target: attr::TARGET_LIFECYCLE,
+            target: $target,
             parent: None,
             $name,
             { attr::OTEL_NAME } = format!("{} {}", $name, $self.upstream),
@@ -33,6 +33,7 @@ macro_rules! lifecycle {
             $($($rest)*)?
         )
     };
+    ($self:ident, $($rest:tt)*) => { lifecycle!(target: attr::TARGET_LIFE, $self, $($rest)*) };
 }
 
 /// A log line of a lifecycle step, under its own name and with the trace where it is told at length.
@@ -147,7 +148,7 @@ impl Trace {
     ) -> Option<TraceContext> {
         let protocol = protocol_over(self.network);
         let span = tracing::info_span!(
-            target: attr::TARGET_REQUEST,
+            target: attr::TARGET_HANDSHAKE,
             parent: None,
             attr::CLIENT,
             { attr::OTEL_NAME } = method,
@@ -257,6 +258,7 @@ impl Trace {
             return Span::none();
         }
         let spawn = lifecycle!(
+            target: attr::TARGET_SPAWN,
             self,
             attr::SPAWN,
             attr::LIFECYCLE_SPAWN,

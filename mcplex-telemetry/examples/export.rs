@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
 
     let connect = tracing::info_span!(
-        target: attr::TARGET_LIFECYCLE,
+        target: attr::TARGET_LIFE,
         parent: None,
         attr::CONNECT,
         { attr::OTEL_NAME } = "mcplex.connect telegram",
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(connect);
 
     let death = tracing::info_span!(
-        target: attr::TARGET_LIFECYCLE,
+        target: attr::TARGET_LIFE,
         parent: None,
         attr::DEATH,
         { attr::OTEL_NAME } = "mcplex.death telegram",

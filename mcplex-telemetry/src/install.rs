@@ -238,12 +238,13 @@ fn span_layer(exporting: &Exporting) -> BoxedLayer {
         .with_target(attr::TARGET_LIFECYCLE, LevelFilter::TRACE)
         .with_target(attr::TARGET_REQUEST, LevelFilter::TRACE);
     let layer = tracing_opentelemetry::layer()
-        .with_tracer(exporting.provider.tracer_with_scope(spans::scope("mcplex")))
+        .with_tracer(exporting.provider.tracer_with_scope(spans::scope(attr::SCOPE_PROGRAM)))
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_level(false)
-        .with_target(false)
+        // It says which part of mcplex made the span, and becomes its scope.
+        .with_target(true)
         .with_error_events_to_status(false)
         .with_error_events_to_exceptions(false)
         .with_error_records_to_exceptions(false)

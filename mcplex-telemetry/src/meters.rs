@@ -59,7 +59,7 @@ impl Meters {
 
     /// The recorder that feeds them.
     pub(crate) fn recorder(&self, tallies: &Tallies) -> SdkRecorder {
-        let meter = self.provider.meter_with_scope(spans::scope("mcplex"));
+        let meter = self.provider.meter_with_scope(spans::scope(attr::SCOPE_PROGRAM));
         let kept = Metric::ALL.iter().map(|metric| keep(&meter, *metric, tallies)).collect();
         SdkRecorder { begun: clock(), kept }
     }

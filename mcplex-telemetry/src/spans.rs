@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mcplex_proto::attr;
 use opentelemetry::trace::{Event, Link};
 use opentelemetry::{Array, Context, InstrumentationScope, KeyValue, StringValue, Value};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -38,6 +39,32 @@ pub(crate) fn scope(name: impl Into<Cow<'static, str>>) -> InstrumentationScope 
         .with_schema_url(SCHEMA_URL)
         .build()
 }
+
+/// The scopes of [`attr::SCOPES`].
+#[derive(Debug)]
+struct Scopes(Vec<InstrumentationScope>);
+
+impl Scopes {
+    fn new() -> Self {
+        Self(attr::SCOPES.iter().map(|word| scope(word.name)).collect())
+    }
+
+    /// Puts the part of mcplex that made a span where it belongs: the layer has one tracer for all,
+    /// because a second one would lose parents, and notes the target as an attribute.
+    fn name(&self, span: &mut SpanData) {
+        let Some(at) = span.attributes.iter().position(|pair| pair.key.as_str() == TARGET) else {
+            return;
+        };
+        let target = span.attributes.swap_remove(at).value;
+        let name = attr::scope_of(&target.as_str());
+        if let Some(scope) = self.0.iter().find(|scope| scope.name() == name) {
+            span.instrumentation_scope = scope.clone();
+        }
+    }
+}
+
+/// The attribute under which the layer notes the target.
+const TARGET: &str = "target";
 
 /// What spans go through, and what is known of them.
 #[derive(Debug)]
@@ -74,6 +101,7 @@ impl Exporting {
         let queues = Arc::new(Queues {
             lifecycle: queue(lifecycle),
             requests: queue(requests),
+            scopes: Scopes::new(),
             value_length: spans.limits.value_length,
         });
         let provider = SdkTracerProvider::builder()
@@ -94,7 +122,8 @@ impl Exporting {
 fn span_limits(limits: Limits) -> SpanLimits {
     SpanLimits {
         max_events_per_span: limits.events,
-        max_attributes_per_span: limits.attributes,
+        // One of them is the target, which does not leave.
+        max_attributes_per_span: limits.attributes.saturating_add(1),
         max_links_per_span: limits.links,
         max_attributes_per_event: limits.event_attributes,
         max_attributes_per_link: limits.link_attributes,
@@ -108,6 +137,7 @@ fn span_limits(limits: Limits) -> SpanLimits {
 struct Queues {
     lifecycle: Queue<SpanData>,
     requests: Queue<SpanData>,
+    scopes: Scopes,
     value_length: Option<usize>,
 }
 
@@ -121,6 +151,7 @@ impl SpanProcessor for Processor {
     }
 
     fn on_end(&self, mut span: SpanData) {
+        self.0.scopes.name(&mut span);
         if let Some(limit) = self.0.value_length {
             shorten(&mut span, limit);
         }

@@ -51,7 +51,7 @@ fn spans_arrive_with_their_parents_links_and_attributes() {
 /// Makes a lifecycle span without a parent.
 fn lifecycle(name: &str, step: &str) -> tracing::Span {
     tracing::info_span!(
-        target: attr::TARGET_LIFECYCLE,
+        target: attr::TARGET_LIFE,
         parent: None,
         "lifecycle",
         { attr::OTEL_NAME } = format!("{name} telegram"),
@@ -69,7 +69,7 @@ fn connect() -> TraceContext {
     let span = lifecycle(attr::CONNECT, attr::LIFECYCLE_CONNECT);
     span.in_scope(|| {
         tracing::info_span!(
-            target: attr::TARGET_REQUEST,
+            target: attr::TARGET_HANDSHAKE,
             attr::CLIENT,
             { attr::OTEL_NAME } = "initialize",
             { attr::OTEL_KIND } = attr::KIND_CLIENT,
@@ -97,7 +97,7 @@ fn respawn(death: &TraceContext) {
 /// Makes a server span that failed because of a death.
 fn request(name: &str, caller: Option<&str>, death: &TraceContext) {
     let span = tracing::info_span!(
-        target: attr::TARGET_REQUEST,
+        target: attr::TARGET_ROUTED,
         parent: None,
         attr::SERVER,
         { attr::OTEL_NAME } = name,
@@ -138,7 +138,8 @@ fn check_lifecycle(spans: &[Span], connect: &TraceContext, death: &TraceContext)
         assert!(connected.resource.contains_key(expect), "{expect}: {:?}", connected.resource);
     }
     let schema = "https://opentelemetry.io/schemas/1.44.0";
-    assert_eq!((&*connected.scope.name, &*connected.scope.schema_url), ("mcplex", schema));
+    assert_eq!(connected.scope.name, attr::SCOPE_SUPERVISOR);
+    assert_eq!(connected.scope.schema_url, schema);
     assert_eq!(connected.scope.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(connected.scope.resource_schema_url, schema);
 

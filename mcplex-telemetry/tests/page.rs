@@ -25,6 +25,15 @@ trace; links lead from a failed call to the death that took it, and from there t
 before.
 ";
 
+const SCOPES_INTRODUCTION: &str = "
+### Scopes
+
+The instrumentation scope of a span names the crate that makes it; its version is that of the crate,
+its schema that of the conventions. Log records have the crate that wrote the line, numbers are of
+the program.
+
+";
+
 const METRICS_INTRODUCTION: &str = "
 ## Metrics
 
@@ -73,6 +82,8 @@ fn page() -> Result<String, fmt::Error> {
     for span in attr::SPANS {
         section(&mut page, span)?;
     }
+    page.push_str(SCOPES_INTRODUCTION);
+    values(&mut page, attr::SCOPES)?;
     page.push_str(METRICS_INTRODUCTION);
     for metric in METRICS {
         number(&mut page, metric)?;
@@ -104,11 +115,13 @@ fn section(page: &mut String, span: &SpanDoc) -> fmt::Result {
         Kind::Client => "client",
     };
     let attributes: Vec<_> = span.attributes.iter().map(|name| format!("`{name}`")).collect();
+    let scopes: Vec<_> = span.scopes.iter().map(|name| format!("`{name}`")).collect();
     let SpanDoc { name, meaning, parent, links, .. } = span;
     write!(
         page,
-        "\n### `{name}` ({kind})\n\n{meaning}\n\n- Parent: {parent}.\n- Links: {links}.\n\
+        "\n### `{name}` ({kind})\n\n{meaning}\n\n- Scope: {}.\n- Parent: {parent}.\n- Links: {links}.\n\
          - Attributes: {}.\n",
+        scopes.join(" or "),
         attributes.join(", ")
     )?;
     match span.events {

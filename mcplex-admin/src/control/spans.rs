@@ -12,12 +12,12 @@ use tracing::{Span, field::Empty};
 /// The span of a request, if it changes something.
 pub(super) fn of<B>(request: &Request<B>) -> Span {
     let (method, path) = (request.method(), request.uri().path());
-    let is_on = tracing::span_enabled!(target: attr::TARGET_REQUEST, tracing::Level::INFO);
+    let is_on = tracing::span_enabled!(target: attr::TARGET_OPERATOR, tracing::Level::INFO);
     let Some(route) = is_on.then(|| Route::path_of(method, request.uri())).flatten() else {
         return Span::none();
     };
     let span = tracing::info_span!(
-        target: attr::TARGET_REQUEST,
+        target: attr::TARGET_OPERATOR,
         parent: None,
         attr::SERVER,
         { attr::OTEL_NAME } = format!("{method} {route}"),

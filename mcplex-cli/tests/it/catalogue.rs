@@ -237,6 +237,9 @@ fn check(span: &Span) {
         assert!(doc.events.contains(&&*event.name), "{span:?}");
         assert!(event.attributes.keys().eq([attr::STDERR_TEXT]), "{span:?}");
     }
+    assert!(doc.scopes.contains(&&*span.scope.name), "{span:?}");
+    assert_eq!(span.scope.version, env!("CARGO_PKG_VERSION"), "{span:?}");
+    assert_eq!(span.scope.schema_url, "https://opentelemetry.io/schemas/1.44.0", "{span:?}");
     let error = span.attribute(attr::ERROR_TYPE);
     assert_eq!(error.is_some(), span.status_code == "error", "{span:?}");
     assert!(error.is_none_or(|error| is_error_type(span, error)), "{span:?}");
@@ -265,6 +268,11 @@ fn what_is_exported_is_in_the_table_and_the_other_way_round() {
         let of_it: Vec<_> = spans.iter().filter(is_of_it).collect();
         if of_it.is_empty() {
             missing.push(format!("{} ({:?})", doc.name, doc.kind));
+        }
+        for scope in doc.scopes {
+            if !of_it.iter().any(|span| span.scope.name == *scope) {
+                missing.push(format!("{scope} of {} ({:?})", doc.name, doc.kind));
+            }
         }
         for name in doc.attributes {
             let is_known = UNSEEN.iter().any(|(row, unseen, _)| row == &doc.name && unseen == name);

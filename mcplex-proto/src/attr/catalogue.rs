@@ -23,6 +23,8 @@ pub struct SpanDoc {
     pub kind: Kind,
     /// One sentence for the reference page.
     pub meaning: &'static str,
+    /// Which parts of mcplex make it.
+    pub scopes: &'static [&'static str],
     /// Which span is its parent.
     pub parent: &'static str,
     /// Which spans it links to, the most useful first.
@@ -39,6 +41,7 @@ impl SpanDoc {
         name: "",
         kind: Kind::Internal,
         meaning: "",
+        scopes: &[SCOPE_SUPERVISOR],
         parent: "none",
         links: "none",
         attributes: &[],
@@ -96,6 +99,7 @@ pub const SPANS: &[SpanDoc] = &[
                   tool or prompt, if there is one. The errors -32700, -32600, -32601, -32602 and -32002 \
                   are the asker's fault and do not fail it; that of `subscriptions/listen` ends with its \
                   acknowledgement.",
+        scopes: &[SCOPE_ROUTER],
         parent: "the span that `traceparent` in `_meta` names, else that of the headers of HTTP, unless \
                  `telemetry.incoming_context` says otherwise; of an upstream's request else the call \
                  that it belongs to; else none",
@@ -122,6 +126,7 @@ pub const SPANS: &[SpanDoc] = &[
         kind: Kind::Client,
         meaning: "A request that is sent: to an upstream, under the name the upstream knows, one for \
                   each try; or to a client, for an upstream that asks it.",
+        scopes: &[SCOPE_ROUTER, SCOPE_SUPERVISOR],
         parent: "the server span; of `server/discover`, `initialize` and the lists that are read after \
                  them the connect; of lists that are read later, and of our own `subscriptions/listen`, \
                  none",
@@ -148,6 +153,7 @@ pub const SPANS: &[SpanDoc] = &[
         meaning: "A notification that came from a client or from an upstream, and was heeded or handed \
                   on; not of `notifications/progress` and `notifications/message`, which belong to a \
                   call and may come by the thousand.",
+        scopes: &[SCOPE_ROUTER],
         parent: "as of a request",
         links: "the `subscriptions/listen` it was told in",
         attributes: told![],
@@ -157,6 +163,7 @@ pub const SPANS: &[SpanDoc] = &[
         name: "notifications/{what}",
         kind: Kind::Client,
         meaning: "A notification that is sent, to an upstream or to a client; with the same exceptions.",
+        scopes: &[SCOPE_ROUTER],
         parent: "the span of what brought it about, if that has one",
         links: "the `subscriptions/listen` it is told in",
         attributes: told![SERVER_ADDRESS, SERVER_PORT],
@@ -166,6 +173,7 @@ pub const SPANS: &[SpanDoc] = &[
         name: "{http.request.method} {http.route}",
         kind: Kind::Server,
         meaning: "An operator's request of the admin API or the control socket that changes something.",
+        scopes: &[SCOPE_ADMIN],
         parent: "the span that the header `traceparent` names, else none",
         attributes: &[
             HTTP_REQUEST_METHOD,
@@ -181,6 +189,7 @@ pub const SPANS: &[SpanDoc] = &[
         name: "mcplex.startup",
         kind: Kind::Internal,
         meaning: "The start of mcplex, until every upstream is connected or its first connect failed.",
+        scopes: &[SCOPE_PROGRAM],
         attributes: &[LIFECYCLE, UPSTREAM_COUNT],
         ..SpanDoc::NONE
     },
@@ -216,6 +225,7 @@ pub const SPANS: &[SpanDoc] = &[
         name: "mcplex.spawn {upstream}",
         kind: Kind::Internal,
         meaning: "The start of the child process.",
+        scopes: &[SCOPE_STDIO],
         parent: "the connect",
         attributes: &[
             LIFECYCLE,

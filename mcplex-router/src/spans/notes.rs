@@ -60,7 +60,7 @@ pub(crate) fn from_client(
     let version = session.greeting().map(|greeting| greeting.version);
     let protocol = protocol_over(network);
     let span = tracing::info_span!(
-        target: attr::TARGET_REQUEST,
+        target: attr::TARGET_ROUTED,
         parent: None,
         attr::SERVER,
         { attr::OTEL_NAME } = &*notification.method,
@@ -93,7 +93,7 @@ pub(crate) fn from_upstream(
     let protocol = peer.and_then(|peer| protocol_over(peer.network));
     let uri = params.get("uri").and_then(raw::string);
     let span = tracing::info_span!(
-        target: attr::TARGET_REQUEST,
+        target: attr::TARGET_ROUTED,
         parent: None,
         attr::SERVER,
         { attr::OTEL_NAME } = &*notification.method,

@@ -73,7 +73,7 @@ pub(crate) fn asked(
     let peer = from.peer;
     let protocol = peer.and_then(|peer| protocol_over(peer.network));
     let span = tracing::info_span!(
-        target: attr::TARGET_REQUEST,
+        target: attr::TARGET_ROUTED,
         parent: None,
         attr::SERVER,
         { attr::OTEL_NAME } = &*request.method,
@@ -133,7 +133,7 @@ pub(super) fn client_side(
     let protocol = protocol_over(network);
     let version = session.greeting().map(|greeting| greeting.version);
     let span = tracing::info_span!(
-        target: attr::TARGET_REQUEST,
+        target: attr::TARGET_ROUTED,
         parent: None,
         attr::CLIENT,
         { attr::OTEL_NAME } = method,
