@@ -18,6 +18,7 @@ use self::line::Pen;
 use mcplex_journal::{Journal, Limits, Options};
 use mcplex_proto::{
     audit::{Arguments, Audited, Auditor},
+    downstream::Principal,
     metric::{self, Metric},
 };
 use std::{
@@ -62,10 +63,12 @@ enum Entry {
 }
 
 /// Somebody was not let in, before anything of the request was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Refusal {
     status: u16,
     why: &'static str,
+    /// Whose token it was, where that is proven.
+    principal: Option<Principal>,
     /// How many were refused since the line before, this one included.
     count: u64,
 }
@@ -115,11 +118,18 @@ impl Audit {
     }
 
     /// Somebody was not let in.
-    fn refused(&self, status: u16, why: &'static str) {
+    fn refused(&self, status: u16, why: &'static str, principal: Option<&Principal>) {
         let now = clock();
         let mut knocks = lock(&self.0.knocks);
-        let count = knocks.untold.take().map_or(0, |untold| untold.count) + 1;
-        let refusal = Refusal { status, why, count };
+        let new = Refusal { status, why, principal: principal.cloned(), count: 1 };
+        let refusal = match knocks.untold.take() {
+            None => new,
+            // Anybody can knock without a name, which must not hide who has one.
+            Some(known) if known.principal.is_some() && new.principal.is_none() => {
+                Refusal { count: known.count + 1, ..known }
+            }
+            Some(known) => Refusal { count: known.count + 1, ..new },
+        };
         if knocks.told_at.is_some_and(|told| now.duration_since(told) < KNOCKS) {
             knocks.untold = Some(refusal);
         } else {

@@ -2,8 +2,8 @@
 //!
 //! It stands between listeners and the gateway and sees what clients see: the name a client used,
 //! what it was answered, and how long that took as the client felt it. It reads no payload but the
-//! name of the tool and whether the result is a failure. Nothing is counted until somebody wants to
-//! know, and then from that moment on.
+//! name of the tool and whether the result is a failure. It does so from the start: whoever looks
+//! wants to know what happened before.
 
 mod counting;
 
@@ -12,10 +12,7 @@ pub use self::counting::{Counting, Owner};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -85,14 +82,14 @@ pub struct Figures {
 }
 
 /// Takes ended calls; cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Calls(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     kept: Mutex<Kept>,
-    /// Since when calls are counted, in milliseconds of Unix time; 0 while they are not.
-    since_ms: AtomicU64,
+    /// Since when calls are counted, in milliseconds of Unix time.
+    since_ms: u64,
 }
 
 #[derive(Debug, Default)]
@@ -109,22 +106,16 @@ struct Counted {
 }
 
 impl Calls {
-    /// Counts from now on, unless that is so already.
-    pub fn count(&self) {
-        let set =
-            self.0.since_ms.compare_exchange(0, unix_ms(), Ordering::Relaxed, Ordering::Relaxed);
-        // Who came first has said since when.
-        let _is_first = set.is_ok();
+    /// Counts from now on.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self(Arc::new(Shared { kept: Mutex::default(), since_ms: unix_ms() }))
     }
 
     /// Since when calls are counted, in milliseconds of Unix time.
     #[must_use]
-    pub fn since_ms(&self) -> Option<u64> {
-        Some(self.0.since_ms.load(Ordering::Relaxed)).filter(|since| *since != 0)
-    }
-
-    fn are_counted(&self) -> bool {
-        self.0.since_ms.load(Ordering::Relaxed) != 0
+    pub fn since_ms(&self) -> u64 {
+        self.0.since_ms
     }
 
     /// Takes a call, and gives it its number.

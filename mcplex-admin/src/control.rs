@@ -177,12 +177,6 @@ impl Control {
         answer
     }
 
-    /// The calls, which are counted from now on if they were not before.
-    fn calls(&self) -> &Calls {
-        self.kept.calls.count();
-        &self.kept.calls
-    }
-
     async fn follow(
         &self,
         route: routes::Route,
@@ -192,9 +186,9 @@ impl Control {
         use routes::Route;
         let value = match route {
             Route::Page => return dashboard::page(),
-            Route::Calls { upstream } => to_value(&self.calls().last(upstream.as_deref())),
-            Route::Tools { by_upstream: false } => to_value(&self.calls().figures()),
-            Route::Tools { by_upstream: true } => to_value(&self.calls().figures_of_upstreams()),
+            Route::Calls { upstream } => to_value(&self.kept.calls.last(upstream.as_deref())),
+            Route::Tools { by_upstream: false } => to_value(&self.kept.calls.figures()),
+            Route::Tools { by_upstream: true } => to_value(&self.kept.calls.figures_of_upstreams()),
             Route::Health => return Ok(text_answer("ok\n".to_owned())),
             Route::Readiness => return Ok(self.readiness()),
             Route::Metrics => return self.metrics(),
@@ -259,7 +253,7 @@ impl Control {
         instance.lost_lines = self.kept.logs.lost();
         instance.lost_reports = self.kept.crashes.lost();
         instance.dashboard = dashboard.map(str::to_owned);
-        instance.calls_since_ms = self.kept.calls.since_ms();
+        instance.calls_since_ms = Some(self.kept.calls.since_ms());
         Snapshot { instance, upstreams: self.operator.upstreams() }
     }
 

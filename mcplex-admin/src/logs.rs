@@ -139,12 +139,21 @@ impl Logs {
     /// # Errors
     /// When the thread cannot be started.
     pub fn open(folder: Option<PathBuf>, limits: Limits) -> std::io::Result<Self> {
+        let (logs, writes) = Self::unwritten(folder, limits);
+        // It ends when the last of the senders is gone.
+        drop(thread::Builder::new().name("logs".to_owned()).spawn(writes)?);
+        Ok(logs)
+    }
+
+    /// Logs, and what has to run so that they are written.
+    fn unwritten(
+        folder: Option<PathBuf>,
+        limits: Limits,
+    ) -> (Self, impl FnOnce() + Send + 'static) {
         let (queue, entries) = mpsc::sync_channel(QUEUE);
         let lost = Lost::default();
         let writer = writer::Writer::new(folder, limits, lost.clone());
-        // It ends when the last of the senders is gone.
-        drop(thread::Builder::new().name("logs".to_owned()).spawn(move || writer.run(&entries))?);
-        Ok(Self(Arc::new(Shared { queue, lost })))
+        (Self(Arc::new(Shared { queue, lost })), move || writer.run(&entries))
     }
 
     /// Where an upstream's lines go.

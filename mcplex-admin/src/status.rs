@@ -45,8 +45,7 @@ pub struct Instance {
     pub lost_spans: u64,
     /// Log records that no collector took, though one was to.
     pub lost_records: u64,
-    /// Since when calls are counted, in milliseconds of Unix time; nothing before somebody wanted to
-    /// know of them.
+    /// Since when calls are counted, in milliseconds of Unix time.
     pub calls_since_ms: Option<u64>,
     /// Lines of the audit log that were lost, because the disk was full or too slow.
     pub lost_audit: u64,

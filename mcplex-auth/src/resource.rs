@@ -4,7 +4,7 @@ mod options;
 pub use options::{Options, OptionsError};
 
 mod verdict;
-pub use verdict::{Grant, Invalid, Principal, Refusal, Verdict};
+pub use verdict::{Grant, Invalid, Judged, Principal, Refusal, Verdict};
 
 mod bearer;
 
@@ -96,24 +96,26 @@ impl ResourceServer {
         headers: &HeaderMap,
     ) -> impl Future<Output = Verdict> + Send + use<'a> {
         let values = headers.get_all(AUTHORIZATION).iter();
-        self.decide(Bearer::read(values.map(HeaderValue::as_bytes)))
+        let judged = self.decide(Bearer::read(values.map(HeaderValue::as_bytes)));
+        async { judged.await.verdict }
     }
 
-    /// Judges a request by the one value of that header, for callers that have refused two.
+    /// Judges a request by the one value of that header, for callers that have refused two, and
+    /// says whose token it is.
     pub fn judge_value<'a>(
         &'a self,
         authorization: Option<&[u8]>,
-    ) -> impl Future<Output = Verdict> + Send + use<'a> {
+    ) -> impl Future<Output = Judged> + Send + use<'a> {
         self.decide(Bearer::read(authorization))
     }
 
-    async fn decide(&self, bearer: Bearer) -> Verdict {
-        let verdict = match bearer {
-            Bearer::None => Verdict::Missing,
-            Bearer::Malformed => Verdict::Invalid(Invalid::Header),
+    async fn decide(&self, bearer: Bearer) -> Judged {
+        let judged = match bearer {
+            Bearer::None => Verdict::Missing.into(),
+            Bearer::Malformed => Verdict::Invalid(Invalid::Header).into(),
             Bearer::Token(token) => self.judge_token(&token).await,
         };
-        match &verdict {
+        match &judged.verdict {
             Verdict::Granted(_) | Verdict::Missing => {}
             Verdict::Invalid(why) => tracing::debug!(%why, "a token was refused"),
             Verdict::InsufficientScope { .. } => {
@@ -121,10 +123,10 @@ impl ResourceServer {
             }
             Verdict::Unavailable => {}
         }
-        verdict
+        judged
     }
 
-    async fn judge_token(&self, token: &Secret) -> Verdict {
+    async fn judge_token(&self, token: &Secret) -> Judged {
         let now = self.clock.unix();
         let digest = Seen::digest(token);
         if let Some(grant) = self.seen.find(&digest, now, self.clock.uptime()) {
@@ -132,19 +134,24 @@ impl ResourceServer {
         }
         let grant = match self.verify(token, now).await {
             Ok(grant) => Arc::new(grant),
-            Err(Unverified::Invalid(why)) => return Verdict::Invalid(why),
-            Err(Unverified::NoKeys) => return Verdict::Unavailable,
+            Err(Unverified::Invalid(why)) => return Verdict::Invalid(why).into(),
+            Err(Unverified::Unfit(why, principal)) => {
+                return Judged { verdict: Verdict::Invalid(why), principal };
+            }
+            Err(Unverified::NoKeys) => return Verdict::Unavailable.into(),
         };
         self.seen.keep(digest, Arc::clone(&grant), self.clock.uptime());
         self.weigh(grant)
     }
 
     /// Whether a sound token allows enough.
-    fn weigh(&self, grant: Arc<Grant>) -> Verdict {
-        if grant.allows(&self.options.scopes) {
-            return Verdict::Granted(grant);
-        }
-        Verdict::InsufficientScope { needed: self.options.scopes.clone() }
+    fn weigh(&self, grant: Arc<Grant>) -> Judged {
+        let principal = Some(grant.principal.clone());
+        let verdict = match grant.allows(&self.options.scopes) {
+            true => Verdict::Granted(grant),
+            false => Verdict::InsufficientScope { needed: self.options.scopes.clone() },
+        };
+        Judged { verdict, principal }
     }
 
     async fn verify(&self, token: &Secret, now: u64) -> Result<Grant, Unverified> {
@@ -172,7 +179,9 @@ impl ResourceServer {
         }
         let claims: Claims =
             serde_json::from_slice(&compact.payload).map_err(|_| Invalid::Malformed)?;
-        Ok(self.policy.judge(claims, now)?)
+        // Its issuer says whose it is, also where it is too old or meant for somebody else.
+        let principal = claims.principal();
+        self.policy.judge(claims, now).map_err(|why| Unverified::Unfit(why, principal))
     }
 
     /// What a request with this verdict may do.
@@ -198,6 +207,8 @@ impl ResourceServer {
 
 enum Unverified {
     Invalid(Invalid),
+    /// Its signature is good.
+    Unfit(Invalid, Option<Principal>),
     NoKeys,
 }
 

@@ -103,7 +103,7 @@ impl Desk {
             crashes,
             logs,
             events: Events::default(),
-            calls: Calls::default(),
+            calls: Calls::begin(),
             settings: Mutex::default(),
             attached,
             fingerprint: Mutex::default(),

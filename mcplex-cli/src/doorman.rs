@@ -7,7 +7,7 @@ use crate::{
 use async_trait::async_trait;
 use mcplex_auth::{
     Fetch, SystemClock, Web,
-    resource::{Refusal, ResourceServer},
+    resource::{self, Judged, Refusal, ResourceServer},
 };
 use mcplex_config::Config;
 use mcplex_proto::downstream::{Doorman, Principal, Verdict};
@@ -40,12 +40,16 @@ impl TokenDoorman {
 #[async_trait]
 impl Doorman for TokenDoorman {
     async fn admit(&self, authorization: Option<&[u8]>) -> Verdict {
-        let judged = self.server.judge_value(authorization).await;
-        match self.server.answer(&judged) {
-            Ok(grant) => Verdict::Admitted(Principal::Known(grant.principal.as_str().into())),
-            Err(Refusal { status, challenge, message }) => {
-                Verdict::Refused { status, why: message, www_authenticate: challenge }
-            }
+        let Judged { verdict, principal } = self.server.judge_value(authorization).await;
+        let known = |principal: &resource::Principal| Principal::Known(principal.as_str().into());
+        match self.server.answer(&verdict) {
+            Ok(grant) => Verdict::Admitted(known(&grant.principal)),
+            Err(Refusal { status, challenge, message }) => Verdict::Refused {
+                status,
+                why: message,
+                www_authenticate: challenge,
+                principal: principal.as_ref().map(known),
+            },
         }
     }
 

@@ -265,14 +265,12 @@ fn listen(
     listeners
 }
 
-/// What clients meet: the router, with its calls told where somebody may look at them: from the start
-/// where there is a dashboard, else once `mcplex top` has asked.
+/// What clients meet: the router, with its calls told where somebody may ever look at them, and from
+/// the start: whoever looks wants to know what happened before.
 fn face(settings: &Settings, router: &Router, desk: &Desk) -> Arc<dyn Gateway> {
     let gateway = Arc::new(router.clone());
     let config = settings.config();
-    if config.admin.listen.is_some() {
-        desk.kept().calls.count();
-    } else if !config.gateway.control {
+    if config.admin.listen.is_none() && !config.gateway.control {
         return gateway;
     }
     let router = router.clone();

@@ -133,8 +133,14 @@ fn refused(key: &str, error: &io::Error) -> Failure {
         return Failure::new(Code::Configuration, format!("{what}: another mcplex has it"))
             .with_hint("end the other one (`mcplex status`), or name another file");
     }
-    Failure::from_error(Code::Configuration, what, error)
-        .with_hint("make the folder one that this user can write, or name another file")
+    let is_no_file =
+        matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory);
+    let hint = if is_no_file {
+        "name a file; what reads lines can follow it (`tail -F`)"
+    } else {
+        "make the folder one that this user can write, or name another file"
+    };
+    Failure::from_error(Code::Configuration, what, error).with_hint(hint)
 }
 
 /// Lines of the log are ready as they come.

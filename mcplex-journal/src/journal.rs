@@ -45,7 +45,8 @@ pub struct Options {
     pub weight: usize,
     /// What is kept there, for the log.
     pub what: &'static str,
-    /// Whether a file that cannot be opened is an error; else it is tried again with each entry.
+    /// Whether a file that cannot be opened is an error; else it is tried again with each entry,
+    /// unless it is no file or another process has it, which does not pass.
     pub must_open: bool,
     /// Hears how many lines were lost, each time some are.
     pub lost: Box<dyn Fn(u64) + Send + Sync>,
@@ -115,8 +116,8 @@ impl<E: Send + 'static> Journal<E> {
     /// Opens the file and starts the thread.
     ///
     /// # Errors
-    /// When another process has the file (`WouldBlock`), it cannot be opened and must be, or there is
-    /// no thread.
+    /// When another process has the file (`WouldBlock`), it is a pipe or a device (`InvalidInput`) or a
+    /// folder, it cannot be opened and must be, or there is no thread.
     pub fn open<W: Words<Entry = E>>(options: Options, words: W) -> io::Result<Self> {
         let Options { path, limits, entries, weight, what, must_open, lost } = options;
         let (queue, items) = mpsc::sync_channel(entries);
@@ -138,9 +139,7 @@ impl<E: Send + 'static> Journal<E> {
             lock: None,
         };
         match writer.opened(now()) {
-            Err(error) if must_open || error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(error);
-            }
+            Err(error) if must_open || !may_pass(&error) => return Err(error),
             // Told with the first line that is lost for it.
             Ok(()) | Err(_) => {}
         }
@@ -325,6 +324,14 @@ impl<W: Words> Writer<W> {
             }
         }
     }
+}
+
+/// Whether what keeps a file from being opened may be over in a moment.
+fn may_pass(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory
+    )
 }
 
 /// Makes the folder of a file where there is none; nobody else can enter it then.

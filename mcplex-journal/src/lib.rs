@@ -20,10 +20,22 @@
 //!
 //! # Why no crate from outside
 //!
-//! Looked at were file-rotate, `flexi_logger`, logroller, rolling-file and tracing-appender. Each moves
-//! files by size or by time, or bounds their number; none bounds what several logs take together, none
-//! says which lines were lost, and file-rotate and tracing-appender report a line as written that they
-//! had no file for.
+//! Looked at in November 2026, in the source:
+//!
+//! | crate | a file ends by | what is kept is bounded by | a file that cannot be moved or opened |
+//! | --- | --- | --- | --- |
+//! | file-rotate 0.8.0 | size (within a line) or time, not both | number or age of files | is closed before: later lines are reported as written, and are nowhere |
+//! | `flexi_logger` 0.31.10 | size and age; on Unix a file from before the start counts as new | number of files or days | the line is told on stderr, and gone |
+//! | logroller 0.1.12 | size or time, not both | number of files | is an error, and the line is not written |
+//! | rolling-file 0.2.0 | size and day; a file from before the start never ends by its age | number of files | is told on stderr and written further, as here |
+//! | tracing-appender 0.2.5 | time | number of files | is told on stderr and written further |
+//! | tracing-rolling-file 0.1.3 | as rolling-file | number of files | as rolling-file |
+//!
+//! None counts the lines that a full disk cost or says where they are missing, none cuts off the half
+//! line that it leaves, none keeps a second process from moving the file away, and none bounds what all
+//! files take together in bytes. Most give each file another number with each move, so that a copy of
+//! `.1` is soon a copy of something else. rolling-file comes nearest; what would have to stand around
+//! it is all of this crate but the renaming.
 
 mod journal;
 mod private;

@@ -27,12 +27,18 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// How a new file is opened so that nobody else can read it.
+/// How a new file is opened so that nobody else can read it; a pipe that has its name is not waited
+/// for.
 #[must_use]
 pub fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // Nothing to a file, and everything to a pipe without a reader.
+        options.mode(0o600).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    }
     options
 }

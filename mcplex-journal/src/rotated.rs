@@ -7,7 +7,7 @@
 use crate::private_file;
 use std::{
     collections::VecDeque,
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -163,8 +163,8 @@ impl Rotated {
                 Ok(())
             }
             Err(error) => {
-                // A full disk may have taken the begin of it. Where it cannot be cut off, as in a
-                // pipe, nothing was.
+                // A full disk may have taken the begin of it. Where it cannot be cut off the next
+                // opening does.
                 let _is_cut = self.file.set_len(self.len);
                 Err(Failed { lines, error })
             }
@@ -228,12 +228,29 @@ impl Rotated {
     }
 }
 
+/// Refuses what has the name of a file and is none: a pipe or a device that is moved aside is broken
+/// for everybody.
+fn is_regular(metadata: &Metadata) -> io::Result<()> {
+    match metadata.is_file() {
+        true => Ok(()),
+        false if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a pipe, a device or a socket, and only a regular file can be moved aside",
+        )),
+    }
+}
+
 /// Opens a file at its end; a half line there, which only a loss of power leaves, is cut off.
 fn begin(path: &Path, now: SystemTime) -> io::Result<(File, u64, SystemTime)> {
+    // Before as well as after: to open a device may already do something.
+    if let Ok(metadata) = fs::metadata(path) {
+        is_regular(&metadata)?;
+    }
     let file = private_file().append(true).open(path)?;
     let metadata = file.metadata()?;
-    // Pipes and devices are written as well, and have no end to look at.
-    if !metadata.is_file() || metadata.len() == 0 {
+    is_regular(&metadata)?;
+    if metadata.len() == 0 {
         return Ok((file, 0, now));
     }
     let len = whole(path, metadata.len())?;

@@ -94,6 +94,8 @@ pub enum Verdict {
         why: &'static str,
         /// The challenge that tells the client where to get a token that is good.
         www_authenticate: Option<String>,
+        /// Whose token it is, where that is proven although it lets nobody in.
+        principal: Option<Principal>,
     },
 }
 

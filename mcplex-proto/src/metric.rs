@@ -93,19 +93,20 @@ metrics! {
     /// How long a request to an upstream took, from the call to its answer.
     ClientDuration = "mcp.client.operation.duration": Histogram, "s", false, DURATIONS,
         [MCP_METHOD_NAME, GEN_AI_TOOL_NAME, GEN_AI_PROMPT_NAME, GEN_AI_OPERATION_NAME,
-         MCP_PROTOCOL_VERSION, NETWORK_TRANSPORT, RPC_RESPONSE_STATUS_CODE, ERROR_TYPE,
-         UPSTREAM_NAME];
+         MCP_PROTOCOL_VERSION, NETWORK_TRANSPORT, NETWORK_PROTOCOL_NAME, NETWORK_PROTOCOL_VERSION,
+         SERVER_ADDRESS, SERVER_PORT, RPC_RESPONSE_STATUS_CODE, ERROR_TYPE, UPSTREAM_NAME];
     /// How long the request of a client took, the wait for an upstream included.
     ServerDuration = "mcp.server.operation.duration": Histogram, "s", false, DURATIONS,
         [MCP_METHOD_NAME, GEN_AI_TOOL_NAME, GEN_AI_PROMPT_NAME, GEN_AI_OPERATION_NAME,
-         MCP_PROTOCOL_VERSION, NETWORK_TRANSPORT, RPC_RESPONSE_STATUS_CODE, ERROR_TYPE,
-         UPSTREAM_NAME];
+         MCP_PROTOCOL_VERSION, NETWORK_TRANSPORT, NETWORK_PROTOCOL_NAME, NETWORK_PROTOCOL_VERSION,
+         RPC_RESPONSE_STATUS_CODE, ERROR_TYPE, UPSTREAM_NAME];
     /// How long a session with an upstream lasted; revisions without sessions have none.
     ClientSession = "mcp.client.session.duration": Histogram, "s", false, DURATIONS,
-        [MCP_PROTOCOL_VERSION, NETWORK_TRANSPORT, ERROR_TYPE, UPSTREAM_NAME];
-    /// How long the session of a client lasted; revisions without sessions have none.
+        [MCP_PROTOCOL_VERSION, NETWORK_TRANSPORT, NETWORK_PROTOCOL_NAME, NETWORK_PROTOCOL_VERSION,
+         SERVER_ADDRESS, SERVER_PORT, ERROR_TYPE, UPSTREAM_NAME];
+    /// How long the session of a client lasted, which never fails; stateless revisions have none.
     ServerSession = "mcp.server.session.duration": Histogram, "s", false, DURATIONS,
-        [MCP_PROTOCOL_VERSION, NETWORK_TRANSPORT];
+        [MCP_PROTOCOL_VERSION, NETWORK_TRANSPORT, NETWORK_PROTOCOL_NAME, NETWORK_PROTOCOL_VERSION];
     /// Children of an upstream in a state: 1 for the state it is in where it has one child.
     UpstreamStatus = "mcplex.upstream.status": UpDownCounter, "1", false, &[],
         [UPSTREAM_NAME, UPSTREAM_STATE];

@@ -1,6 +1,8 @@
 //! Who is at the other end, as spans tell of it.
 
 use crate::{
+    attr,
+    metric::Label,
     trace::TraceContext,
     upstream::Incarnation,
     version::{Era, Version},
@@ -14,6 +16,17 @@ const TCP: &str = "tcp";
 #[must_use]
 pub fn protocol_over(network: &str) -> Option<(&'static str, &'static str)> {
     (network == TCP).then_some(("http", "1.1"))
+}
+
+/// What numbers say of what carries the bytes.
+#[must_use]
+pub fn network_labels(network: Option<&'static str>) -> [Label<'static>; 3] {
+    let protocol = network.and_then(protocol_over);
+    [
+        (attr::NETWORK_TRANSPORT, network),
+        (attr::NETWORK_PROTOCOL_NAME, protocol.map(|(name, _)| name)),
+        (attr::NETWORK_PROTOCOL_VERSION, protocol.map(|(_, version)| version)),
+    ]
 }
 
 /// Where an upstream is, as far as its configuration says.
@@ -37,7 +50,7 @@ pub struct Peer {
     /// The OpenTelemetry word for what carries the bytes.
     pub network: &'static str,
     /// Where it is.
-    pub place: Place,
+    pub place: Arc<Place>,
     /// The name of the session, where the transport has one.
     pub session: Option<String>,
     /// The span of the connect that began it.
@@ -73,7 +86,7 @@ mod tests {
             incarnation: Incarnation(1),
             version,
             network: TCP,
-            place: Place::default(),
+            place: Arc::default(),
             session: Some("s".to_owned()),
             connect: None,
         };

@@ -112,8 +112,8 @@ impl Noted {
         self.with(|call| call.attempts += 1);
     }
 
-    /// This life of the upstream answered.
-    pub(crate) fn came_from(&self, incarnation: Incarnation) {
+    /// This life of the upstream has it; the last one that is named answered, or took it with it.
+    pub(crate) fn is_with(&self, incarnation: Incarnation) {
         self.with(|call| call.incarnation = Some(incarnation));
     }
 
@@ -127,6 +127,8 @@ impl Noted {
         self.with(|call| {
             if call.outcome.is_empty() {
                 (call.outcome, call.error, call.code) = (outcome, error, code);
+                // What was refused no life has had, although one was meant.
+                call.incarnation = call.incarnation.filter(|_| outcome != "rejected");
             }
         });
     }

@@ -294,7 +294,10 @@ pub(crate) fn client_span(
     (id, version, peer): (u64, Option<Version>, Option<&Peer>),
 ) -> Watched {
     let upstream = &target.link.name;
-    let carried = (version, peer.map(|peer| peer.network));
+    let carried = (version, peer);
+    if let Some(peer) = peer {
+        server.is_with(peer.incarnation);
+    }
     if server.span.is_disabled() && !server.is_measured() {
         return server.sent(Span::none(), upstream, (None, None), carried);
     }

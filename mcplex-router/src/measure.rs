@@ -6,6 +6,7 @@ use mcplex_proto::{
     message::{Outcome, Request},
     method,
     metric::{self, Held, Label, Metric},
+    peer::{Peer, Place, network_labels},
     trace::TraceContext,
     upstream::{Incarnation, UpstreamName},
     version::Version,
@@ -13,7 +14,7 @@ use mcplex_proto::{
 use std::{
     borrow::Cow,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -49,6 +50,8 @@ struct Measured {
     method: Cow<'static, str>,
     version: Option<Version>,
     network: Option<&'static str>,
+    /// Where the upstream is, of a request to one.
+    place: Option<Arc<Place>>,
     /// What it is for, once that is known to exist.
     aim: OnceLock<(UpstreamName, Option<String>)>,
     end: OnceLock<End>,
@@ -84,6 +87,7 @@ impl Watched {
                 method: method::intern(&request.method),
                 version,
                 network: Some(network),
+                place: None,
                 aim: OnceLock::new(),
                 end: OnceLock::new(),
                 _active: Held::new(Metric::RequestActive, &[]),
@@ -133,7 +137,7 @@ impl Watched {
         span: Span,
         upstream: &UpstreamName,
         (asked, name): (Option<&str>, Option<&str>),
-        (version, network): (Option<Version>, Option<&'static str>),
+        (version, peer): (Option<Version>, Option<&Peer>),
     ) -> Self {
         let measure = |server: &Measured| {
             let aim = |name: Option<&str>| (upstream.clone(), name.map(str::to_owned));
@@ -144,7 +148,8 @@ impl Watched {
                 since: metric::now()?,
                 method: server.method.clone(),
                 version,
-                network,
+                network: peer.map(|peer| peer.network),
+                place: peer.map(|peer| Arc::clone(&peer.place)),
                 aim: OnceLock::from(aim(name)),
                 end: OnceLock::new(),
                 _active: Held::default(),
@@ -178,10 +183,10 @@ impl Watched {
         }
     }
 
-    /// This life of the upstream answered.
-    pub(crate) fn came_from(&self, incarnation: Incarnation) {
+    /// This life of the upstream has it.
+    pub(crate) fn is_with(&self, incarnation: Incarnation) {
         if let Some(noted) = &self.noted {
-            noted.came_from(incarnation);
+            noted.is_with(incarnation);
         }
     }
 
@@ -260,13 +265,20 @@ impl Drop for Measured {
             Cow::Borrowed(known) => known,
             Cow::Owned(_) => attr::ERROR_OTHER,
         };
-        let labels: [Label<'_>; 9] = [
+        let [network, protocol, of_protocol] = network_labels(self.network);
+        let place = self.place.as_deref();
+        let port = place.and_then(|place| place.port).map(|port| port.to_string());
+        let labels: [Label<'_>; 13] = [
             (attr::MCP_METHOD_NAME, Some(method)),
             (attr::GEN_AI_TOOL_NAME, name.filter(|_| is_tool)),
             (attr::GEN_AI_PROMPT_NAME, name.filter(|_| is_prompt)),
             (attr::GEN_AI_OPERATION_NAME, is_tool.then_some("execute_tool")),
             (attr::MCP_PROTOCOL_VERSION, self.version.map(Version::as_str)),
-            (attr::NETWORK_TRANSPORT, self.network),
+            network,
+            protocol,
+            of_protocol,
+            (attr::SERVER_ADDRESS, place.and_then(|place| place.host.as_deref())),
+            (attr::SERVER_PORT, port.as_deref()),
             (attr::RPC_RESPONSE_STATUS_CODE, code.as_deref()),
             (attr::ERROR_TYPE, error),
             (attr::UPSTREAM_NAME, upstream),

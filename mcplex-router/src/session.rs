@@ -37,6 +37,7 @@ use mcplex_proto::{
     method,
     metric::{self, Metric},
     modern::{self, Class},
+    peer::network_labels,
     raw::{self, Raw},
     trace::TraceContext,
     version::{Era, Version},
@@ -452,8 +453,9 @@ impl Session for DownstreamSession {
             let mut state = lock(&self.state);
             if let (Some(since), Some(greeting)) = (state.greeted_at.take(), &state.greeting) {
                 let version = (attr::MCP_PROTOCOL_VERSION, Some(greeting.version.as_str()));
-                let network = (attr::NETWORK_TRANSPORT, Some(self.client.network()));
-                metric::since(Metric::ServerSession, since, &[version, network]);
+                let [network, protocol, of_protocol] = network_labels(Some(self.client.network()));
+                let labels = [version, network, protocol, of_protocol];
+                metric::since(Metric::ServerSession, since, &labels);
             }
             state.is_closed = true;
             state.is_ready = false;

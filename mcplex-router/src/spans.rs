@@ -348,7 +348,7 @@ pub(crate) fn answered(server: &Watched, client: &Watched, reply: &Reply, is_sur
     if !is_sure {
         client.span.record(attr::UPSTREAM_INCARNATION, reply.from.0);
     }
-    server.came_from(reply.from);
+    server.is_with(reply.from);
     ended_there(client, &reply.outcome);
     ended(server, &reply.outcome);
 }
@@ -362,6 +362,9 @@ pub(crate) fn failed(
     refusal: &Outcome,
 ) {
     unanswered(client, error, is_sure);
+    if let UpstreamError::Died { from: Some(from), .. } = error {
+        server.is_with(*from);
+    }
     refused(server, error, refusal);
 }
 

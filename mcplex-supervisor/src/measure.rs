@@ -5,16 +5,18 @@
 use mcplex_proto::{
     attr,
     metric::{self, Held, Metric},
+    peer::{Place, network_labels},
     upstream::{Health, UpstreamName},
     version::{Era, Version},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// What is remembered between two numbers.
 #[derive(Debug)]
 pub(crate) struct Measure {
     upstream: UpstreamName,
     network: &'static str,
+    place: Arc<Place>,
     connecting: Option<Duration>,
     connected: Option<Connected>,
     health: Option<(Health, Held)>,
@@ -22,15 +24,23 @@ pub(crate) struct Measure {
 }
 
 /// A life that calls can use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Connected {
     since: Duration,
     version: Version,
+    /// Where it was: a reload may name another place for the next life.
+    place: Arc<Place>,
 }
 
 impl Measure {
-    pub(crate) fn new(upstream: UpstreamName, network: &'static str) -> Self {
-        Self { upstream, network, connecting: None, connected: None, health: None, child: None }
+    pub(crate) fn new(upstream: UpstreamName, network: &'static str, place: Arc<Place>) -> Self {
+        let (connecting, connected) = (None, None);
+        Self { upstream, network, place, connecting, connected, health: None, child: None }
+    }
+
+    /// It is reached there from the next connect on.
+    pub(crate) fn is_at(&mut self, place: Arc<Place>) {
+        self.place = place;
     }
 
     /// A connect begins.
@@ -52,20 +62,29 @@ impl Measure {
     /// The session is open.
     pub(crate) fn connected(&mut self, version: Version) {
         self.connect_ended(None);
-        self.connected = metric::now().map(|since| Connected { since, version });
+        let place = &self.place;
+        self.connected =
+            metric::now().map(|since| Connected { since, version, place: Arc::clone(place) });
     }
 
     /// A life ended, or a connect came to nothing; without an error it was asked for.
     pub(crate) fn ended(&mut self, error: Option<&'static str>) {
         self.connect_ended(error);
-        let Some(Connected { since, version }) = self.connected.take() else { return };
+        let Some(Connected { since, version, place }) = self.connected.take() else { return };
         let name = (attr::UPSTREAM_NAME, Some(self.upstream.as_str()));
         let error = (attr::ERROR_TYPE, error);
         metric::since(Metric::UpstreamLifetime, since, &[name, error]);
         if version.era() == Era::Legacy {
             let version = (attr::MCP_PROTOCOL_VERSION, Some(version.as_str()));
-            let network = (attr::NETWORK_TRANSPORT, Some(self.network));
-            metric::since(Metric::ClientSession, since, &[version, network, error, name]);
+            let [network, protocol, protocol_version] = network_labels(Some(self.network));
+            let port = place.port.map(|port| port.to_string());
+            let address = (attr::SERVER_ADDRESS, place.host.as_deref());
+            let port = (attr::SERVER_PORT, port.as_deref());
+            metric::since(
+                Metric::ClientSession,
+                since,
+                &[version, network, protocol, protocol_version, address, port, error, name],
+            );
         }
     }
 

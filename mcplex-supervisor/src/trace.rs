@@ -11,7 +11,7 @@ use mcplex_proto::{
     transport::{ConnectError, Transport},
     upstream::{Incarnation, UpstreamName},
 };
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tracing::{Span, field::Empty};
 
 /// The span of a lifecycle step, with what all of them say.
@@ -66,7 +66,7 @@ pub(crate) struct Trace {
     transport: &'static str,
     /// The OpenTelemetry word for what carries the bytes.
     network: &'static str,
-    place: Place,
+    place: Arc<Place>,
     connect: Option<Span>,
     /// The span that led to the next connect, with what kind it is.
     lead: Option<(Span, &'static str)>,
@@ -106,16 +106,16 @@ impl Trace {
         member: Option<String>,
         reached: &dyn Transport,
     ) -> Self {
-        let network = reached.network();
+        let (network, place) = (reached.network(), Arc::new(reached.place()));
         Self {
-            measure: Measure::new(upstream.clone(), network),
+            measure: Measure::new(upstream.clone(), network, Arc::clone(&place)),
             startup: None,
             question: None,
             upstream,
             member,
             transport: if network == "pipe" { "stdio" } else { "http" },
             network,
-            place: reached.place(),
+            place: Arc::clone(&place),
             connect: None,
             lead: None,
             why: None,
@@ -136,7 +136,8 @@ impl Trace {
 
     /// It is reached in another way from now on.
     pub(crate) fn is_reached_by(&mut self, transport: &dyn Transport) {
-        self.place = transport.place();
+        self.place = Arc::new(transport.place());
+        self.measure.is_at(Arc::clone(&self.place));
     }
 
     /// A question of the handshake is sent; gives what it may say of the trace.
@@ -323,7 +324,7 @@ impl Trace {
             incarnation,
             version: info.version,
             network: self.network,
-            place: self.place.clone(),
+            place: Arc::clone(&self.place),
             session,
             connect: self.last_connect.clone(),
         })

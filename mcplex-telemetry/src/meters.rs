@@ -118,7 +118,12 @@ fn attributes(metric: Metric, labels: &[Label<'_>]) -> Vec<KeyValue> {
     let known = metric.doc().attributes;
     let pair = |(key, value): &Label<'_>| {
         let value = (*value)?;
-        known.contains(key).then(|| KeyValue::new(*key, value.to_owned()))
+        // The one label that is a number.
+        let number = (*key == attr::SERVER_PORT).then(|| value.parse::<i64>().ok()).flatten();
+        known.contains(key).then(|| match number {
+            Some(number) => KeyValue::new(*key, number),
+            None => KeyValue::new(*key, value.to_owned()),
+        })
     };
     labels.iter().filter_map(pair).collect()
 }

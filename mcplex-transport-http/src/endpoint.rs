@@ -148,7 +148,7 @@ impl Endpoint {
         }
         match doorman.admit(first.map(HeaderValue::as_bytes)).await {
             Verdict::Admitted(principal) => Ok(principal),
-            Verdict::Refused { status, why, www_authenticate } => {
+            Verdict::Refused { status, why, www_authenticate, .. } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
                 let challenge = www_authenticate.and_then(|text| HeaderValue::try_from(text).ok());
                 let refusal = Refusal::new(status, &why);

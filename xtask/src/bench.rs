@@ -5,6 +5,7 @@ mod gateway;
 mod guard;
 mod http;
 mod independence;
+mod operators;
 mod pipe;
 mod process;
 mod report;

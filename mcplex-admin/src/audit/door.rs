@@ -26,7 +26,9 @@ impl Doorman for AuditedDoorman {
     async fn admit(&self, authorization: Option<&[u8]>) -> Verdict {
         let verdict = self.doorman.admit(authorization).await;
         match &verdict {
-            Verdict::Refused { status, why, .. } => self.audit.refused(*status, why),
+            Verdict::Refused { status, why, principal, .. } => {
+                self.audit.refused(*status, why, principal.as_ref());
+            }
             Verdict::Admitted(_) => {}
         }
         verdict

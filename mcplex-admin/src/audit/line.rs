@@ -26,7 +26,11 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("resource", "the URI of the resource"),
     ("upstream", "the server it was for; absent when nobody has what was called"),
     ("upstream_name", "the tool or prompt, as the server calls it"),
-    ("incarnation", "the life of the server that answered"),
+    (
+        "incarnation",
+        "the life of the server that answered, or that had it when it died, was too slow or \
+         was given up; absent when none had it",
+    ),
     ("attempts", "how often it was made for the server: 2 when that came back in another era"),
     ("principal", "`pipe`, `anybody`, or issuer and subject of the token; never the token"),
     ("session", "the number of the session; absent for requests of 2026-07-28"),
@@ -47,7 +51,12 @@ pub const REFUSAL_FIELDS: &[(&str, &str)] = &[
     ("error", "`mcplex.unauthorized`"),
     ("status", "the status of HTTP, 401 or 403"),
     ("why", "one sentence"),
-    ("count", "how many there were since the line before; at most one line a second"),
+    ("principal", "whose token it was, where its signature is good"),
+    (
+        "count",
+        "how many there were since the line before; at most one line a second, which tells of the last \
+         one that is known by name, or else of the last one",
+    ),
 ];
 
 /// The members of the line that stands where others are missing.
@@ -102,6 +111,8 @@ struct RefusalLine {
     error: &'static str,
     status: u16,
     why: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<String>,
     count: u64,
 }
 
@@ -174,11 +185,18 @@ impl Words for Pen {
                 self.last = at;
                 self.call(at, &call, line);
             }
-            Entry::Refusal { at, refusal: Refusal { status, why, count } } => {
+            Entry::Refusal { at, refusal: Refusal { status, why, principal, count } } => {
                 self.last = at;
-                let error = attr::ERROR_UNAUTHORIZED;
-                let time = written(at);
-                write(line, &RefusalLine { time, outcome: "rejected", error, status, why, count });
+                let refusal = RefusalLine {
+                    time: written(at),
+                    outcome: "rejected",
+                    error: attr::ERROR_UNAUTHORIZED,
+                    status,
+                    why,
+                    principal: principal.map(|principal| principal.to_string()),
+                    count,
+                };
+                write(line, &refusal);
             }
         }
     }

@@ -121,14 +121,21 @@ fn lines_that_are_missing_have_a_line() {
     assert!(text.contains(r#""outcome":"lost","count":7"#), "{text}");
 }
 
-/// Refuses everybody.
+/// Refuses everybody; who knocks with a secret is known.
 #[derive(Debug)]
 struct Wall;
 
 #[async_trait::async_trait]
 impl mcplex_proto::downstream::Doorman for Wall {
-    async fn admit(&self, _: Option<&[u8]>) -> Verdict {
-        Verdict::Refused { status: 403, why: "the token allows too little", www_authenticate: None }
+    async fn admit(&self, shown: Option<&[u8]>) -> Verdict {
+        let is_known = shown.is_some();
+        let why = if is_known { "the token allows too little" } else { "a bearer token is needed" };
+        Verdict::Refused {
+            status: if is_known { 403 } else { 401 },
+            why,
+            www_authenticate: None,
+            principal: is_known.then(|| Principal::Known("https://as.example#ada#c1".into())),
+        }
     }
 
     fn metadata(&self, _: &str) -> Option<bytes::Bytes> {
@@ -142,15 +149,23 @@ async fn who_is_not_let_in_is_counted_and_cannot_fill_the_file() {
     let path = dir.path().join("audit.jsonl");
     let audit = Audit::open(path.clone(), limits(), Policy::default()).unwrap();
     let door = AuditedDoorman::new(Arc::new(Wall), audit.clone());
-    for _ in 0..1_000 {
-        assert!(matches!(door.admit(Some(b"Bearer secret")).await, Verdict::Refused { .. }));
+    // Whoever has a name is seen among a thousand who have none.
+    for n in 0..1_000 {
+        let shown: Option<&[u8]> = (n % 111 == 0).then_some(b"Bearer secret");
+        assert!(matches!(door.admit(shown).await, Verdict::Refused { .. }));
     }
     assert!(audit.flush());
     let lines = lines(&path);
     let count: u64 = lines.iter().map(|line| line["count"].as_u64().unwrap()).sum();
     // One line a second, and one at the end.
     assert!(count == 1_000 && lines.len() < 100, "{lines:?}");
-    assert_eq!(lines[0]["error"], attr::ERROR_UNAUTHORIZED);
+    for line in &lines {
+        assert_eq!(line["error"], attr::ERROR_UNAUTHORIZED, "{line}");
+        assert_eq!(line["principal"].is_string(), line["status"] == 403, "{line}");
+    }
+    let first = &lines[0];
+    assert_eq!((&first["status"], &first["count"]), (&json!(403), &json!(1)), "{lines:?}");
+    assert_eq!(lines.last().unwrap()["principal"], "https://as.example#ada#c1", "{lines:?}");
     let text = fs::read_to_string(&path).unwrap();
     let table: Vec<_> = REFUSAL_FIELDS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(keys(text.lines().next().unwrap()), table);

@@ -109,13 +109,13 @@ pub(super) struct CountedSession {
 }
 
 impl Session for CountedSession {
-    // Written out, so that what is not counted costs no second box.
+    // Written out, so that what is no call costs no second box.
     fn request<'a, 'f>(&'a self, request: Request) -> Answered<'f>
     where
         'a: 'f,
         Self: 'f,
     {
-        if request.method == method::TOOLS_CALL && self.calls.are_counted() {
+        if request.method == method::TOOLS_CALL {
             Box::pin(self.counted(request))
         } else {
             self.session.request(request)
@@ -217,8 +217,7 @@ pub(super) fn outcome(response: Option<&Response>) -> End {
     match &response.outcome {
         Outcome::Error(error) => of_code(ErrorObject::read(error).code),
         Outcome::Result(result) => {
-            let members = edit::members(result.as_str()).unwrap_or_default();
-            let of = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, it)| *it);
+            let of = |name: &str| edit::member(result.as_str(), name);
             if of("isError").is_none_or(|is_error| is_error.get() != "true") {
                 return ("ok", None);
             }

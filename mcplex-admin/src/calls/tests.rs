@@ -21,7 +21,7 @@ fn call(tool: &str, duration_us: u64) -> Ended {
 
 #[test]
 fn the_last_are_kept_and_all_are_counted() {
-    let calls = Calls::default();
+    let calls = Calls::begin();
     for number in 0..2 * KEPT as u64 {
         calls.tell(call("a", number));
     }
@@ -32,7 +32,7 @@ fn the_last_are_kept_and_all_are_counted() {
 
 #[test]
 fn percentiles_are_as_precise_as_the_histogram() {
-    let calls = Calls::default();
+    let calls = Calls::begin();
     for us in 1..=100 {
         calls.tell(call("a", us * 1_000));
     }
@@ -46,7 +46,7 @@ fn percentiles_are_as_precise_as_the_histogram() {
 
 #[test]
 fn the_figures_of_an_upstream_are_those_of_its_tools_together() {
-    let calls = Calls::default();
+    let calls = Calls::begin();
     let of = |tool: &str, upstream: &str, us| {
         let error_type = (tool == "b").then(|| "tool_error".to_owned());
         calls.tell(Ended { upstream: Some(upstream.to_owned()), error_type, ..call(tool, us) });
@@ -65,19 +65,8 @@ fn the_figures_of_an_upstream_are_those_of_its_tools_together() {
 }
 
 #[test]
-fn nothing_is_counted_until_somebody_wants_to_know() {
-    let calls = Calls::default();
-    assert_eq!(calls.since_ms(), None);
-    calls.count();
-    let since = calls.since_ms();
-    assert!(since.is_some());
-    calls.count();
-    assert_eq!(calls.since_ms(), since);
-}
-
-#[test]
 fn names_without_end_take_memory_with_an_end() {
-    let calls = Calls::default();
+    let calls = Calls::begin();
     for number in 0..2 * TOOLS {
         calls.tell(call(&number.to_string(), 1));
     }
@@ -170,18 +159,13 @@ impl Session for Silent {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_for_which_nobody_waits_any_more_is_told_too() {
-    let calls = Calls::default();
+    let calls = Calls::begin();
     let owner: Owner = Arc::new(|tool| (tool == "add").then(|| "files".to_owned()));
     let client: Arc<dyn Client> = Arc::new(Deaf);
     let client = Arc::new(TracedClient::new(client));
     let session = CountedSession { session: Arc::new(Silent), client, calls: calls.clone(), owner };
     let params = Some(Raw::of(&json!({ "name": "add" })));
-    for (method, is_counted) in
-        [(method::TOOLS_CALL, false), (method::TOOLS_CALL, true), (method::PING, true)]
-    {
-        if is_counted {
-            calls.count();
-        }
+    for method in [method::TOOLS_CALL, method::PING] {
         let request = Request {
             id: Id::from(1_u64),
             method: method.into(),

@@ -257,8 +257,7 @@ pub(super) static TABLE: &[Entry] = &[
     },
     Entry {
         path: "/api/v1/calls",
-        summary: "The last calls of tools, newest first; they are kept from the start where \
-                  `admin.listen` is set, else from the first time that somebody asks.",
+        summary: "The last 500 calls of tools, newest first.",
         query: &[UPSTREAM],
         answer: Kind::Json(|| json!([Ended::default()])),
         make: |given| Ok(Route::Calls { upstream: given.word("upstream") }),
@@ -266,7 +265,7 @@ pub(super) static TABLE: &[Entry] = &[
     },
     Entry {
         path: "/api/v1/tools",
-        summary: "Figures of each tool that was called, by name; counted as long as calls are kept.",
+        summary: "Figures of each tool that was called, by name, from the start on.",
         query: &[("by", "`upstream` puts the tools of each upstream together.")],
         answer: Kind::Json(|| json!([Figures::default()])),
         make: |given| {

@@ -78,7 +78,7 @@ impl Served {
             incarnation: 1,
             ..UpstreamStatus::default()
         };
-        let kept = Kept { crashes, logs, events: events.clone(), calls: Calls::default() };
+        let kept = Kept { crashes, logs, events: events.clone(), calls: Calls::begin() };
         let control = Control::new(Arc::new(Still(status, watch::channel(0).0)), kept)
             .with_metrics(Some(|| "mcplex_up 1\n".to_owned()))
             .with_dashboard(Some("a link with the token".to_owned()));

@@ -47,6 +47,16 @@ impl Texts {
     }
 }
 
+impl Claims {
+    /// Whose token it is; nobody's when it names neither a subject nor a client.
+    pub(crate) fn principal(&self) -> Option<Principal> {
+        let client = self.client_id.as_deref().or(self.azp.as_deref()).unwrap_or_default();
+        let subject = self.sub.as_deref().unwrap_or_default();
+        let is_somebody = !subject.is_empty() || !client.is_empty();
+        is_somebody.then(|| Principal::new(&self.iss, subject, client))
+    }
+}
+
 /// For whom a token must be, and when.
 #[derive(Debug)]
 pub(crate) struct Policy {
@@ -81,17 +91,12 @@ impl Policy {
         if claims.cnf.is_some() {
             return Err(Invalid::Bound);
         }
-        let client = claims.client_id.or(claims.azp).unwrap_or_default();
-        let subject = claims.sub.unwrap_or_default();
-        if subject.is_empty() && client.is_empty() {
-            return Err(Invalid::Subject);
-        }
+        let principal = claims.principal().ok_or(Invalid::Subject)?;
         let scopes = claims.scope.iter().chain(&claims.scp).flat_map(Texts::iter);
         let mut scopes: Vec<String> =
             scopes.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect();
         scopes.sort();
         scopes.dedup();
-        let principal = Principal::new(&claims.iss, &subject, &client);
         Ok(Grant { principal, scopes, expires: (expires + skew).ceil() as u64 })
     }
 

@@ -23,6 +23,22 @@ pub enum Verdict {
     Unavailable,
 }
 
+/// What is thought of a request, and whose token it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// What is thought of it.
+    pub verdict: Verdict,
+    /// Whose token it is, if its signature is good: also that of one which has ended, or is meant
+    /// for somebody else.
+    pub principal: Option<Principal>,
+}
+
+impl From<Verdict> for Judged {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, principal: None }
+    }
+}
+
 /// What a good token allows, and whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {

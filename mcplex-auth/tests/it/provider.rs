@@ -76,8 +76,8 @@ impl World {
 
     /// Whom the resource takes the holder of a token for.
     async fn admits(&self, header: &Secret) -> String {
-        let verdict = self.server.judge_value(Some(header.expose().as_bytes())).await;
-        let Verdict::Granted(grant) = verdict else { return format!("{verdict:?}") };
+        let judged = self.server.judge_value(Some(header.expose().as_bytes())).await;
+        let Verdict::Granted(grant) = judged.verdict else { return format!("{judged:?}") };
         grant.principal.as_str().replace(self.issuer.as_str(), "issuer")
     }
 }

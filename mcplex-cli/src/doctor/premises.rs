@@ -5,6 +5,7 @@ use super::{
     remote,
 };
 use crate::{
+    journals,
     places::Places,
     settings::{self, Settings},
 };
@@ -35,6 +36,8 @@ pub(crate) fn checks(settings: &Settings, places: &Places, pid: Option<u32>) -> 
         checks.push(Check::new("state", writable(&state)));
         checks.extend(room(&state).map(|finding| Check::new("disk", finding)));
     }
+    checks
+        .extend(journals::files(settings).map(|(what, path)| Check::new(what, kept(what, &path))));
     checks
 }
 
@@ -108,6 +111,44 @@ fn existing(folder: &Path) -> PathBuf {
     found.unwrap_or(folder).to_owned()
 }
 
+/// Whether a file of lines can be written; nothing is written to find out.
+fn kept(what: &'static str, file: &Path) -> Finding {
+    let shown = file.display();
+    let (is_there, problem) = match fs::metadata(file) {
+        Ok(found) if found.is_file() => (true, refuses(file)),
+        Ok(_) => {
+            let hint = "name a regular file: mcplex does not start with this one";
+            return Finding::broken("not-a-file", format!("{shown} is no regular file"), hint);
+        }
+        Err(_) => {
+            let folder = existing(file.parent().unwrap_or_else(|| Path::new(".")));
+            (
+                false,
+                if folder.is_dir() { refuses(&folder) } else { Some("its folder is none".into()) },
+            )
+        }
+    };
+    match problem {
+        None if is_there => Finding::well(format!("{shown} can be written")),
+        None => Finding::well(format!("{shown} can be made")),
+        Some(why) => {
+            let what_is = format!("{shown} cannot be written: {why}");
+            let hint = "give it to this user, or name another file";
+            match what {
+                "audit log" => Finding::broken("audit-log", what_is, hint),
+                // Without its log mcplex serves, and counts the lines.
+                _ => Finding::warning("log-file", what_is, hint),
+            }
+        }
+    }
+}
+
+/// Why nothing can be written there.
+fn refuses(path: &Path) -> Option<String> {
+    use rustix::fs::{Access, access};
+    access(path, Access::WRITE_OK).err().map(|error| error.to_string())
+}
+
 /// Whether logs and reports can be kept there; nothing is written to find out.
 fn writable(state: &Path) -> Finding {
     use rustix::fs::{Access, access};
@@ -177,6 +218,7 @@ fn shown(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::finding::Level;
 
     #[test]
     fn a_folder_that_is_not_there_is_judged_by_the_one_above() {
@@ -187,6 +229,23 @@ mod tests {
         fs::write(dir.path().join("file"), "").unwrap();
         assert_eq!(writable(&dir.path().join("file/b")).cause, Some("state"));
         assert!(room(&state).is_some());
+    }
+
+    #[test]
+    fn a_file_of_lines_has_to_be_one_that_can_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |what, path: &Path, level, cause: Option<&str>| {
+            let found = kept(what, path);
+            assert_eq!((found.level, found.cause), (level, cause), "{found:?}");
+        };
+        let file = dir.path().join("file");
+        check("log", &file, Level::Ok, None);
+        fs::write(&file, "").unwrap();
+        check("log", &file, Level::Ok, None);
+        check("log", &file.join("below"), Level::Warning, Some("log-file"));
+        check("audit log", &file.join("below"), Level::Broken, Some("audit-log"));
+        check("log", dir.path(), Level::Broken, Some("not-a-file"));
+        check("audit log", Path::new("/dev/null"), Level::Broken, Some("not-a-file"));
     }
 
     #[test]

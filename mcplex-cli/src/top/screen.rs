@@ -14,6 +14,7 @@ use ratatui::{
 };
 use std::{
     io::{self, Stdout, Write},
+    mem::ManuallyDrop,
     panic,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -28,7 +29,9 @@ static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A terminal that is ours; given back when this is dropped.
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped: it would say on stderr that the cursor cannot be shown, and panic where the
+    /// terminal is gone and stderr with it. What it should do then `Taken` does.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     _taken: Taken<Stdout>,
 }
 
@@ -44,7 +47,7 @@ impl Screen {
         enable_raw_mode()?;
         let taken = Taken::new(io::stdout())?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        Ok(Self { terminal, _taken: taken })
+        Ok(Self { terminal: ManuallyDrop::new(terminal), _taken: taken })
     }
 
     /// Draws what has changed.

@@ -6,7 +6,10 @@ use crate::{
     stateless::Stateless,
     verbs::{files, ok},
 };
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::Signal,
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -101,6 +104,8 @@ fn every_call_has_a_line_also_those_that_are_refused() {
     assert_eq!(first["arguments"]["password"], json!({ "kind": "string", "size": 9 }));
     assert!(first["session"].is_u64() && first["bytes_out"].as_u64() > Some(10), "{first}");
     assert_eq!(all[5]["code"], -31_002);
+    // Which life it died with; what was refused was for none.
+    assert_eq!((&all[4]["incarnation"], &all[5]["incarnation"]), (&json!(1), &Value::Null));
     let text = fs::read_to_string(state(&setup).join("audit.jsonl")).unwrap();
     for secret in ["hunter2", "mine", "abc123"] {
         assert!(!text.contains(secret), "{secret} in {text}");
@@ -157,6 +162,7 @@ fn prompts_resources_and_calls_that_are_given_up_have_lines_too() {
     for line in slept {
         assert_eq!((&line["outcome"], &line["error"]), (&json!("cancelled"), &json!("cancelled")));
         assert_eq!((&line["bytes_out"], &line["attempts"]), (&json!(0), &json!(1)));
+        assert_eq!(line["incarnation"], 1, "{line}");
     }
 }
 
@@ -258,6 +264,17 @@ fn without_its_audit_log_nothing_is_served() {
     let ran = setup.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     assert!(ran.stderr.contains("`audit.file` cannot be written"), "{}", ran.stderr);
+    // Nor where it would wait for somebody who reads: it is said at once, by whoever is asked.
+    let pipe = setup.file("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for key in ["[audit]\nfile", "[telemetry]\nlog_file"] {
+        let setup = Setup::new(&format!("{key} = {pipe:?}")).within(&setup);
+        let ran = setup.run(&["serve", "--listen", "127.0.0.1:0"]);
+        assert_eq!(ran.code, 3, "{}", ran.stderr);
+        assert!(ran.stderr.contains("it is a pipe, a device or a socket"), "{}", ran.stderr);
+        let ran = setup.run(&["doctor"]);
+        assert!(ran.code == 9 && ran.stdout.contains("is no regular file"), "{}", ran.stdout);
+    }
     // Nor where another one has it.
     let first = Setup::new(AUDIT).server("good", &[]);
     let gateway = first.serve();

@@ -203,6 +203,11 @@ fn who_is_let_in_and_who_is_not_stands_in_the_audit_log() {
     let call = request("tools/call", &json!({"name": "echo", "arguments": {}}));
     assert_eq!(ask(&gateway, "/mcp", &headers, Some(&call)).status, 200);
     assert_eq!(ask(&gateway, "/mcp", &headers[..2], Some(&call)).status, 401);
+    let old = issuer.token(&url, &json!({"sub": "bob", "exp": 1}));
+    let forged = Issuer::start().token(&url, &json!({"iss": issuer.url, "sub": "eve"}));
+    for token in [old, forged] {
+        assert_eq!(ask(&gateway, "/mcp", &[bearer(&token)], Some(&hello)).status, 401);
+    }
     gateway.signal(rustix::process::Signal::TERM);
     assert!(gateway.ended().success());
     let text = lines(&state(&setup).join("audit.jsonl"));
@@ -213,7 +218,10 @@ fn who_is_let_in_and_who_is_not_stands_in_the_audit_log() {
     assert!(name.contains(&issuer.url) && name.contains("ada"), "{name}");
     let refused: Vec<_> = all.iter().filter(|line| line["status"].is_u64()).collect();
     let count: u64 = refused.iter().map(|line| line["count"].as_u64().unwrap()).sum();
-    assert_eq!((count, &refused[0]["status"]), (2, &json!(403)), "{all:?}");
+    assert_eq!((count, &refused[0]["status"]), (4, &json!(403)), "{all:?}");
+    // Who is known is named, and who only says so is not.
+    let names: Vec<_> = refused.iter().filter_map(|line| line["principal"].as_str()).collect();
+    assert!(names.len() == 2 && names[0].contains("ada") && names[1].contains("bob"), "{all:?}");
     assert!(refused.iter().all(|line| line["error"] == "mcplex.unauthorized"));
     assert!(!text.join("").contains(good.split('.').nth(1).unwrap()));
 }

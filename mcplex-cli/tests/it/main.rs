@@ -52,6 +52,9 @@ mod metrics;
 mod export;
 
 #[cfg(test)]
+mod collector;
+
+#[cfg(test)]
 mod reload;
 
 #[cfg(test)]

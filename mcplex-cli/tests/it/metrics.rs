@@ -104,6 +104,51 @@ fn calls_in_numbers_and_what_a_client_makes_up_is_one_label() {
     only_the_table(&points);
 }
 
+#[test]
+fn sessions_and_calls_over_http_say_where_and_how() {
+    let receiver = Receiver::start().unwrap();
+    let far = Setup::new("").server("deep", &[]).serve();
+    far.wait_event("deep", "upstream connected");
+    let url = far.url();
+    let mut setup = Setup::new("").server("near", &[]);
+    setup.push(&format!("[[servers]]\nname = \"far\"\nurl = \"{url}\"\nera = \"legacy\""));
+    let mut gateway = measured(setup, &receiver).serve();
+    let mut client = gateway.client_of(&["near__add", "far__add"]);
+    for name in ["near__add", "far__add"] {
+        client.call(name, &json!({ "a": 1, "b": 2 }));
+    }
+    client.delete();
+    gateway.signal(rustix::process::Signal::TERM);
+    assert!(gateway.ended().success());
+    let points = receiver.points();
+    let port = url.trim_end_matches("/mcp").rsplit(':').next().unwrap();
+    let http = [
+        (attr::NETWORK_TRANSPORT, Some("tcp")),
+        (attr::NETWORK_PROTOCOL_NAME, Some("http")),
+        (attr::NETWORK_PROTOCOL_VERSION, Some("1.1")),
+    ];
+    let there = [(attr::SERVER_ADDRESS, Some("127.0.0.1")), (attr::SERVER_PORT, Some(port))];
+    let pipe = [(attr::NETWORK_TRANSPORT, Some("pipe")), (attr::NETWORK_PROTOCOL_NAME, None)];
+    let nowhere = [(attr::SERVER_ADDRESS, None), (attr::SERVER_PORT, None)];
+    let far = [(attr::UPSTREAM_NAME, "far")];
+    let near = [(attr::UPSTREAM_NAME, "near")];
+    let check = |metric: Metric, like: &[(&str, &str)], expect: &[(&str, Option<&str>)]| {
+        let point = newest(&points, metric, like).next();
+        let point = point.unwrap_or_else(|| panic!("{metric:?} of {like:?}: {points:#?}"));
+        for (name, value) in expect {
+            assert_eq!(point.attribute(name), *value, "{name}: {point:?}");
+        }
+        assert!(point.attribute(attr::MCP_PROTOCOL_VERSION).is_some(), "{point:?}");
+    };
+    for metric in [Metric::ClientDuration, Metric::ClientSession] {
+        check(metric, &far, &[&http[..], &there].concat());
+        check(metric, &near, &[&pipe[..], &nowhere].concat());
+    }
+    check(Metric::ServerDuration, &far, &[&http[..], &nowhere].concat());
+    check(Metric::ServerSession, &[], &http);
+    only_the_table(&points);
+}
+
 fn only_the_table(points: &[Point]) {
     for point in points {
         let doc = METRICS.iter().find(|doc| doc.name == point.name).expect("it is in the table");

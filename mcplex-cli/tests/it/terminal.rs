@@ -39,18 +39,53 @@ impl Screen {
     }
 }
 
+/// Both ends of a new terminal: where a person is, and where a program is.
+fn pair((columns, lines): (u16, u16)) -> (OwnedFd, OwnedFd) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let outside = openpt(flags).unwrap();
+    unlockpt(&outside).unwrap();
+    let inside = ioctl_tiocgptpeer(&outside, flags).unwrap();
+    tcsetwinsize(&outside, size(columns, lines)).unwrap();
+    (outside, inside)
+}
+
+/// Starts `mcplex` with these arguments in the inside of a terminal, in a session of its own.
+fn start(setup: &Setup, args: &[&str], inside: &OwnedFd) -> Child {
+    let mut command = setup.in_session(args);
+    let side = || Stdio::from(inside.try_clone().unwrap());
+    command.env("TERM", "xterm-256color").stdin(side()).stdout(side()).stderr(side());
+    command.spawn().unwrap()
+}
+
+/// How a program ends whose terminal is closed when it shows a text, as by whoever closes a window.
+pub(crate) fn closed(setup: &Setup, args: &[&str], of: (u16, u16), text: &str) -> ExitStatus {
+    let (outside, inside) = pair(of);
+    let mut child = start(setup, args, &inside);
+    drop(inside);
+    let (mut outside, mut bytes) = (File::from(outside), [0; 4096]);
+    let mut seen = vt100::Parser::new(of.1, of.0, 0);
+    // It draws at least once a second; the read fails when it has ended.
+    let shows = (0..10_000).any(|_| {
+        let count = outside.read(&mut bytes).expect("it draws");
+        seen.process(&bytes[..count]);
+        seen.screen().contents().contains(text)
+    });
+    assert!(shows, "the screen never shows {text}:\n{}", seen.screen().contents());
+    drop(outside);
+    let left = Watch::of([child.id()]).left_after(PATIENCE);
+    if !left.is_empty() {
+        drop(child.kill());
+    }
+    let status = child.wait().unwrap();
+    assert!(left.is_empty(), "it goes on without a terminal");
+    status
+}
+
 impl Terminal {
     /// Starts `mcplex` with these arguments, in a session of its own.
     pub(crate) fn run(setup: &Setup, args: &[&str], (columns, lines): (u16, u16)) -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let outside = openpt(flags).unwrap();
-        unlockpt(&outside).unwrap();
-        let inside = ioctl_tiocgptpeer(&outside, flags).unwrap();
-        tcsetwinsize(&outside, size(columns, lines)).unwrap();
-        let mut command = setup.in_session(args);
-        let side = || Stdio::from(inside.try_clone().unwrap());
-        command.env("TERM", "xterm-256color").stdin(side()).stdout(side()).stderr(side());
-        let child = command.spawn().unwrap();
+        let (outside, inside) = pair((columns, lines));
+        let child = start(setup, args, &inside);
         let screen =
             Screen(Arc::new((Mutex::new(vt100::Parser::new(lines, columns, 0)), Condvar::new())));
         let outside = File::from(outside);

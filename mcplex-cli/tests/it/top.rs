@@ -3,7 +3,7 @@
 use crate::{
     census,
     gateway::{Gateway, Setup},
-    terminal::Terminal,
+    terminal::{self, Terminal},
     verbs::{ok, status},
 };
 use rustix::process::Signal;
@@ -56,12 +56,12 @@ fn it_shows_a_trip_and_a_key_brings_the_upstream_back() {
 #[test]
 fn one_upstream_is_looked_at_with_arrows_and_enter() {
     let (setup, gateway) = serve();
-    let mut terminal = top(&setup);
-    // From here on calls are counted.
+    // What happened before anybody looked is there as well.
     let mut client = gateway.client_of(&["mail__echo"]);
     for number in 0..3 {
         client.call("mail__echo", &json!({ "number": number }));
     }
+    let mut terminal = top(&setup);
     terminal.shows_row("mail", " 3 ");
     terminal.types("\x1b[B\r");
     terminal.shows("hello from mail");
@@ -129,16 +129,26 @@ fn it_finds_an_mcplex_again_that_was_started_anew() {
 #[test]
 fn every_end_gives_the_terminal_back() {
     let (setup, _gateway) = serve();
-    for end in ["q", "\x03", "TERM", "INT"] {
+    for end in ["q", "\x03", "TERM", "INT", "HUP"] {
         let mut terminal = top(&setup);
         match end {
             "TERM" => terminal.signal(Signal::TERM),
             "INT" => terminal.signal(Signal::INT),
+            "HUP" => terminal.signal(Signal::HUP),
             keys => terminal.types(keys),
         }
         assert_eq!(terminal.ended().code(), Some(0), "{end:?}");
         terminal.is_given_back();
     }
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_it_and_nothing_else() {
+    let (setup, _gateway) = serve();
+    // Its stdout is gone, and its stderr with it: nothing is left that could be complained to.
+    let ended = terminal::closed(&setup, &["top"], SIZE, "mail");
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    assert_eq!(status(&setup, "mail")["health"], "ready");
 }
 
 #[test]

@@ -138,11 +138,51 @@ fn a_file_that_somebody_else_moves_or_empties_is_gone_on_with() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "four\n");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_file_is_refused_at_once() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let check = |path: &Path, expect: io::ErrorKind| {
+        let refused = Rotated::open(path, &limits(100, 9, 1 << 20), at(0)).unwrap_err();
+        assert_eq!(refused.kind(), expect, "{refused}");
+    };
+    // Nobody reads it, and nobody is waited for.
+    check(&path, io::ErrorKind::InvalidInput);
+    check(Path::new("/dev/null"), io::ErrorKind::InvalidInput);
+    check(dir.path(), io::ErrorKind::IsADirectory);
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    check(&link, io::ErrorKind::InvalidInput);
+    // It comes while a file is written.
+    let path = dir.path().join("a.log");
+    let mut file = open(&path, &limits(1 << 20, 9, 1 << 30));
+    say(&mut file, "one");
+    file.flush().unwrap();
+    fs::rename(dir.path().join("pipe"), &path).unwrap();
+    say(&mut file, "two");
+    assert_eq!(file.flush().unwrap_err().lines, 1);
+}
+
 /// A device that is always full.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_costs_counted_lines() {
-    let mut file = open(Path::new("/dev/full"), &limits(1 << 20, 9, 1 << 30));
+    // Which it would not open by itself.
+    let path = PathBuf::from("/dev/full");
+    let mut file = Rotated {
+        file: private_file().append(true).open(&path).unwrap(),
+        path,
+        limits: limits(1 << 20, 9, 1 << 30),
+        len: 0,
+        born: at(0),
+        move_at: 1 << 20,
+        older: None,
+        buffer: Vec::new(),
+        lines: 0,
+    };
     for line in ["x"; 7] {
         say(&mut file, line);
     }

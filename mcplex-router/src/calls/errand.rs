@@ -226,7 +226,10 @@ impl Errand {
         let peer = self.upstream.peer();
         let to = To { upstream: &link.name, peer: peer.as_deref(), version: self.version };
         self.knows_life = peer.is_some();
-        let carried = (to.version, peer.as_deref().map(|peer| peer.network));
+        if let Some(peer) = &peer {
+            server.is_with(peer.incarnation);
+        }
+        let carried = (to.version, peer.as_deref());
         let span = spans::again(server, &self.method, Some(&params), id, to);
         let context = trace::context_of(&span);
         let name = Params::read(Some(&params)).get("name").and_then(raw::string);

@@ -25,6 +25,7 @@ impl Doorman for ByName {
                 status: 401,
                 why: "say who you are",
                 www_authenticate: Some("Bearer realm=\"x\"".to_owned()),
+                principal: None,
             },
         }
     }

@@ -6,7 +6,7 @@
 use super::{
     client::{self, Ask, Ids, Run, Until},
     gateway::{Config, Gateway, Programs},
-    guard, independence, process,
+    guard, independence, operators, process,
     report::{Question, Target},
     stats, telemetry,
 };
@@ -45,6 +45,8 @@ pub(crate) enum Scenario {
     Independence,
     /// What a call pays for spans that nobody wants, and for those that are exported.
     Telemetry,
+    /// What a call pays for what operators see of it.
+    Operators,
 }
 
 /// How long and how often.
@@ -139,6 +141,7 @@ impl Scenario {
             Self::Guard => &guard::QUESTIONS,
             Self::Independence => &independence::QUESTIONS,
             Self::Telemetry => &telemetry::QUESTIONS,
+            Self::Operators => &operators::QUESTIONS,
         }
     }
 
@@ -157,6 +160,7 @@ impl Scenario {
             Self::Guard => guard::measure(programs, effort),
             Self::Independence => independence::measure(programs, effort, faults),
             Self::Telemetry => telemetry::measure(programs, effort),
+            Self::Operators => operators::measure(programs, effort),
         }
     }
 }

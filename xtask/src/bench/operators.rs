@@ -1,0 +1,132 @@
+//! What a call pays for what operators see of it: that it is counted, and that it has a line in the
+//! audit log.
+//!
+//! Three gateways take turns in one run, one call at a time: one that nobody can look at, one as it is
+//! by default, and one with an audit log. The processor time is that of the whole process, the thread
+//! that writes included; every line is in the file before the next round begins. Spans and numbers are
+//! kept by none.
+
+use super::{
+    client::{self, Ask, Ids, PATIENCE, Until},
+    gateway::{Config, Gateway, Programs},
+    process,
+    report::{Question, Target},
+    scenario::Effort,
+};
+use anyhow::bail;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Bytes of text in a call.
+const SMALL: usize = 16;
+
+pub(super) static QUESTIONS: [Question; 2] = [
+    Question {
+        name: "counting",
+        what: "processor time of counting a call for operators",
+        target: Target::Under(3.0),
+        unit: "µs",
+        seed: "",
+    },
+    Question {
+        name: "audit",
+        what: "processor time of a call's line in the audit log",
+        target: Target::Under(15.0),
+        unit: "µs",
+        seed: "",
+    },
+];
+
+pub(super) fn measure(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
+    let log = Log::new();
+    let quiet = "\n[telemetry]\nprometheus = false\n";
+    let text = Config::text(&programs.echo, 1, &[])? + quiet;
+    let unseen = text.replacen("[gateway]\n", "[gateway]\ncontrol = false\n", 1);
+    let audited = format!("{text}\n[audit]\nfile = {:?}\n", log.path());
+    let start = |label: &str, text: &str| Gateway::start(programs, &Config::of(label, text)?);
+    let gateways =
+        [start("unseen", &unseen)?, start("counted", &text)?, start("audited", &audited)?];
+    let ids = Ids::default();
+    let mut sides = Vec::new();
+    for gateway in &gateways {
+        let mut workers = gateway.connect(&ids, 1)?;
+        let tool = client::tools(&mut workers[0], &ids, 1)?.swap_remove(0);
+        sides.push((gateway, workers, Ask::Echo(tool, "x".repeat(SMALL))));
+    }
+    let (mut counting, mut auditing, mut lines) = (Vec::new(), Vec::new(), 0);
+    for round in 0..=effort.rounds {
+        let mut costs = [0.0; 3];
+        for (at, (gateway, workers, ask)) in sides.iter_mut().enumerate() {
+            let before = process::cpu(gateway.pid)?;
+            let calls = client::run(workers, &ids, ask, Until::Elapsed(effort.length))?.calls();
+            if at == 2 {
+                lines += calls as u64;
+                log.wait_for(lines)?;
+            }
+            let cpu = process::cpu(gateway.pid)? - before;
+            costs[at] = cpu.as_secs_f64() * 1e6 / calls;
+        }
+        // The first round warms caches and is not counted.
+        if round > 0 {
+            let [unseen, counted, audited] = costs;
+            eprintln!("  round: {unseen:.1} µs unseen, {counted:.1} counted, {audited:.1} audited");
+            counting.push(counted - unseen);
+            auditing.push(audited - counted);
+        }
+    }
+    drop(sides);
+    for gateway in gateways {
+        gateway.stop()?;
+    }
+    Ok(vec![counting, auditing])
+}
+
+/// The folder of the audit log, which goes away with its owner.
+struct Log(PathBuf);
+
+impl Log {
+    fn new() -> Self {
+        Self(env::temp_dir().join(format!("mcplex-bench-{}-audit", std::process::id())))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("audit.jsonl")
+    }
+
+    /// Waits until so many lines are there, in the file and those that were moved aside.
+    fn wait_for(&self, lines: u64) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.lines()? < lines {
+            if Instant::now() >= deadline {
+                bail!("{} of {lines} lines are in the audit log", self.lines()?);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn lines(&self) -> anyhow::Result<u64> {
+        let mut count = 0;
+        for entry in fs::read_dir(&self.0)? {
+            count += lines_of(&entry?.path())?;
+        }
+        Ok(count)
+    }
+}
+
+/// How many lines a file has; the lock beside the log has none.
+fn lines_of(path: &Path) -> anyhow::Result<u64> {
+    let bytes = fs::read(path)?;
+    Ok(bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // It lies in the folder for such files; nothing depends on its end.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
