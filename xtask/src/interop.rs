@@ -35,11 +35,11 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
     record::judge(workspace, &shell, &records, false)?;
     ran?;
     // OAuth as a client, without a gateway around it.
-    let node = workspace.root().join(dir).join("node");
+    let node = workspace.root().join(&dir).join("node");
     let test = cmd!(shell, "cargo test --package mcplex-auth --test it provider -- --ignored");
     test.env("MCPLEX_OAUTH_NODE_DIR", node).run()?;
     // What leaves, through a collector of others.
-    let collector = collector(&workspace.root().join(dir).join("collector"))?;
+    let collector = collector(&workspace.root().join(&dir).join("collector"))?;
     let test = cmd!(shell, "cargo test --package mcplex-cli --test it collector:: -- --ignored");
     Ok(test.env("MCPLEX_COLLECTOR", collector).run()?)
 }
