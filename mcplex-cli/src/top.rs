@@ -48,9 +48,10 @@ pub(crate) async fn run(options: &ConfigOptions) -> Result<(), Failure> {
     feed.look_at(state.selected_name());
     loop {
         let look = Look { now_ms: now_ms(), is_colourful: console::is_colourful() };
-        screen
-            .draw(|frame| view::draw(&state, &look, frame))
-            .map_err(|error| no_terminal(&error))?;
+        if screen.draw(|frame| view::draw(&state, &look, frame)).is_err() {
+            // The terminal is gone, and nobody is left who could be told.
+            return Ok(());
+        }
         tokio::select! {
             news = feed.next() => {
                 state.take(news?);

@@ -313,21 +313,21 @@ impl Trace {
         connect
     }
 
-    /// The life that is open, for the spans of others.
+    /// The life that is open, for the spans, the numbers and the audit log of others.
     pub(crate) fn peer(
         &self,
         incarnation: Incarnation,
         info: &ServerInfo,
         session: Option<String>,
-    ) -> Option<Peer> {
-        trace::is_on().then(|| Peer {
+    ) -> Peer {
+        Peer {
             incarnation,
             version: info.version,
             network: self.network,
             place: Arc::clone(&self.place),
             session,
             connect: self.last_connect.clone(),
-        })
+        }
     }
 }
 

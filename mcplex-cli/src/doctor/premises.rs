@@ -116,10 +116,7 @@ fn kept(what: &'static str, file: &Path) -> Finding {
     let shown = file.display();
     let (is_there, problem) = match fs::metadata(file) {
         Ok(found) if found.is_file() => (true, refuses(file)),
-        Ok(_) => {
-            let hint = "name a regular file: mcplex does not start with this one";
-            return Finding::broken("not-a-file", format!("{shown} is no regular file"), hint);
-        }
+        Ok(_) => (true, Some("it is no regular file".to_owned())),
         Err(_) => {
             let folder = existing(file.parent().unwrap_or_else(|| Path::new(".")));
             (
@@ -135,9 +132,10 @@ fn kept(what: &'static str, file: &Path) -> Finding {
             let what_is = format!("{shown} cannot be written: {why}");
             let hint = "give it to this user, or name another file";
             match what {
-                "audit log" => Finding::broken("audit-log", what_is, hint),
-                // Without its log mcplex serves, and counts the lines.
-                _ => Finding::warning("log-file", what_is, hint),
+                "audit log" => {
+                    Finding::broken("audit-log", what_is + "; mcplex does not start", hint)
+                }
+                _ => Finding::warning("log-file", what_is + "; the log goes to stderr alone", hint),
             }
         }
     }
@@ -244,8 +242,8 @@ mod tests {
         check("log", &file, Level::Ok, None);
         check("log", &file.join("below"), Level::Warning, Some("log-file"));
         check("audit log", &file.join("below"), Level::Broken, Some("audit-log"));
-        check("log", dir.path(), Level::Broken, Some("not-a-file"));
-        check("audit log", Path::new("/dev/null"), Level::Broken, Some("not-a-file"));
+        check("log", dir.path(), Level::Warning, Some("log-file"));
+        check("audit log", Path::new("/dev/null"), Level::Broken, Some("audit-log"));
     }
 
     #[test]

@@ -267,14 +267,12 @@ fn without_its_audit_log_nothing_is_served() {
     // Nor where it would wait for somebody who reads: it is said at once, by whoever is asked.
     let pipe = setup.file("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    for key in ["[audit]\nfile", "[telemetry]\nlog_file"] {
-        let setup = Setup::new(&format!("{key} = {pipe:?}")).within(&setup);
-        let ran = setup.run(&["serve", "--listen", "127.0.0.1:0"]);
-        assert_eq!(ran.code, 3, "{}", ran.stderr);
-        assert!(ran.stderr.contains("it is a pipe, a device or a socket"), "{}", ran.stderr);
-        let ran = setup.run(&["doctor"]);
-        assert!(ran.code == 9 && ran.stdout.contains("is no regular file"), "{}", ran.stdout);
-    }
+    let setup = Setup::new(&format!("[audit]\nfile = {pipe:?}")).within(&setup);
+    let ran = setup.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("it is a pipe, a device or a socket"), "{}", ran.stderr);
+    let ran = setup.run(&["doctor"]);
+    assert!(ran.code == 9 && ran.stdout.contains("it is no regular file"), "{}", ran.stdout);
     // Nor where another one has it.
     let first = Setup::new(AUDIT).server("good", &[]);
     let gateway = first.serve();
@@ -333,6 +331,17 @@ fn the_log_file_is_found_again_when_logrotate_moved_it() {
     let (before, after) = (fs::read_to_string(moved).unwrap(), fs::read_to_string(&path).unwrap());
     assert!(before.contains("upstream connected") || after.contains("upstream connected"));
     assert!(after.contains("draining; a second signal ends at once"), "{after}");
+}
+
+#[test]
+fn a_log_file_that_is_none_is_neither_waited_for_nor_written() {
+    let setup = Setup::new("");
+    let pipe = setup.file("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let words = format!("[telemetry]\nlog_file = {pipe:?}");
+    let gateway = Setup::new(&words).within(&setup).server("good", &[]).serve();
+    gateway.wait_own("the log goes to stderr alone", 1);
+    gateway.wait_event("good", "upstream connected");
 }
 
 #[test]

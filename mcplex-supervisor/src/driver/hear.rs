@@ -124,9 +124,7 @@ impl Driver {
         self.connected_at = self.now;
         let took = (self.now.since(self.granted_at), self.now.since(since));
         let connect = self.trace.connected(from, &server, how, took);
-        if let Some(peer) = self.trace.peer(from, &server, session) {
-            self.shared.set_peer(peer);
-        }
+        self.shared.set_peer(self.trace.peer(from, &server, session));
         self.shared.set_info(server);
         connect.into_iter().for_each(|span| self.events.connected(from, span));
         self.shared.set_installing(None);
