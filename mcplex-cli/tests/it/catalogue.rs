@@ -48,7 +48,7 @@ fn setup(receiver: &Receiver, far: &Gateway, closed: &Far) -> Setup {
         .server_with("frail", &["--stderr", words, "--exit", "7"], FAST)
         .server("hunted", &[])
         .server_with("slow", &[], &format!("call_timeout = \"200ms\"\n{POOL}"))
-        .server_with("resting", &[], "idle_stop = \"50ms\"")
+        .server_with("resting", &[], "idle_stop = \"1s\"")
         .server_with("bad", &["--die-before-handshake", "0"], &format!("{FAST}\n{POOL}"))
         .server("liar", &["--protocol", "1999-01-01"]);
     setup.push("[[servers]]\nname = \"missing\"\ncommand = \"/there/is/no/such/program\"");
@@ -308,7 +308,7 @@ fn below<'a>(spans: &'a [Span], parent: &Span) -> Vec<&'a Span> {
 #[test]
 fn a_connect_holds_its_handshake_and_its_lists_and_a_call_that_waits_holds_the_connect() {
     let receiver = Receiver::start().unwrap();
-    let setup = Setup::new("").server_with("resting", &["--resources"], "idle_stop = \"50ms\"");
+    let setup = Setup::new("").server_with("resting", &["--resources"], "idle_stop = \"1s\"");
     let mut gateway = traced(setup, &receiver).serve();
     let mut client = gateway.client_of(&["add"]);
     gateway.wait_event("resting", "upstream is not used");
