@@ -42,19 +42,15 @@ pub(crate) fn item(kind: Kind, era: Era, page: &Raw, item: &RawValue) -> Result<
     if kind != Kind::Tools {
         return named(kind, plain, find("name"), find(kind.key()));
     }
-    if let Some(output) = find("outputSchema") {
-        let is_schema = match era {
-            Era::Legacy => type_of(output).as_deref() == Some("object"),
-            Era::Modern => output.starts_with('{') || matches!(output, "true" | "false"),
-        };
-        if !is_schema {
-            return Err("its `outputSchema` is no schema of an object");
-        }
-    }
-    Ok(match input(find("inputSchema"))? {
-        Some(schema) => edit::with_members(&plain, &[("inputSchema", &schema)]),
-        None => plain,
-    })
+    let output = match find("outputSchema") {
+        Some(schema) => output(schema, era)?,
+        None => None,
+    };
+    let input = input(find("inputSchema"))?;
+    let input = input.as_deref().map(|schema| ("inputSchema", schema));
+    let new: Vec<_> =
+        input.into_iter().chain(output.map(|schema| ("outputSchema", schema))).collect();
+    Ok(if new.is_empty() { plain } else { edit::with_members(&plain, &new) })
 }
 
 /// A prompt or a resource with a name; a resource that has none goes by its address.
@@ -99,6 +95,18 @@ fn input(schema: Option<&str>) -> Result<Option<String>, &'static str> {
     }
 }
 
+/// The same of what a tool gives. JSON Schema writes that anything will do, or nothing, as a word, and
+/// no revision of MCP has that at the root.
+fn output(schema: &str, era: Era) -> Result<Option<&'static str>, &'static str> {
+    match (schema, era) {
+        ("true", Era::Modern) => Ok(Some("{}")),
+        ("false", Era::Modern) => Ok(Some(r#"{"not":{}}"#)),
+        (schema, Era::Modern) if schema.starts_with('{') => Ok(None),
+        (schema, Era::Legacy) if type_of(schema).as_deref() == Some("object") => Ok(None),
+        _ => Err("its `outputSchema` is no schema of an object"),
+    }
+}
+
 fn type_of(schema: &str) -> Option<String> {
     edit::member(schema, "type").and_then(raw::string).map(|kind| kind.into_owned())
 }
@@ -122,7 +130,8 @@ mod tests {
         ] {
             assert_eq!(fitted(kind, Era::Legacy, text).as_deref(), Ok(text));
         }
-        let schema = r#"{"name":"t","inputSchema":{"type":"object"},"outputSchema":true}"#;
+        let schema =
+            r#"{"name":"t","inputSchema":{"type":"object"},"outputSchema":{"type":"array"}}"#;
         assert_eq!(fitted(Kind::Tools, Era::Modern, schema).as_deref(), Ok(schema));
     }
 
@@ -139,6 +148,17 @@ mod tests {
             r#"{"name":"t","inputSchema":{"properties":{"a":{}}}}"#,
             r#"{"name":"t","inputSchema":{"type":"object","properties":{"a":{}}}}"#,
         );
+    }
+
+    #[test]
+    fn a_schema_that_is_a_word_becomes_an_object() {
+        for (word, object) in [("true", "{}"), ("false", r#"{"not":{}}"#)] {
+            let text = format!(
+                r#"{{"name":"t","inputSchema":{{"type":"object"}},"outputSchema":{word}}}"#
+            );
+            let expect = text.replace(word, object);
+            assert_eq!(fitted(Kind::Tools, Era::Modern, &text), Ok(expect));
+        }
     }
 
     #[test]

@@ -44,6 +44,12 @@ pub(crate) fn answer(
     {
         return Outcome::Error(Raw::of(&refusal));
     }
+    let outcome = match outcome {
+        Outcome::Result(result) if method == method::COMPLETE => {
+            Outcome::Result(translate::result::few_completions(&result).unwrap_or(result))
+        }
+        other => other,
+    };
     let to = asker.version;
     // Nearly every answer: both speak of the same.
     if to.era() == Era::Legacy && from <= to {

@@ -61,6 +61,28 @@ pub fn to_client(
     draft.finish()
 }
 
+/// The most values that one completion may have, in every revision.
+const MAX_COMPLETIONS: usize = 100;
+
+/// A completion with no more values than a revision lets be, and the word that there are more; `None`
+/// when it has no more.
+#[must_use]
+pub fn few_completions(result: &Raw) -> Option<Raw> {
+    let mut draft = Draft::read(result.as_str())?;
+    draft.map("completion", |completion| {
+        let values = edit::elements(edit::member(completion, "values")?.get())?;
+        if values.len() <= MAX_COMPLETIONS {
+            return None;
+        }
+        let kept = edit::array(values[..MAX_COMPLETIONS].iter().map(|value| value.get()));
+        let mut inner = Draft::read(completion)?;
+        inner.set("values", kept.as_str());
+        inner.set("hasMore", "true");
+        inner.text()
+    });
+    draft.finish()
+}
+
 fn upgrade(draft: &mut Draft<'_>, method: &str, server: Option<&Raw>) {
     // What a session's server says under these names means nothing, and would mean something here.
     for name in ["resultType", "requestState", "inputRequests", "ttlMs", "cacheScope"] {
@@ -221,6 +243,31 @@ mod tests {
         let blob = r#"{"messages":[{"role":"user","content":{"resource":{"blob":"QQ==","mimeType":"audio/wav","uri":"data:,audio"},"type":"resource"}}]}"#;
         assert_eq!(translated("prompts/get", audio, D, A).as_deref(), Some(blob));
         assert_eq!(translated("prompts/get", audio, D, B), None);
+    }
+
+    #[test]
+    fn a_completion_has_a_hundred_values_and_says_that_there_are_more() {
+        let values = |many: usize| {
+            let all: Vec<_> = (0..many).map(|number| format!("\"v{number}\"")).collect();
+            all.join(",")
+        };
+        let cut = |text: &str| {
+            let raw = Raw::parse(text.to_owned()).unwrap();
+            few_completions(&raw).map(|raw| raw.as_str().to_owned())
+        };
+        let (few, many) = (values(100), values(101));
+        assert_eq!(cut(&format!(r#"{{"completion":{{"values":[{few}]}}}}"#)), None);
+        assert_eq!(
+            cut(&format!(
+                r#"{{"completion":{{"values":[{many}],"total":101,"hasMore":false}},"x":1}}"#
+            )),
+            Some(format!(
+                r#"{{"completion":{{"values":[{few}],"total":101,"hasMore":true}},"x":1}}"#
+            ))
+        );
+        for odd in ["{}", r#"{"completion":5}"#, r#"{"completion":{"values":{}}}"#] {
+            assert_eq!(cut(odd), None);
+        }
     }
 
     #[test]
