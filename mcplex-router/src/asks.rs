@@ -48,6 +48,8 @@ const MAX_ASKED: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) whose: Whose,
+    /// The client's request on whose stream it was asked.
+    about: Option<Id>,
     /// The upstream's progress token as JSON.
     token: Option<Raw>,
     /// Its spans, once it is on its way.
@@ -170,7 +172,7 @@ pub(crate) fn ask(
         let whose = Whose::Life { member: member.clone(), from, id, method, call: None };
         let outcome = Outcome::Error(Raw::of(error));
         spans::ended(span, &outcome);
-        Asked { whose, token: None, spans: None }.answer(outcome, Extra::default());
+        Asked { whose, about: None, token: None, spans: None }.answer(outcome, Extra::default());
     };
     let no = |why: &str| refusal(&request.method, why);
     let task = tasks::related(shared, link, member, request.params.as_ref());
@@ -373,7 +375,8 @@ impl DownstreamSession {
             }
             state.next_ask += 1;
             let id = state.next_ask;
-            state.asked.insert(id, Asked { whose, token, spans: None });
+            let about = about.cloned();
+            state.asked.insert(id, Asked { whose, about, token, spans: None });
             id
         };
         let mut params = params.with_token(id).or_else(|| asked.params.clone());
@@ -455,7 +458,12 @@ impl DownstreamSession {
                 params: Some(params),
                 extra: Extra::default(),
             };
-            self.notify(cancelled, parent.as_ref(), (None, None));
+            // Where it was asked, as long as that stream is there: many clients open no other.
+            let about = asked.about.as_ref();
+            let is_told = self.notify(cancelled.clone(), parent.as_ref(), (about, None));
+            if !is_told && about.is_some() {
+                self.notify(cancelled, parent.as_ref(), (None, None));
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Watched)
     let mut first = call.clone();
     let mut knows_tasks = waiting.errand.task.is_some();
     let is_plain = !knows_tasks && waiting.errand.method == method::TOOLS_CALL;
-    for _ in 0..=MAX_ROUNDS {
+    for round in 0..=MAX_ROUNDS {
         let answer = unless(&mut cancelled, waiting.errand.upstream.call(call)).await;
         let Some(answer) = answer else { return waiting.end(None, server) };
         let made = if is_plain && knows_tasks { awaited::made(&answer) } else { None };
@@ -55,6 +55,10 @@ pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Watched)
         waiting.errand.has_asked(&answer);
         waiting.may_be_rewritten = false;
         waiting.errand.berth.land();
+        if round == MAX_ROUNDS {
+            // Nobody answers for a retry that is not made.
+            break;
+        }
         waiting.seat.session.redirect(&waiting.seat.about, None);
         let params = match asked {
             None => {
@@ -80,7 +84,7 @@ pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Watched)
             None => return waiting.end(None, server),
         }
     }
-    let why = format!("the upstream asked {MAX_ROUNDS} times and has not answered yet");
+    let why = format!("the upstream got answers {MAX_ROUNDS} times and goes on asking");
     waiting.fail(ErrorObject::new(INTERNAL_ERROR, why), server)
 }
 
