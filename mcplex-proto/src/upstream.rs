@@ -393,8 +393,8 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
 ///
 /// Called in the order of arrival from the task that owns the upstream: it must not block.
 pub trait UpstreamEvents: Send + Sync + 'static {
-    /// A request or notification arrived; `about` is the call it is certainly about, where the
-    /// transport can tell.
+    /// A request or notification arrived, or an answer that nobody waits for any more; `about` is the
+    /// call it is certainly about, where the transport can tell.
     fn message(&self, from: Incarnation, message: Message, about: Option<u64>);
 
     /// The status changed.

@@ -249,8 +249,13 @@ impl Member {
     /// be forgotten some time.
     pub(crate) fn gives_up(&self, id: u64) -> bool {
         let Some(flight) = lock(&self.flights).remove(&id) else { return false };
-        lock(&self.ghosts).add(&flight.session);
+        lock(&self.ghosts).add(id, &flight.session);
         true
+    }
+
+    /// A call that was given up has its answer.
+    pub(crate) fn answers_late(&self, id: u64) {
+        lock(&self.ghosts).rest(id);
     }
 
     /// How many calls are in flight.

@@ -276,8 +276,11 @@ impl UpstreamEvents for Relay {
         match message {
             Message::Request(request) => self.request(from, request, about),
             Message::Notification(notification) => self.notification(from, notification, about),
-            Message::Response(_) => {
-                tracing::debug!(upstream = %self.link.name, "an answer to nothing was dropped");
+            // Nobody waits for it any more; what it tells is that its call has ended.
+            Message::Response(response) => {
+                if let Some(id) = response.id.as_ref().and_then(Id::minted) {
+                    self.member.answers_late(id);
+                }
             }
         }
     }

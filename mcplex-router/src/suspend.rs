@@ -2,7 +2,8 @@
 //!
 //! The client's request has ended with `input_required`, and the call stays open at the upstream.
 //! It goes on with the retry that brings back the sealed state: once, by the same principal, with
-//! the same parameters. When none comes in time the call is cancelled and its questions are closed.
+//! the same parameters. When none comes in time its questions are closed, and the call is cancelled if
+//! that does not end it.
 
 use crate::{
     calls::{Coming, Errand},
@@ -13,14 +14,18 @@ use crate::{
 use futures_channel::oneshot;
 use futures_util::{
     FutureExt as _, StreamExt as _,
-    future::{Either, select},
+    future::{BoxFuture, Either, select},
     stream::FuturesUnordered,
 };
 use mcplex_proto::{
     downstream::{Principal, Stay},
     raw::Raw,
 };
-use std::{collections::BTreeMap, fmt, sync::Mutex};
+use std::{collections::BTreeMap, fmt, sync::Mutex, time::Duration};
+
+/// How long an upstream may take to end a call whose questions are closed, before it is cancelled; 5 s,
+/// as long as anybody waits for a server that is about to be there.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The table of suspended calls.
 #[derive(Debug, Default)]
@@ -84,6 +89,21 @@ impl Suspended {
             "a suspended call was given up");
         self.errand.close_talk(why);
         self.errand.cancel(Some(&Raw::of(why)));
+    }
+
+    /// Ends the call as one whose questions are closed unread: most upstreams then answer at once, and
+    /// one that is cancelled often never does, so that nobody can say any more when it has ended.
+    async fn part(self, shared: &Shared) {
+        let why = "nobody brought the answers in time";
+        tracing::info!(upstream = %self.errand.link().name, method = %self.errand.method(), why,
+            "a suspended call was given up");
+        let Self { errand, coming, .. } = self;
+        errand.close_talk(why);
+        match select(coming, shared.clock.sleep(FAREWELL)).await {
+            Either::Left((Ok(_), _)) => errand.has_ended(),
+            Either::Left((Err(_), _)) => {}
+            Either::Right(_) => errand.cancel(Some(&Raw::of(why))),
+        }
     }
 }
 
@@ -152,15 +172,11 @@ impl Suspensions {
         }
     }
 
-    fn expire(&self, ticket: Ticket) {
-        let held = {
-            let mut table = lock(&self.table);
-            let is_meant = table.held.get(&ticket.number).is_some_and(|held| held.ticket == ticket);
-            if is_meant { table.held.remove(&ticket.number) } else { None }
-        };
-        if let Some(held) = held {
-            held.abandon("nobody brought the answers in time");
-        }
+    /// Takes what still waits with this ticket.
+    fn expired(&self, ticket: Ticket) -> Option<Suspended> {
+        let mut table = lock(&self.table);
+        let is_meant = table.held.get(&ticket.number).is_some_and(|held| held.ticket == ticket);
+        if is_meant { table.held.remove(&ticket.number) } else { None }
     }
 
     fn take_unwatched(&self) -> Vec<(Ticket, oneshot::Receiver<()>)> {
@@ -168,26 +184,38 @@ impl Suspensions {
     }
 }
 
+/// What the watch waits for.
+enum Over {
+    /// The time of a wait, or its client came back.
+    Wait(Option<Ticket>),
+    /// A call that was given up.
+    Call,
+}
+
 /// Gives up calls whose time is over, until it is dropped; a second run does nothing.
 pub(crate) async fn watch(shared: &Shared) {
     let suspensions = &shared.suspensions;
     let Some(mut added) = suspensions.added.listen() else { return };
-    let mut waits = FuturesUnordered::new();
+    let mut all: FuturesUnordered<BoxFuture<'_, Over>> = FuturesUnordered::new();
     loop {
         for (ticket, over) in suspensions.take_unwatched() {
             let time = shared.clock.sleep(shared.options().input_wait);
-            waits.push(select(over, time).map(move |first| match first {
+            let first = select(over, time).map(move |first| match first {
                 // Its client came back.
-                Either::Left(_) => None,
-                Either::Right(_) => Some(ticket),
-            }));
+                Either::Left(_) => Over::Wait(None),
+                Either::Right(_) => Over::Wait(Some(ticket)),
+            });
+            all.push(first.boxed());
         }
-        if waits.is_empty() {
+        if all.is_empty() {
             added.next().await;
-        } else if let Either::Right((Some(Some(ticket)), _)) =
-            select(added.next(), waits.next()).await
+            continue;
+        }
+        if let Either::Right((Some(Over::Wait(Some(ticket))), _)) =
+            select(added.next(), all.next()).await
+            && let Some(held) = suspensions.expired(ticket)
         {
-            suspensions.expire(ticket);
+            all.push(held.part(shared).map(|()| Over::Call).boxed());
         }
     }
 }

@@ -200,6 +200,11 @@ impl Errand {
         }
     }
 
+    /// Its upstream has answered, and nobody reads it.
+    pub(crate) fn has_ended(&self) {
+        self.berth.land();
+    }
+
     /// Tells the upstream that the answer is no longer wanted.
     pub(crate) fn cancel(&self, reason: Option<&Raw>) {
         if let Some(id) = self.berth.current() {

@@ -69,10 +69,14 @@ fn code(going: &Going) -> i64 {
     value(&going.text())["error"]["code"].as_i64().unwrap()
 }
 
+/// What upstream `a` was sent beside calls.
+fn sent(world: &World) -> Vec<Value> {
+    world.upstreams[0].take_sent().iter().map(|text| value(text)).collect()
+}
+
 /// The answers that upstream `a` got, and nothing but answers.
 fn answered(world: &World) -> Vec<Value> {
-    let sent = world.upstreams[0].take_sent();
-    let sent: Vec<_> = sent.iter().map(|text| value(text)).collect();
+    let sent = sent(world);
     assert!(sent.iter().all(|message| message.get("method").is_none()), "{sent:?}");
     sent
 }
@@ -200,10 +204,13 @@ fn a_call_that_nobody_goes_on_with_is_given_up() {
     let (_, required) = suspended(&mut world);
     assert!(world.clock.wake_after(Duration::from_secs(600)));
     world.run();
-    let sent: Vec<_> = world.upstreams[0].take_sent().iter().map(|text| value(text)).collect();
-    assert_eq!(sent[0], json!({"jsonrpc": "2.0", "id": 7, "result": {"action": "cancel"}}));
-    assert_eq!(sent[1]["method"], "notifications/cancelled");
-    assert_eq!(sent.len(), 2);
+    let sent_first = sent(&world);
+    let closed = json!({"jsonrpc": "2.0", "id": 7, "result": {"action": "cancel"}});
+    assert_eq!(sent_first, [closed], "it may end by itself");
+    assert!(world.clock.wake_after(Duration::from_secs(5)));
+    world.run();
+    let sent = sent(&world);
+    assert!(sent.len() == 1 && sent[0]["method"] == "notifications/cancelled", "{sent:?}");
     assert!(world.upstreams[0].calls().is_empty());
     let ann = world.passer_by(Some("ann"));
     let more = retry(&required, &json!({"q1": {"action": "accept"}}));
@@ -218,6 +225,44 @@ fn a_call_that_nobody_goes_on_with_is_given_up() {
     }
     asks(&mut world, 10);
     assert_eq!(client.client.take().len(), 1);
+}
+
+#[test]
+fn a_call_that_ends_when_its_question_is_closed_leaves_nobody_in_doubt() {
+    let mut world = world();
+    suspended(&mut world);
+    assert!(world.clock.wake_after(Duration::from_secs(600)));
+    world.run();
+    answered(&world);
+    let client = world.client(r#"{"elicitation":{}}"#);
+    asks(&mut world, 9);
+    assert_eq!(answered(&world)[0]["id"], 9, "it may still be about the other's call");
+    ends(&mut world, r#"{"content":[]}"#);
+    asks(&mut world, 10);
+    assert_eq!(client.client.take().len(), 1);
+    assert!(!world.clock.wake_after(Duration::from_secs(5)), "nothing is left to wait for");
+    assert!(answered(&world).is_empty(), "what has ended is not cancelled");
+}
+
+#[test]
+fn a_call_that_is_answered_after_all_leaves_nobody_in_doubt() {
+    let mut world = world();
+    let client = world.client(r#"{"elicitation":{}}"#);
+    let passer_by = world.passer_by(None);
+    let gone = call(&mut world, &passer_by, 1, "");
+    passer_by.session.close();
+    world.run();
+    assert_eq!(gone.answer(), None);
+    let cancelled = sent(&world);
+    asks(&mut world, 9);
+    assert!(client.client.take().is_empty() && answered(&world)[0]["id"] == 9);
+    assert_eq!(cancelled[0]["method"], "notifications/cancelled");
+    let id = &cancelled[0]["params"]["requestId"];
+    for (answered, is_told) in [(json!(1), false), (json!("x"), false), (id.clone(), true)] {
+        world.says(0, &json!({"jsonrpc": "2.0", "id": answered, "result": {}}).to_string());
+        asks(&mut world, 10);
+        assert_eq!(!client.client.take().is_empty(), is_told, "{answered}");
+    }
 }
 
 #[test]

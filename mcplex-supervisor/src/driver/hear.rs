@@ -71,15 +71,22 @@ impl Driver {
         match message {
             Message::Response(response) => {
                 let id = response.id.as_ref().and_then(mcplex_proto::id::Id::minted);
-                // Nobody waits for the answers to probes, and for those that were given up.
-                if let Some(sent) = id.and_then(|id| self.shared.lands(id)) {
+                let late = if let Some(sent) = id.and_then(|id| self.shared.lands(id)) {
                     if !sent.is_upkeep {
                         self.quiet_since = None;
                     }
-                    let reply = Reply { outcome: response.outcome, extra: response.extra, from };
-                    drop(sent.reply.send(Ok(reply)));
+                    let Response { id, outcome, extra } = response;
+                    let unread = sent.reply.send(Ok(Reply { outcome, extra, from })).err();
+                    let unread = unread.and_then(Result::ok);
+                    unread.map(|Reply { outcome, extra, .. }| Response { id, outcome, extra })
                 } else {
                     open.is_unasked(bytes, self.now);
+                    Some(response)
+                };
+                // Nobody waits for the answers to probes, and for those that were given up; that these
+                // have ended is worth knowing.
+                if let Some(late) = late {
+                    self.events.message(from, late.into(), None);
                 }
             }
             Message::Request(request) if open.is_modern => {
