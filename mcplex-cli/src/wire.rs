@@ -7,6 +7,7 @@ use mcplex_auth::{Algorithm, Issuer, UrlFault, WebOptions, resource};
 use mcplex_config::{Config, Process, Reach, Remote, Server, Supervise};
 use mcplex_proto::{
     handshake::EraChoice,
+    modern,
     raw::Raw,
     transport::{Grace, LogSink, Transport},
     upstream::UpstreamName,
@@ -131,6 +132,8 @@ fn capabilities() -> Raw {
         "roots": { "listChanged": true },
         "sampling": { "tools": {}, "context": {} },
         "elicitation": { "form": {}, "url": {} },
+        // Some servers show what has a page of its own only to whoever says this.
+        "extensions": { (modern::APPS_EXTENSION): { "mimeTypes": ["text/html;profile=mcp-app"] } },
     }))
 }
 

@@ -23,6 +23,8 @@ pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 /// The extension for tasks.
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+/// The extension by which tools have pages (MCP Apps).
+pub const APPS_EXTENSION: &str = "io.modelcontextprotocol/ui";
 
 /// The levels of syslog by their names, least severe first.
 pub const LOG_LEVELS: [&str; 8] =

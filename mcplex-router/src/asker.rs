@@ -12,12 +12,11 @@ use mcplex_translate::capability;
 use std::sync::OnceLock;
 
 /// Extensions whose every message finds its way through: MCP Apps are resources and `_meta` alone.
-pub(crate) const RELAYED_EXTENSIONS: [&str; 2] =
-    ["io.modelcontextprotocol/ui", modern::TASKS_EXTENSION];
+pub(crate) const RELAYED_EXTENSIONS: [&str; 2] = [modern::APPS_EXTENSION, modern::TASKS_EXTENSION];
 
 /// Those of them that a session's client can have of a stateless upstream in every call; tasks it
 /// asks for in each.
-const OF_SESSIONS: [&str; 1] = ["io.modelcontextprotocol/ui"];
+const OF_SESSIONS: [&str; 1] = [modern::APPS_EXTENSION];
 
 /// What a client may be asked for, by the names of its capabilities.
 const ASKED_FOR: [&str; 4] = ["roots", "sampling", "elicitation", "extensions"];

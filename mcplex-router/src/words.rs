@@ -48,7 +48,7 @@ pub(crate) fn answer(
         Outcome::Result(result) if method == method::COMPLETE => {
             Outcome::Result(translate::result::few_completions(&result).unwrap_or(result))
         }
-        other => other,
+        other @ (Outcome::Result(_) | Outcome::Error(_)) => other,
     };
     let to = asker.version;
     // Nearly every answer: both speak of the same.

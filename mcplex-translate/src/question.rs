@@ -172,7 +172,7 @@ pub fn to_client(
     };
     match &**method {
         method::ELICITATION => elicitation(&mut draft, to, mint)?,
-        method::SAMPLING => sampling(&draft, to)?,
+        method::SAMPLING => sampling(&mut draft, to)?,
         _ => {}
     }
     if from.era() == Era::Modern && to.era() == Era::Legacy {
@@ -261,10 +261,21 @@ fn is_read_alone(block: &str, to: Version) -> bool {
     }
 }
 
-fn sampling(draft: &Draft<'_>, to: Version) -> Result<(), CannotSay> {
+fn sampling(draft: &mut Draft<'_>, to: Version) -> Result<(), CannotSay> {
     if to >= Version::V2025_11_25 {
         return Ok(());
     }
+    // Lists of blocks came with that revision; one of a single block says the same without.
+    draft.map("messages", |messages| {
+        map_elements(messages, |message| {
+            let mut message = Draft::read(message)?;
+            message.map("content", |content| match edit::elements(content).as_deref() {
+                Some([only]) => Some(only.get().to_owned()),
+                Some(_) | None => None,
+            });
+            message.text()
+        })
+    });
     if draft.get("tools").is_some() || draft.get("toolChoice").is_some() {
         return Err(CannotSay("models of clients of its revision are not given tools"));
     }
@@ -354,6 +365,23 @@ mod tests {
         assert!(asked(&tools, E, D).is_ok() && asked(&tools, E, C).is_err());
         let blocks = question("sampling/createMessage", r#"{"messages":[{"content":[]}]}"#);
         assert!(asked(&blocks, E, C).is_err());
+    }
+
+    #[test]
+    fn a_list_of_one_block_is_that_block_to_models_that_know_no_lists() {
+        let text = |content: &str| format!(r#"{{"messages":[{{"content":{content},"x":1.0}}]}}"#);
+        let (one, two) = (r#"{"type":"text","text":"a"}"#, r#"{"type":"audio","data":"QQ=="}"#);
+        let all = format!("[{one},{two}]");
+        let check = |content: &str, to: Version, expect: Option<&str>| {
+            let question = question("sampling/createMessage", &text(content));
+            assert_eq!(asked(&question, E, to).ok(), expect.map(text), "{content}");
+        };
+        check(&format!("[{one}]"), B, Some(one));
+        check(&format!("[{one}]"), D, Some(&format!("[{one}]")));
+        check(&format!("[{two}]"), B, Some(two));
+        check(&format!("[{two}]"), Version::V2024_11_05, None);
+        check(&all, C, None);
+        check(&all, D, Some(&all));
     }
 
     #[test]

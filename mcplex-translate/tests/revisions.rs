@@ -371,6 +371,10 @@ fn lost(before: &str, after: &str, to: Version) -> Option<String> {
         (Some(old), Some(new)) if new.len() == old.len() || new.len() == old.len() + 1 => {
             old.iter().zip(&new).find_map(|(old, new)| lost(old.get(), new.get(), to))
         }
+        // A list of one block is that block where models know no lists.
+        (Some(old), None) if old.len() == 1 && to < Version::V2025_11_25 => {
+            lost(old[0].get(), after, to)
+        }
         _ if matches!((before, after), ("true", "{}") | ("false", r#"{"not":{}}"#)) => None,
         _ => changed(),
     }

@@ -152,6 +152,9 @@ fn two_who_prove_nothing_are_asked_at_once_and_find_nothing_of_each_other() {
     let opened: Vec<_> = opened.collect();
     let of_one = json!({ "elicitation": { "form": {} } });
     assert_eq!(opened.iter().filter(|can| **can == of_one).count(), 2, "{opened:?}");
+    // The first one is there for everybody: it hides nothing from those who can show pages.
+    let pages = &opened[0]["extensions"]["io.modelcontextprotocol/ui"]["mimeTypes"];
+    assert!(pages.is_array() && opened[0]["roots"]["listChanged"] == true, "{opened:?}");
 
     let (first, second) = (able().call("pid", &json!({})), able().call("pid", &json!({})));
     assert_ne!(text(&first), text(&second));

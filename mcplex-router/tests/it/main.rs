@@ -27,6 +27,8 @@ mod eras;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod given_up;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod listens;
