@@ -20,6 +20,7 @@ use futures_util::{
 use mcplex_proto::{
     downstream::{Principal, Stay},
     raw::Raw,
+    upstream::UpstreamError,
 };
 use std::{collections::BTreeMap, fmt, sync::Mutex, time::Duration};
 
@@ -100,8 +101,9 @@ impl Suspended {
         let Self { errand, coming, .. } = self;
         errand.close_talk(why);
         match select(coming, shared.clock.sleep(FAREWELL)).await {
-            Either::Left((Ok(_), _)) => errand.has_ended(),
-            Either::Left((Err(_), _)) => {}
+            // It was cancelled for that, and may go on.
+            Either::Left((Err(UpstreamError::Timeout { .. }), _)) => {}
+            Either::Left((Ok(_) | Err(_), _)) => errand.has_ended(),
             Either::Right(_) => errand.cancel(Some(&Raw::of(why))),
         }
     }
