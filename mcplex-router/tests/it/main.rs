@@ -31,6 +31,8 @@ mod given_up;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod heard_revisions;
+#[cfg(test)]
 mod listens;
 #[cfg(test)]
 mod lists;

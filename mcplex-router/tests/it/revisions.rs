@@ -345,13 +345,7 @@ impl<'a> Story<'a> {
         for text in self.peer.client.take() {
             self.client_hears(&text)?;
         }
-        let reads = self.world.upstreams[0].take_reads();
-        let reads = reads.iter().map(|read| {
-            let (method, params) = read.split_at(read.find('{').unwrap_or(read.len()));
-            let params = if params.is_empty() { "" } else { &*format!(r#","params":{params}"#) };
-            format!(r#"{{"jsonrpc":"2.0","id":"read","method":"{method}"{params}}}"#)
-        });
-        for text in reads.chain(self.world.upstreams[0].take_sent()).collect::<Vec<_>>() {
+        for text in sent(&self.world) {
             self.upstream_hears(&text)?;
         }
         Ok(())
@@ -376,6 +370,17 @@ impl<'a> Story<'a> {
         );
         Ok(())
     }
+}
+
+/// What the upstream was sent beside calls of clients.
+pub(crate) fn sent(world: &World) -> Vec<String> {
+    let reads = world.upstreams[0].take_reads();
+    let reads = reads.iter().map(|read| {
+        let (method, params) = read.split_at(read.find('{').unwrap_or(read.len()));
+        let params = if params.is_empty() { "" } else { &*format!(r#","params":{params}"#) };
+        format!(r#"{{"jsonrpc":"2.0","id":"read","method":"{method}"{params}}}"#)
+    });
+    reads.chain(world.upstreams[0].take_sent()).collect()
 }
 
 /// What the client sends along when it was told that more is needed.
