@@ -3,9 +3,11 @@
 use crate::{
     client::{Client, text},
     gateway::{Gateway, Setup},
+    stateless::Stateless,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, io, net::TcpListener};
 
 /// A gateway in front of one server that records all it reads.
 fn recorded(flags: &[&str]) -> (Setup, Gateway, Client) {
@@ -192,6 +194,33 @@ fn what_a_server_writes_reaches_the_client_byte_for_byte() {
     assert!(list.contains(TOOL), "{list}");
     let answer = client.request_raw("tools/call", r#"{"name":"odd","arguments":{}}"#);
     assert!(answer.contains(RESULT), "{answer}");
+}
+
+#[test]
+fn what_a_server_names_is_fetched_by_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = format!("http://{}/x", listener.local_addr().unwrap());
+    let schema = format!(r#"{{"type":"object","properties":{{"a":{{"$ref":"{there}#/a"}}}}}}"#);
+    let tool = format!(
+        r#"{{"name":"odd","icons":[{{"src":"{there}"}}],"inputSchema":{schema},"outputSchema":{schema}}}"#
+    );
+    let result = format!(
+        r#"{{"content":[{{"type":"resource_link","name":"n","uri":"{there}"}}],"structuredContent":{{"a":1}}}}"#
+    );
+    let setup = Setup::new("[[servers]]\nname = \"odd\"\ncommand = \"sh\"\nargs = [\"server\"]");
+    for (file, text) in [("server", SERVER), ("tool", &tool), ("result", &result)] {
+        fs::write(setup.file(file), text).unwrap();
+    }
+    let mut gateway = setup.serve();
+    let mut client = gateway.client_of(&["odd"]);
+    assert!(client.request_raw("tools/list", "{}").contains(&tool));
+    let (called, mut stateless) = (client.call("odd", &json!({})), Stateless::new(&gateway.url()));
+    assert_eq!(called["content"], stateless.call("odd", &json!({}))["content"]);
+    assert!(stateless.request("tools/list", &json!({})).to_string().contains(&there));
+    gateway.signal(Signal::TERM);
+    gateway.ended();
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
 #[test]

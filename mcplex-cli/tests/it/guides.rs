@@ -102,7 +102,7 @@ fn each_requirement_names_its_code_and_its_test() {
             }
         }
     }
-    assert!(count >= 56, "{count} requirements");
+    assert_eq!(count, 110, "requirements");
 }
 
 /// What stands in backticks or blocks and begins with `mcplex `.

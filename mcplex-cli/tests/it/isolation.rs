@@ -10,7 +10,7 @@ use crate::{
 use mcplex_proto::attr;
 use mcplex_testkit::otlp::Receiver;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 const SESSION: &str = "isolation = \"session\"\nsession_limit = 2";
 
@@ -50,6 +50,32 @@ fn every_session_has_a_process_that_ends_with_it() {
     gateway.signal(rustix::process::Signal::TERM);
     assert_eq!(gateway.ended().code(), Some(0));
     assert!(watch.left_after(PATIENCE).is_empty());
+}
+
+#[test]
+fn a_client_has_no_say_in_how_its_process_is_started() {
+    let gateway = Setup::new("").server_with("own", &["--tools", "1"], SESSION).serve();
+    gateway.client_of(&["pid"]).delete();
+    let wish = json!({ "command": "/bin/false", "args": ["--die"], "env": { "LD_PRELOAD": "/x" } });
+    let mut one =
+        Client::connect_with(&gateway.url(), &json!({ "experimental": wish, "env": wish }));
+    let mut call = wish.clone();
+    call["name"] = json!("pid");
+    call["arguments"] = wish.clone();
+    call["_meta"] = wish;
+    let answer = one.request("tools/call", &call);
+    let first: u32 = text(&answer["result"]).parse().unwrap();
+    let second = pid(&mut gateway.client());
+    assert_ne!(first, second);
+    for what in ["cmdline", "environ"] {
+        let of = |pid: u32| {
+            let text = fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap();
+            // By which mcplex tells its processes apart.
+            let all = text.split('\0').filter(|part| !part.starts_with("MCPLEX_TREE="));
+            all.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(of(first), of(second), "{what}");
+    }
 }
 
 #[test]
