@@ -18,7 +18,8 @@ pub(crate) fn is_possible(remote: &Remote) -> bool {
     !has_own && read_url(&remote.url).is_ok()
 }
 
-/// Asks a server something harmless without a token; gives what it says about tokens.
+/// Asks a server something harmless without a token; gives what it says about tokens, which may be
+/// nothing. `None` when it wants none.
 ///
 /// Some let everybody open a session and want a token for the rest, so this is a question that needs
 /// one.
@@ -49,5 +50,5 @@ pub(crate) async fn knock(
     let headers = configured.chain(own).collect();
     let action = Action::Knock { message: message.to_string().into(), headers };
     let answer = tokens.web().fetch(Request { url, trust: Trust::Configured, action }).await?;
-    Ok(answer.challenge.filter(|_| answer.status == 401))
+    Ok((answer.status == 401).then(|| answer.challenge.unwrap_or_default()))
 }

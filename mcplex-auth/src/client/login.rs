@@ -36,7 +36,8 @@ const OFFLINE: &str = "offline_access";
 pub struct LoginOptions {
     /// The server that tokens are for.
     pub resource: Url,
-    /// What it has answered to somebody without a token (`WWW-Authenticate`).
+    /// What it has answered to somebody without a token (`WWW-Authenticate`), empty when it refused
+    /// without a word; `None` when it did not refuse.
     pub challenge: Option<String>,
     /// The only issuer that may be asked; without it the server says who is.
     pub issuer: Option<Issuer>,
@@ -92,7 +93,11 @@ impl Login {
                 let named = Named { url, name: found.resource, is_silent: false };
                 (named, Some(found.authorization_servers), found.scopes_supported)
             }
-            Page::IsNot { is_certain } => (Named::silent(url, is_certain), None, Vec::new()),
+            Page::IsNot { is_certain } => {
+                // One that wants no token has said something: that nobody has to log in.
+                let is_silent = is_certain && options.challenge.is_some();
+                (Named::silent(url, is_silent), None, Vec::new())
+            }
         };
         let issuer = issuer(&options, issuers)?;
         let is_learned = options.issuer.is_none();

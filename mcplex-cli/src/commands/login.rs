@@ -282,10 +282,12 @@ async fn find_running(meant: &Meant, name: &str) -> Option<(Client, UpstreamStat
 /// Has the running mcplex use a login. What is up picks it up by itself.
 async fn wake(client: Client, row: &UpstreamStatus, voice: Voice<'_>) -> Result<(), Failure> {
     match row.health {
-        Health::Tripped | Health::Recovering => tell(client, Verb::Reset, row, voice).await,
+        Health::Tripped | Health::Recovering => {
+            tell(client, Verb::Reset, row, (voice, "in_use")).await
+        }
         // Some let everybody in and show nothing; its lists are read when it starts.
         Health::Ready | Health::Degraded if row.tools == 0 => {
-            tell(client, Verb::Restart, row, voice).await
+            tell(client, Verb::Restart, row, (voice, "in_use")).await
         }
         Health::Ready | Health::Degraded | Health::Idle => {
             voice.say("The mcplex that runs uses it from now on.\n", "in_use", Value::Null)
@@ -301,13 +303,13 @@ async fn tell(
     mut client: Client,
     verb: Verb,
     row: &UpstreamStatus,
-    voice: Voice<'_>,
+    (voice, state): (Voice<'_>, &str),
 ) -> Result<(), Failure> {
     let path = format!("/v1/upstreams/{}/{verb}", escaped(&row.name));
     let patience = Duration::from_millis(row.patience_ms);
     let answer = client.post(&path, patience).await.map_err(|error| console::failure(&error))?;
     match serde_json::from_value::<Done>(answer.clone()) {
-        Ok(done) => voice.say(&act::sentence(&done), "in_use", json!({ "done": answer })),
+        Ok(done) => voice.say(&act::sentence(&done), state, json!({ "done": answer })),
         Err(_) => Err(console::failure(&ClientError::Strange)),
     }
 }
@@ -346,7 +348,7 @@ fn logged_out(options: &args::LogoutOptions, voice: Voice<'_>) -> Result<(), Fai
             // Not before it must have noticed, or it could go on for as long as its session lasts.
             tokio::time::sleep(LOOK_EVERY + Duration::from_millis(50)).await;
             // It comes up again where no login is needed, and says so where one is.
-            let _is_up = tell(client, Verb::Restart, &row, voice).await.is_ok();
+            let _is_up = tell(client, Verb::Restart, &row, (voice, "restarted")).await.is_ok();
         }
         Ok(())
     })

@@ -354,6 +354,12 @@ fn a_server_of_before_that_publishes_nothing_is_its_own_issuer() {
     site.world().access.clear();
     assert_eq!(text(&client.call("go", &json!({}))), "gone");
     assert_eq!(site.world().asked.len(), 1, "the person was asked once");
+    // One that wants no token is asked for none.
+    site.world().is_open = true;
+    let refused = setup.run(&["login", "far"]);
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(refused.stderr.contains("did not ask for a token either"), "{}", refused.stderr);
+    assert_eq!(site.world().clients.len(), 1, "nobody registers for that");
 }
 
 #[test]

@@ -39,7 +39,7 @@ async fn begin(world: &World, change: impl FnOnce(&mut LoginOptions)) -> Result<
 #[tokio::test]
 async fn a_person_logs_in_where_the_server_lies() {
     let world = silent();
-    let login = begin(&world, |_| {}).await.unwrap();
+    let login = begin(&world, |options| options.challenge = Some(String::new())).await.unwrap();
     assert_eq!(world.web.asked(), [ABOUT, ROOT, OWN_SERVER, OWN_OPENID, REGISTER]);
     assert_eq!(login.issuer().as_str(), "https://m.example");
     let mut question = login.url().clone();
@@ -106,6 +106,8 @@ async fn nothing_is_taken_for_granted_of_who_says_something() {
     check(|world| world.web.put(OWN_SERVER, 200, &metadata()), |_| {}).await;
     // A page for everything says nothing.
     check(|world| world.web.put(ROOT, 200, &json!("<html>")), |_| {}).await;
+    // It wants no token.
+    check(|_| {}, |options| options.challenge = None).await;
     // It says where its metadata lies, or whose tokens it takes.
     let hint = |options: &mut LoginOptions| {
         let challenge = format!("Bearer resource_metadata=\"{ROOT}\"");
