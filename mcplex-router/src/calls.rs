@@ -55,9 +55,9 @@ use mcplex_translate::question;
 use std::{borrow::Cow, sync::Arc};
 use tracing::Span;
 
-/// A call that is ready to go.
+/// A call that is ready to go; boxed in parts, because it moves through every future on its way.
 pub(crate) struct Planned {
-    waiting: Waiting,
+    waiting: Box<Waiting>,
     way: Way,
 }
 
@@ -71,7 +71,7 @@ enum Way {
 
 /// What leaves for the upstream.
 struct Letter {
-    call: Call,
+    call: Box<Call>,
     cancelled: oneshot::Receiver<()>,
 }
 
@@ -155,8 +155,8 @@ fn written(
     };
     let trace = context.map(|sent| Traced { sent, asked: span.context().cloned() });
     let call = letter(request, (id, era), rewritten, trace);
-    let waiting = Waiting { seat, errand, may_be_rewritten: !is_sure };
-    Ok(Planned { waiting, way: Way::Sent(Letter { call, cancelled }) })
+    let waiting = Box::new(Waiting { seat, errand, may_be_rewritten: !is_sure });
+    Ok(Planned { waiting, way: Way::Sent(Letter { call: Box::new(call), cancelled }) })
 }
 
 /// Where the request goes, which is noted.
@@ -337,19 +337,31 @@ pub(crate) async fn run(
     // only while nobody can say for which era the call has to be written.
     let kept = planned.waiting.may_be_rewritten.then_some(request);
     let asker = planned.waiting.seat.asker.clone();
-    let now = match planned.go(server).await {
-        Ok(answer) => return answer,
-        Err(OtherEra(now)) => now,
-    };
-    let request = kept.expect("only a call that may be written again comes back");
+    match planned.go(server).await {
+        Ok(answer) => answer,
+        Err(OtherEra(now)) => {
+            let request = kept.expect("only a call that may be written again comes back");
+            Box::pin(run_again(session, &asker, request, server, now)).await
+        }
+    }
+}
+
+/// Takes a call to its upstream that turned out to belong to this era.
+async fn run_again(
+    session: &DownstreamSession,
+    asker: &Arc<Asker>,
+    request: Request,
+    server: &Watched,
+    now: Era,
+) -> Answer {
     let again = {
         let params = Params::read(request.params.as_ref());
-        plan(session, &asker, &request, &params, server, Some(now))
+        plan(session, asker, &request, &params, server, Some(now))
     };
     let refused = match again {
         Ok(mut planned) => {
             planned.waiting.may_be_rewritten = false;
-            match Box::pin(planned.go(server)).await {
+            match planned.go(server).await {
                 Ok(answer) => return answer,
                 Err(OtherEra(_)) => Err(ErrorObject::invalid_request(&"it was written again once")),
             }
@@ -372,32 +384,32 @@ impl Planned {
             Way::Sent(letter) => letter,
             Way::Resumed { talk, coming, cancelled, ticket } => {
                 let before = Some(ticket);
-                let talked = converse::converse(waiting, talk, coming, cancelled, before, server);
+                let talked = converse::converse(*waiting, talk, coming, cancelled, before, server);
                 return Box::pin(talked).await;
             }
         };
         let era = waiting.errand.era;
         if matches!(waiting.errand.task, Some(Role::Names(_))) && waiting.seat.asker.era() != era {
-            return Box::pin(across::play(waiting, letter, server)).await;
+            return Box::pin(across::play(*waiting, letter, server)).await;
         }
         let is_interactive = question::may_need_input(&waiting.errand.method);
         if let Some(talk) = waiting.errand.talk.clone() {
             let Letter { call, cancelled } = letter;
             let upstream = waiting.errand.upstream.clone();
             let coming: Coming = match waiting.errand.is_job {
-                true => job::run(&waiting.errand, call),
-                false => Box::pin(async move { upstream.call(call).await }),
+                true => job::run(&waiting.errand, *call),
+                false => Box::pin(async move { upstream.call(*call).await }),
             };
-            let talked = converse::converse(waiting, talk, coming, cancelled, None, server);
+            let talked = converse::converse(*waiting, talk, coming, cancelled, None, server);
             return Box::pin(talked).await;
         }
         if is_interactive && era == Era::Modern && waiting.seat.asker.era() == Era::Legacy {
-            return Box::pin(rounds::play(waiting, letter, server)).await;
+            return Box::pin(rounds::play(*waiting, letter, server)).await;
         }
         let Letter { call, mut cancelled } = letter;
         let answer = match waiting.errand.is_job {
-            true => unless(&mut cancelled, job::run(&waiting.errand, call)).await,
-            false => unless(&mut cancelled, waiting.errand.upstream.call(call)).await,
+            true => unless(&mut cancelled, job::run(&waiting.errand, *call)).await,
+            false => unless(&mut cancelled, waiting.errand.upstream.call(*call)).await,
         };
         waiting.end(answer, server)
     }

@@ -263,6 +263,12 @@ impl DownstreamSession {
         must_wait
     }
 
+    /// The span of a request, and whether it had to wait for upstreams that were starting.
+    async fn arrived(&self, span: Watched, request: &Request) -> Box<(Watched, bool)> {
+        let has_waited = self.await_arrivals(request).await;
+        Box::new((span, has_waited))
+    }
+
     /// Who asks: the session, or the request itself; `None` before a session is greeted.
     fn asker(&self, request: &Request) -> Result<Option<Arc<Asker>>, ErrorObject> {
         match modern::classify(request.params.as_ref())? {
@@ -287,7 +293,7 @@ impl DownstreamSession {
         let is_modern = asker.as_ref().is_some_and(|asker| asker.era() == Era::Modern);
         let version = asker.as_ref().map(|asker| asker.version);
         if is_modern && request.method == method::LISTEN {
-            let span = early.map_or_else(|| self.span(version, &request, None), |(span, _)| span);
+            let span = early.map_or_else(|| self.span(version, &request, None), |early| early.0);
             let outcome = match &asker {
                 Some(asker) => Box::pin(self.listen(asker, &request, span)).await,
                 None => None,
@@ -295,7 +301,7 @@ impl DownstreamSession {
             return Some((outcome?, Extra::default()));
         }
         if request.method == method::TASKS_LIST && self.lists_tasks(version) {
-            let span = early.map_or_else(|| self.span(version, &request, None), |(span, _)| span);
+            let span = early.map_or_else(|| self.span(version, &request, None), |early| early.0);
             let local = Box::pin(self.list_tasks(request.params.as_ref())).await;
             let outcome = words::outcome(local);
             spans::ended(&span, &outcome);
@@ -334,8 +340,8 @@ impl DownstreamSession {
             Some(Flaw::Wrong(error)) => Some(Err(error)),
             None => None,
         };
-        let has_waited = early.as_ref().is_some_and(|(_, has_waited)| *has_waited);
-        let early = early.map(|(span, _)| span);
+        let has_waited = early.as_ref().is_some_and(|early| early.1);
+        let early = early.map(|early| early.0);
         let span = early.unwrap_or_else(|| {
             spans::server(self, request, &params, version)
                 .noted(|span| Noted::of(self, asker.map(|asker| &**asker), request, &params, span))
@@ -409,7 +415,7 @@ impl Session for DownstreamSession {
         if let (Some(asker), false) = (&asker, self.shared.arrivals.is_over()) {
             let span = self.span(Some(asker.version), &request, Some(asker));
             // Boxed, as all that few requests need: every request is copied when it is made.
-            early = Some((span, Box::pin(self.await_arrivals(&request)).await));
+            early = Some(Box::pin(self.arrived(span, &request)).await);
         }
         let id = request.id.clone();
         let (outcome, extra) = self.serve(asker, request, early).await?;
@@ -488,7 +494,7 @@ impl Session for DownstreamSession {
 }
 
 /// The span of a request that had to wait before anything was done for it, and whether it has.
-type Early = Option<(Watched, bool)>;
+type Early = Option<Box<(Watched, bool)>>;
 
 fn is_stateless(notification: &Notification) -> bool {
     modern::named_version(notification.params.as_ref()).is_some()

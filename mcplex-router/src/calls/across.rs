@@ -36,7 +36,7 @@ pub(super) async fn play(waiting: Waiting, letter: Letter, server: &Watched) -> 
     let Letter { call, cancelled } = letter;
     let Some(about) = about(&waiting, &call) else { return waiting.end(None, server) };
     let (method, asker) = (call.method.clone(), waiting.seat.asker.era());
-    let mut steps = Steps::new(waiting, call, cancelled);
+    let mut steps = Steps::new(waiting, *call, cancelled);
     let outcome = match (asker, &*method) {
         (Era::Modern, method::TASKS_UPDATE) => update(&about, &mut steps).await,
         (Era::Modern, method::TASKS_CANCEL) => cancel_of_session(&about, &mut steps).await,

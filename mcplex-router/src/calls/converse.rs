@@ -141,7 +141,8 @@ pub(super) fn resume(
     let Some(talk) = errand.talk.clone() else { return Err(Err(retry::bad_state())) };
     talk.answer(&question::answers(request.params.as_ref()), errand.version());
     let way = Way::Resumed { talk, coming, cancelled, ticket };
-    Ok(Planned { waiting: Waiting { seat, errand, may_be_rewritten: false }, way })
+    let waiting = Box::new(Waiting { seat, errand, may_be_rewritten: false });
+    Ok(Planned { waiting, way })
 }
 
 impl Seat {

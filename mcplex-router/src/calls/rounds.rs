@@ -35,7 +35,8 @@ const PACE: Duration = Duration::from_millis(250);
 
 /// Calls as often as the upstream asks; the client cancels when `cancelled` resolves.
 pub(super) async fn play(mut waiting: Waiting, letter: Letter, server: &Watched) -> Turned {
-    let Letter { mut call, mut cancelled } = letter;
+    let Letter { call, mut cancelled } = letter;
+    let mut call = *call;
     let mut first = call.clone();
     let mut knows_tasks = waiting.errand.task.is_some();
     let is_plain = !knows_tasks && waiting.errand.method == method::TOOLS_CALL;
