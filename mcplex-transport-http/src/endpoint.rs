@@ -25,6 +25,7 @@ use mcplex_proto::{
     version::Version,
 };
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -83,18 +84,30 @@ impl Endpoint {
     }
 
     /// Serves one request.
-    pub(crate) async fn serve(self: Arc<Self>, request: HttpRequest<Incoming>) -> Reply {
-        let page = Page::of(&self.guard, request.headers());
-        let preflight = page.as_ref().filter(|_| self.objection(&request).is_none());
-        let preflight =
-            preflight.and_then(|_| Page::preflight(request.method(), request.headers()));
+    ///
+    /// Every request is a future that is copied when it is made: what few requests need is boxed,
+    /// so that the many stay small.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        request: HttpRequest<Incoming>,
+    ) -> Result<Reply, Infallible> {
+        Ok(match Page::of(&self.guard, request.headers()) {
+            None => self.answer(request).await.unwrap_or_else(Refusal::into_reply),
+            Some(page) => Box::pin(self.serve_page(page, request)).await,
+        })
+    }
+
+    /// Serves one request of a page in a browser.
+    async fn serve_page(self: Arc<Self>, page: Page, request: HttpRequest<Incoming>) -> Reply {
+        let preflight = match self.objection(&request) {
+            None => Page::preflight(request.method(), request.headers()),
+            Some(_) => None,
+        };
         let mut reply = match preflight {
             Some(reply) => reply,
             None => self.answer(request).await.unwrap_or_else(Refusal::into_reply),
         };
-        if let Some(page) = page {
-            page.share(&mut reply);
-        }
+        page.share(&mut reply);
         reply
     }
 
@@ -119,7 +132,7 @@ impl Endpoint {
         let principal = self.admit(request.headers()).await?;
         match *request.method() {
             Method::GET if is_duplex => duplex::open(&self, &request, principal),
-            Method::POST if is_duplex => duplex::post(&self, request, &principal).await,
+            Method::POST if is_duplex => Box::pin(duplex::post(&self, request, &principal)).await,
             _ if is_duplex => {
                 Err(Refusal::not_allowed("only GET and POST are served", "GET, POST"))
             }

@@ -4,9 +4,7 @@ use crate::{endpoint::Doors, endpoint::Endpoint, options::Options, origin, stead
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mcplex_proto::downstream::{Doorman, Gateway};
-use std::{
-    convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     runtime::Handle,
@@ -142,8 +140,7 @@ async fn serve_connection(
     let (head_timeout, max_head) = (options.head_timeout, options.max_head);
     let service = service_fn(move |mut request| {
         origin::mark(&mut request, from);
-        let endpoint = Arc::clone(&endpoint);
-        async move { Ok::<_, Infallible>(endpoint.serve(request).await) }
+        Arc::clone(&endpoint).serve(request)
     });
     let mut connection = pin!(
         http1::Builder::new()

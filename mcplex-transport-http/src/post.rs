@@ -27,7 +27,7 @@ use mcplex_proto::{
     version::{Era, Version},
 };
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -35,46 +35,84 @@ use std::{
 };
 
 /// Serves a POST.
-pub(crate) async fn serve(
+///
+/// What needs no waiting is done outside of the future, which is copied with every request.
+pub(crate) fn serve(
     endpoint: &Arc<Endpoint>,
     request: HttpRequest<Incoming>,
     principal: Principal,
-) -> Result<Reply, Refusal> {
+) -> impl Future<Output = Result<Reply, Refusal>> + Send {
     let (head, mut body) = request.into_parts();
-    let headers = &head.headers;
-    check_type(headers)?;
-    let accept = Accept::read(headers);
-    if !accept.json && !accept.sse {
-        let why = "Accept must allow application/json or text/event-stream";
-        return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why));
+    let origin = origin::of(&head.extensions, &head.headers);
+    let headers = head.headers;
+    let accept = check_type(&headers).and_then(|()| taken(&headers));
+    async move {
+        let accept = accept?;
+        let read = payload::read(&headers, &mut body, &endpoint.bodies, &endpoint.options);
+        let payload = payload::parse(read.await?, &endpoint.options)?;
+        match begin(endpoint, &headers, (payload, origin), principal, accept)? {
+            Begun::Done => Ok(reply::empty(StatusCode::ACCEPTED)),
+            Begun::Waits(answer) => answer.await,
+            Begun::Asks(id, answer) => answer.await.map_err(|refusal| refusal.naming(Some(&id))),
+        }
     }
-    let origin = origin::of(&head.extensions, headers);
-    let bytes = payload::read(headers, &mut body, &endpoint.bodies, &endpoint.options).await?;
-    match payload::parse(bytes, &endpoint.options)? {
+}
+
+/// What the client can read.
+fn taken(headers: &HeaderMap) -> Result<Accept, Refusal> {
+    let accept = Accept::read(headers);
+    if accept.json || accept.sse {
+        return Ok(accept);
+    }
+    let why = "Accept must allow application/json or text/event-stream";
+    Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, &why))
+}
+
+/// What is done once a message was taken.
+enum Begun<'a> {
+    /// Nothing more.
+    Done,
+    /// The answers to a batch are awaited.
+    Waits(Coming<'a>),
+    /// The answer to one request is.
+    Asks(Id, Coming<'a>),
+}
+
+/// What a client is told in the end.
+type Coming<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send + 'a>>;
+
+/// Takes what was posted.
+fn begin<'a>(
+    endpoint: &'a Arc<Endpoint>,
+    headers: &HeaderMap,
+    (payload, origin): (Payload, Origin),
+    principal: Principal,
+    accept: Accept,
+) -> Result<Begun<'a>, Refusal> {
+    match payload {
         Payload::One(Message::Request(request)) => {
             let id = request.id.clone();
             let asks = (request, origin);
-            let served = serve_request(endpoint, headers, asks, principal, accept).await;
-            served.map_err(|refusal| refusal.naming(Some(&id)))
+            match begin_request(endpoint, headers, asks, principal, accept) {
+                Ok(answer) => Ok(Begun::Asks(id, answer)),
+                Err(refusal) => Err(refusal.naming(Some(&id))),
+            }
         }
         Payload::One(Message::Notification(notification)) => {
             let era = envelope::of_notification(headers, &notification);
-            if era.map_err(|error| Refusal::bad(&error))? == Era::Modern {
-                // None is known: who no longer wants an answer closes its stream.
-                return Ok(reply::empty(StatusCode::ACCEPTED));
+            // Of stateless clients none is known: who no longer wants an answer closes its stream.
+            if era.map_err(|error| Refusal::bad(&error))? == Era::Legacy {
+                endpoint.find(headers, &principal)?.session.notification(notification);
             }
-            let live = endpoint.find(headers, &principal)?;
-            live.session.notification(notification);
-            Ok(reply::empty(StatusCode::ACCEPTED))
+            Ok(Begun::Done)
         }
         Payload::One(Message::Response(response)) => {
             if envelope::names_modern(headers) {
                 let why = "this revision has no responses of clients";
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, &why));
             }
-            let live = endpoint.find(headers, &principal)?;
-            live.session.response(response);
-            Ok(reply::empty(StatusCode::ACCEPTED))
+            endpoint.find(headers, &principal)?.session.response(response);
+            Ok(Begun::Done)
         }
         Payload::Batch(messages) => {
             if envelope::has_modern(headers, &messages) {
@@ -83,7 +121,12 @@ pub(crate) async fn serve(
             }
             let live = endpoint.find(headers, &principal)?;
             check_batch(&*live.session, &messages)?;
-            deliver(endpoint, &live, (messages, origin), accept, true).await
+            let requests = tell(&live, messages);
+            if requests.is_empty() {
+                return Ok(Begun::Done);
+            }
+            let waiting = Waiting::begin(endpoint, &live, (requests, origin), accept)?;
+            Ok(Begun::Waits(Box::pin(waiting.reply(accept, true))))
         }
     }
 }
@@ -104,22 +147,29 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn serve_request(
-    endpoint: &Arc<Endpoint>,
+fn begin_request<'a>(
+    endpoint: &'a Arc<Endpoint>,
     headers: &HeaderMap,
     (request, origin): (Request, Origin),
     principal: Principal,
     accept: Accept,
-) -> Result<Reply, Refusal> {
+) -> Result<Coming<'a>, Refusal> {
     let era = envelope::of_request(headers, &request, endpoint.gateway());
     match era.map_err(|error| Refusal::bad(&error))? {
-        Era::Modern => exchange::serve(endpoint, (request, origin), principal, accept).await,
+        Era::Modern => {
+            Ok(Box::pin(exchange::serve(endpoint, (request, origin), principal, accept)))
+        }
         Era::Legacy if request.method == method::INITIALIZE => {
-            initialize(endpoint, headers, (request, origin), principal, accept).await
+            // A client that still names a session we have forgotten needs a new one.
+            if endpoint.knows(headers, &principal) {
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, &"the session is open already"));
+            }
+            Ok(Box::pin(initialize(endpoint, (request, origin), principal, accept)))
         }
         Era::Legacy => {
             let live = endpoint.find(headers, &principal)?;
-            deliver(endpoint, &live, (vec![request.into()], origin), accept, false).await
+            let waiting = Waiting::begin(endpoint, &live, (vec![request], origin), accept)?;
+            Ok(Box::pin(waiting.reply(accept, false)))
         }
     }
 }
@@ -140,15 +190,10 @@ pub(crate) fn check_batch(session: &dyn Session, messages: &[Message]) -> Result
 /// Opens a session, and closes it again when the gateway does not accept the client.
 async fn initialize(
     endpoint: &Arc<Endpoint>,
-    headers: &HeaderMap,
     (request, origin): (Request, Origin),
     principal: Principal,
     accept: Accept,
 ) -> Result<Reply, Refusal> {
-    // A client that still names a session we have forgotten needs a new one.
-    if endpoint.knows(headers, &principal) {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, &"the session is open already"));
-    }
     let live = endpoint.open(principal)?;
     let mut waiting = match Waiting::begin(endpoint, &live, (vec![request], origin), accept) {
         Ok(waiting) => waiting,
@@ -170,14 +215,8 @@ async fn initialize(
     Ok(reply)
 }
 
-/// Hands messages to the gateway in their order, and answers the requests among them.
-async fn deliver(
-    endpoint: &Arc<Endpoint>,
-    live: &Arc<Live>,
-    (messages, origin): (Vec<Message>, Origin),
-    accept: Accept,
-    is_batch: bool,
-) -> Result<Reply, Refusal> {
+/// Hands messages to the gateway in their order, and gives back the requests among them.
+fn tell(live: &Live, messages: Vec<Message>) -> Vec<Request> {
     let mut requests = Vec::new();
     for message in messages {
         match message {
@@ -186,12 +225,7 @@ async fn deliver(
             Message::Response(response) => live.session.response(response),
         }
     }
-    if requests.is_empty() {
-        return Ok(reply::empty(StatusCode::ACCEPTED));
-    }
-    let mut waiting = Waiting::begin(endpoint, live, (requests, origin), accept)?;
-    let end = waiting.wait(endpoint.patience(accept)).await;
-    waiting.into_reply(end, is_batch)
+    requests
 }
 
 /// A POST whose calls are run by the task of its connection.
@@ -233,6 +267,12 @@ impl Waiting {
         let work = Some(Work::new(&live.session, requests));
         let (endpoint, live) = (Arc::clone(endpoint), Arc::clone(live));
         Ok(Self { endpoint, live, track, ids, work, answers: Vec::new() })
+    }
+
+    /// Waits for the answers, and gives them as the client can read them.
+    async fn reply(mut self, accept: Accept, is_batch: bool) -> Result<Reply, Refusal> {
+        let end = self.wait(self.endpoint.patience(accept)).await;
+        self.into_reply(end, is_batch)
     }
 
     /// Runs the calls until all are answered or a stream is needed; `patience` is how long
