@@ -36,14 +36,18 @@ const MAX_LINE: usize = 4 * 1024;
 /// What is read at once: as much as a line is kept of, so that idle upstreams cost little.
 const READ: usize = 4 * 1024;
 
-/// What is read at once in a flood: reading and counting it takes a few microseconds, and four such
-/// parts are what a pipe holds.
-const READ_FLOOD: usize = 16 * 1024;
+/// What is read at once in a flood: all that a pipe holds. Each part wakes this task and then the
+/// writer, which costs others more than the bytes do, so few large parts are better than many small
+/// ones; reading and counting one takes some ten microseconds.
+const READ_FLOOD: usize = 64 * 1024;
+
+/// The last lines, oldest first.
+type Kept = Mutex<VecDeque<Word>>;
 
 /// The reader of a child's stderr and the lines it kept.
 #[derive(Debug)]
 pub(crate) struct Words {
-    kept: Arc<Mutex<VecDeque<Word>>>,
+    kept: Arc<Kept>,
     /// One task; it ends with the pipe, or when this is dropped.
     reader: JoinSet<()>,
     heard_out: bool,
@@ -55,16 +59,8 @@ impl Words {
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
-        let kept = Arc::new(Mutex::new(VecDeque::new()));
-        let lines = Lines {
-            name: command.name.clone(),
-            member: command.member.clone(),
-            bound: command.stderr_lines.max(1),
-            log: command.log.clone(),
-            kept: Arc::clone(&kept),
-            line: Vec::new(),
-            now: wall_clock(),
-        };
+        let kept = Arc::<Kept>::default();
+        let lines = Lines::of(command, Arc::clone(&kept));
         let mut reader = JoinSet::new();
         reader.spawn(read(stderr, lines));
         Self { kept, reader, heard_out: false }
@@ -94,7 +90,7 @@ impl Words {
     }
 }
 
-fn last(kept: &Mutex<VecDeque<Word>>) -> Vec<Word> {
+fn last(kept: &Kept) -> Vec<Word> {
     kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
 
@@ -138,7 +134,7 @@ struct Lines {
     member: Option<Box<str>>,
     bound: usize,
     log: Option<Arc<dyn LogSink>>,
-    kept: Arc<Mutex<VecDeque<Word>>>,
+    kept: Arc<Kept>,
     /// The line that has not ended yet.
     line: Vec<u8>,
     /// When it was read.
@@ -146,20 +142,39 @@ struct Lines {
 }
 
 impl Lines {
+    fn of(command: &Command, kept: Arc<Kept>) -> Self {
+        Self {
+            name: command.name.clone(),
+            member: command.member.clone(),
+            bound: command.stderr_lines.max(1),
+            log: command.log.clone(),
+            kept,
+            line: Vec::new(),
+            now: wall_clock(),
+        }
+    }
+
     /// Takes what was read, in which so many lines end, the first of which are logged; of the
     /// others only those are looked at that will be kept.
     fn take(&mut self, chunk: &[u8], ends: usize, logged: usize) {
         self.now = wall_clock();
-        let mut start = 0;
-        for (n, end) in memchr::memchr_iter(b'\n', chunk).enumerate() {
-            if n < logged || n + self.bound >= ends {
-                self.extend(&chunk[start..end]);
-                self.end(n < logged);
+        let (mut rest, mut n) = (chunk, 0);
+        while n < ends {
+            if n >= logged && ends - n > self.bound {
+                // The line end before the first of those that will be kept, from behind.
+                let before = memchr::memrchr_iter(b'\n', rest).nth(self.bound);
+                rest = &rest[before.map_or(0, |at| at + 1)..];
+                n = ends - self.bound;
+                self.line.clear();
+                continue;
             }
-            self.line.clear();
-            start = end + 1;
+            let Some(end) = memchr::memchr(b'\n', rest) else { break };
+            self.extend(&rest[..end]);
+            self.end(n < logged);
+            rest = &rest[end + 1..];
+            n += 1;
         }
-        self.extend(&chunk[start..]);
+        self.extend(rest);
     }
 
     fn extend(&mut self, part: &[u8]) {
@@ -319,6 +334,30 @@ mod tests {
         assert!((1_000..10_000).contains(&logged.len()), "{}", logged.len());
         assert_eq!(logged[0], "line 1");
         assert!(logged.last().unwrap().starts_with("[mcplex left out "), "{:?}", logged.last());
+    }
+
+    #[test]
+    fn whatever_is_skipped_the_first_lines_are_logged_and_the_last_ones_kept() {
+        for (logged, bound, parts) in
+            [(0, 1, 1), (0, 3, 3), (2, 3, 7), (5, 1, 4), (100, 2, 9), (1, 200, 5)]
+        {
+            let log = Arc::new(Count::default());
+            let command = command(bound, Some(log.clone()));
+            let mut lines = Lines::of(&command, Arc::default());
+            let text: String = (0..97).map(|n| format!("line {n}\n")).collect();
+            let mut left = logged;
+            for part in text.as_bytes().chunks(text.len().div_ceil(parts)) {
+                let ends = memchr::memchr_iter(b'\n', part).count();
+                lines.take(part, ends, left);
+                left -= left.min(ends);
+            }
+            let line = |n| format!("line {n}");
+            let last: Vec<_> = last(&lines.kept).into_iter().map(|word| word.text).collect();
+            let expect: Vec<_> = (97_usize.saturating_sub(bound)..97).map(line).collect();
+            assert_eq!(last, expect, "{logged} {bound} {parts}");
+            let expect: Vec<_> = (0..logged.min(97)).map(line).collect();
+            assert_eq!(*log.0.lock().unwrap(), expect, "{logged} {bound} {parts}");
+        }
     }
 
     #[tokio::test]
