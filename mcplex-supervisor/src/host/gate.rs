@@ -9,6 +9,7 @@
 //! | the bucket has a token | until there is one |
 //! | enough descriptors are free | a moment |
 //! | its turn in the wave after a storm has come | until then; others may pass |
+//! | it has not begun too many starts itself of late | until its own next one; others may pass |
 
 use super::HostOptions;
 use crate::{backoff::Jitter, time::Time};
@@ -37,6 +38,14 @@ const RELOOK: Duration = Duration::from_millis(10);
 /// How long a start holds its place at most. One that takes longer waits for a network or for ever,
 /// and others must not wait with it; a start that is busy takes less.
 const HOLD: Duration = Duration::from_secs(10);
+/// Starts of one upstream that may follow each other at once: its first, a second one where its era
+/// is asked, an operator's restarts, a trial.
+const OWN_BURST: u64 = 5;
+/// How far apart the starts of one upstream are in the long run: what its first respawn waits at most
+/// by default. Whatever makes it start more often (callers who come whenever it has just gone to
+/// rest), it has no more than its share of the host: of all starts that there may be, others keep
+/// more than half, and a start costs others' calls the same few milliseconds however it came about.
+const OWN_PAUSE: Duration = Duration::from_millis(250);
 /// Descriptors that one start may hold at once: three pipes, both ends, a pidfd, one to spare.
 const PER_START: usize = 8;
 
@@ -83,6 +92,16 @@ enum Lack {
 struct Place {
     is_up: bool,
     died: Option<Time>,
+    /// When all its starts will have been paid for.
+    paid: Time,
+}
+
+impl Place {
+    /// When it may start again.
+    fn next_start(&self) -> Time {
+        let ahead = u64::try_from(OWN_PAUSE.as_millis()).unwrap_or(u64::MAX) * (OWN_BURST - 1);
+        Time(self.paid.0.saturating_sub(ahead))
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -141,11 +160,12 @@ impl Gate {
     /// An upstream wants to start.
     pub(crate) fn ask(&mut self, seat: u64, now: Time) {
         self.leave(seat);
-        let from = match self.wave {
+        let turn = match self.wave {
             Some(wave) if now < wave.begins + wave.spread => self.turn(wave),
             Some(_) | None => now,
         };
-        self.queue.push_back(Waiter { seat, from });
+        let own = self.places.get(&seat).map_or(now, Place::next_start);
+        self.queue.push_back(Waiter { seat, from: turn.max(own) });
     }
 
     /// It no longer does.
@@ -196,6 +216,9 @@ impl Gate {
             return Answer::At(now + RECOUNT);
         }
         self.full_at = self.full_at.max(micros(now)).saturating_add(self.token());
+        if let Some(place) = self.places.get_mut(&seat) {
+            place.paid = place.paid.max(now) + OWN_PAUSE;
+        }
         if let Lack::Trial { by, .. } = &mut self.lack {
             *by = Some(seat);
         }
@@ -233,7 +256,8 @@ impl Gate {
 
     /// An upstream is connected.
     pub(crate) fn up(&mut self, seat: u64) {
-        self.places.insert(seat, Place { is_up: true, died: None });
+        let place = self.places.entry(seat).or_default();
+        *place = Place { is_up: true, died: None, ..*place };
     }
 
     /// An upstream has ended because somebody wanted it to.
@@ -249,7 +273,7 @@ impl Gate {
         let Some(place) = self.places.get_mut(&seat).filter(|place| place.is_up) else {
             return false;
         };
-        *place = Place { is_up: false, died: Some(now) };
+        *place = Place { is_up: false, died: Some(now), ..*place };
         let is_recent = |place: &&Place| place.died.is_some_and(|at| now.since(at) <= STORM_WINDOW);
         let dead = self.places.values().filter(is_recent).count();
         let alive = self.places.values().filter(|place| place.is_up).count();
@@ -263,6 +287,7 @@ impl Gate {
         let wave = Wave { begins: now + WAVE_PAUSE, spread };
         self.wave = Some(wave);
         for index in 0..self.queue.len() {
+            // The wave begins later than anybody's own next start.
             self.queue[index].from = self.turn(wave);
         }
         true

@@ -62,19 +62,54 @@ fn a_start_that_takes_long_holds_nobody_up() {
 
 #[test]
 fn the_bucket_gives_a_burst_and_then_so_many_a_second() {
-    let mut gate = gate(1, HostOptions { max_starts: 1000, ..options() });
+    // Of many upstreams, for one alone has less.
+    let mut gate = gate(49, HostOptions { max_starts: 1000, ..options() });
     let mut starts = Vec::new();
+    (0..49).for_each(|seat| gate.ask(seat, Time(0)));
     for ms in 0..3000 {
-        gate.ask(0, Time(ms));
-        while gate.poll(0, Time(ms), busy, plenty) == Answer::Go {
+        while let Some(seat) = gate.first(Time(ms))
+            && gate.poll(seat, Time(ms), busy, plenty) == Answer::Go
+        {
             starts.push(ms);
-            gate.over(0, Outcome::Borne, Time(ms));
-            gate.ask(0, Time(ms));
         }
     }
     assert_eq!(starts.iter().filter(|ms| **ms == 0).count(), 20);
     assert_eq!(starts.len(), 20 + 29);
     assert_eq!(starts[20..23], [100, 200, 300]);
+}
+
+#[test]
+fn one_upstream_alone_has_a_pace_of_its_own_and_holds_nobody_up() {
+    let mut gate = gate(2, options());
+    let mut starts = Vec::new();
+    gate.ask(0, Time(0));
+    for ms in 0..2000 {
+        while gate.poll(0, Time(ms), busy, plenty) == Answer::Go {
+            starts.push(ms);
+            gate.over(0, Outcome::Borne, Time(ms));
+            gate.up(0);
+            gate.down(0);
+            // It wants to start again as soon as it has.
+            gate.ask(0, Time(ms));
+        }
+        if ms == 300 {
+            // The other one comes first although it asked later.
+            gate.ask(1, Time(ms));
+            assert_eq!(gate.first(Time(ms)), Some(1));
+            assert_eq!(gate.poll(1, Time(ms), busy, plenty), Answer::Go);
+            assert_eq!(gate.poll(0, Time(ms), busy, plenty), Answer::At(Time(500)));
+        }
+    }
+    assert_eq!(starts, [0, 0, 0, 0, 0, 250, 500, 750, 1000, 1250, 1500, 1750]);
+    // What was quiet for a while may do as much at once again, and no more.
+    let later = Time(60_000);
+    gate.ask(0, later);
+    let burst = std::iter::from_fn(|| {
+        let has_gone = gate.poll(0, later, busy, plenty) == Answer::Go;
+        gate.ask(0, later);
+        has_gone.then_some(())
+    });
+    assert_eq!(burst.count(), 5);
 }
 
 #[test]
