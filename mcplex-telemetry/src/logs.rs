@@ -2,9 +2,9 @@
 
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::records::Recording;
 
@@ -15,18 +15,19 @@ pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 ///
 /// What they say about an export is about telemetry itself: at `trace` every export would write
 /// lines of its own.
-const CARRIERS: [&str; 4] = ["opentelemetry", "tracing_opentelemetry", "hyper", "h2"];
+const CARRIERS: [&str; 3] = ["opentelemetry", "hyper", "h2"];
 
 /// Builds the layer that writes events.
 ///
 /// It asks for no spans, so that they cost nothing while nothing exports them.
-pub(crate) fn layer<W>(filter: EnvFilter, json: bool, ansi: bool, writer: W) -> BoxedLayer
+pub(crate) fn layer<W>(filter: Targets, json: bool, ansi: bool, writer: W) -> BoxedLayer
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     // Without the hint the filter below would be asked about every callsite there is.
     let ours = filter_fn(is_logged).with_max_level_hint(LevelFilter::TRACE);
-    let filter = filter.and(ours);
+    // Asked first, because a span is told from an event at once, and each call has spans.
+    let filter = ours.and(filter);
     // A closed stderr is no reason to panic, and there is nowhere else to complain.
     let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
     if json {
@@ -40,9 +41,9 @@ where
 /// Builds the layer that sends the same events to a collector.
 ///
 /// Those about exports are not among them: a failure to export would be one more thing to export.
-pub(crate) fn sent(filter: EnvFilter, records: &Recording) -> BoxedLayer {
+pub(crate) fn sent(filter: Targets, records: &Recording) -> BoxedLayer {
     let ours = filter_fn(|metadata| is_logged(metadata) && !is_of_telemetry(metadata));
-    let filter = filter.and(ours.with_max_level_hint(LevelFilter::TRACE));
+    let filter = ours.with_max_level_hint(LevelFilter::TRACE).and(filter);
     records.layer().with_filter(filter).boxed()
 }
 
@@ -52,10 +53,13 @@ fn is_of_telemetry(metadata: &Metadata<'_>) -> bool {
 
 /// Whether this is an event of mcplex or of a library it uses, except those that carry spans.
 fn is_logged(metadata: &Metadata<'_>) -> bool {
+    if !metadata.is_event() {
+        return false;
+    }
     let krate = metadata.target().split("::").next().unwrap_or_default();
     let carries =
         CARRIERS.iter().any(|name| krate.strip_prefix(name).is_some_and(is_end_of_family));
-    metadata.is_event() && !carries
+    !carries
 }
 
 /// Whether a crate belongs to a family: `hyper` itself, or `hyper_util`.

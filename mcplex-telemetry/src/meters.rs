@@ -1,5 +1,7 @@
 //! Keeps the numbers of [`mcplex_proto::metric`] and sends them.
 
+mod series;
+
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 use mcplex_proto::attr;
 use mcplex_proto::metric::{Instrument, Label, Metric, MetricDoc, Recorder};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _, UpDownCounter};
+use opentelemetry::metrics::{Counter, Meter, MeterProvider as _, UpDownCounter};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -21,6 +23,7 @@ use crate::plan::{Measure, Push};
 use crate::prometheus::{Page, Reader};
 use crate::spans;
 use crate::tally::{Lines, Tally};
+use series::Series;
 
 /// What keeps the numbers, and how somebody can read them.
 #[derive(Debug)]
@@ -86,7 +89,7 @@ pub(crate) struct SdkRecorder {
 enum Kept {
     Counter(Counter<u64>),
     UpDown(UpDownCounter<i64>),
-    Histogram(Histogram<f64>),
+    Histogram(Series),
     /// It is looked up when somebody reads.
     Observed,
 }
@@ -108,7 +111,7 @@ impl Recorder for SdkRecorder {
 
     fn record(&self, metric: Metric, value: f64, labels: &[Label<'_>]) {
         if let Kept::Histogram(histogram) = &self.kept[metric as usize] {
-            histogram.record(value, &attributes(metric, labels));
+            histogram.record(value, labels, || attributes(metric, labels));
         }
     }
 }
@@ -146,7 +149,7 @@ fn keep(meter: &Meter, metric: Metric, tallies: &Tallies) -> Kept {
         }
         Instrument::Histogram => {
             let histogram = meter.f64_histogram(name).with_unit(unit).with_description(meaning);
-            Kept::Histogram(histogram.with_boundaries(bounds.to_vec()).build())
+            Kept::Histogram(Series::new(histogram.with_boundaries(bounds.to_vec()).build()))
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::Sampler;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(crate) use endpoint::Target;
 pub(crate) use limits::{Limits, RecordLimits};
@@ -31,7 +31,7 @@ const METRIC_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Which events are logged.
-    pub(crate) filter: EnvFilter,
+    pub(crate) filter: Targets,
     /// JSON, else text.
     pub(crate) json: bool,
     /// Whether text is colored.
@@ -171,11 +171,17 @@ pub(crate) fn plan(options: &Options, on_terminal: bool) -> Result<Plan, Install
 }
 
 /// Reads which events are logged.
-pub(crate) fn filter(options: &Options) -> Result<EnvFilter, InstallError> {
-    EnvFilter::builder()
-        .with_regex(false)
-        .parse(&options.log_filter)
-        .map_err(|source| InstallError::LogFilter { filter: options.log_filter.clone(), source })
+///
+/// Each part says of a target, or of all, from which level on; without a part only errors are. What a
+/// span says decides nothing, because the log asks for no spans.
+pub(crate) fn filter(options: &Options) -> Result<Targets, InstallError> {
+    let parts = options.log_filter.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let parts: Vec<_> = parts.collect();
+    if parts.is_empty() {
+        return Ok(Targets::new().with_default(LevelFilter::ERROR));
+    }
+    let filter = parts.join(",").parse();
+    filter.map_err(|source| InstallError::LogFilter { filter: options.log_filter.clone(), source })
 }
 
 /// Decides whether spans leave, and how.

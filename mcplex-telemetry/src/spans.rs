@@ -1,15 +1,13 @@
 //! Spans, from their end to the collector.
 
+mod envelope;
+mod wire;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcplex_proto::attr;
-use opentelemetry::trace::{Event, Link};
-use opentelemetry::{Array, Context, InstrumentationScope, KeyValue, StringValue, Value};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanLimits, SpanProcessor};
@@ -20,6 +18,7 @@ use crate::plan::{Batching, Limits, Spans};
 use crate::queue::Queue;
 use crate::sampler::{self, LifecycleSampler};
 use crate::tally::Tally;
+use envelope::Envelope;
 
 /// How many lifecycle spans may wait.
 ///
@@ -40,32 +39,6 @@ pub(crate) fn scope(name: impl Into<Cow<'static, str>>) -> InstrumentationScope 
         .build()
 }
 
-/// The scopes of [`attr::SCOPES`].
-#[derive(Debug)]
-struct Scopes(Vec<InstrumentationScope>);
-
-impl Scopes {
-    fn new() -> Self {
-        Self(attr::SCOPES.iter().map(|word| scope(word.name)).collect())
-    }
-
-    /// Puts the part of mcplex that made a span where it belongs: the layer has one tracer for all,
-    /// because a second one would lose parents, and notes the target as an attribute.
-    fn name(&self, span: &mut SpanData) {
-        let Some(at) = span.attributes.iter().position(|pair| pair.key.as_str() == TARGET) else {
-            return;
-        };
-        let target = span.attributes.swap_remove(at).value;
-        let name = attr::scope_of(&target.as_str());
-        if let Some(scope) = self.0.iter().find(|scope| scope.name() == name) {
-            span.instrumentation_scope = scope.clone();
-        }
-    }
-}
-
-/// The attribute under which the layer notes the target.
-const TARGET: &str = "target";
-
 /// What spans go through, and what is known of them.
 #[derive(Debug)]
 pub(crate) struct Exporting {
@@ -84,12 +57,10 @@ impl Exporting {
         resource: &Resource,
     ) -> Self {
         let tally = Arc::new(Tally::default());
+        let envelope = Envelope::new(resource, spans.limits.value_length);
         let queue = |batching| {
-            let resource = ResourceAttributesWithSchema::from(resource);
-            let pack = move |spans| {
-                let resource_spans = group_spans_by_resource_and_scope(spans, &resource);
-                Batch::Spans(ExportTraceServiceRequest { resource_spans })
-            };
+            let envelope = envelope.clone();
+            let pack = move |spans: Vec<SpanData>| Batch::Spans(envelope.around(&spans));
             Queue::start(carrier, batching, Arc::clone(&tally), outlet.clone(), "spans", pack)
         };
         let requests = spans.batching;
@@ -98,12 +69,7 @@ impl Exporting {
             delay: requests.delay.min(LIFECYCLE_DELAY),
             ..requests
         };
-        let queues = Arc::new(Queues {
-            lifecycle: queue(lifecycle),
-            requests: queue(requests),
-            scopes: Scopes::new(),
-            value_length: spans.limits.value_length,
-        });
+        let queues = Arc::new(Queues { lifecycle: queue(lifecycle), requests: queue(requests) });
         let provider = SdkTracerProvider::builder()
             .with_sampler(LifecycleSampler::new(spans.sampler.clone()))
             .with_span_limits(span_limits(spans.limits))
@@ -137,8 +103,6 @@ fn span_limits(limits: Limits) -> SpanLimits {
 struct Queues {
     lifecycle: Queue<SpanData>,
     requests: Queue<SpanData>,
-    scopes: Scopes,
-    value_length: Option<usize>,
 }
 
 /// What the SDK hands spans to.
@@ -150,11 +114,7 @@ impl SpanProcessor for Processor {
         // A span is of no interest before its end.
     }
 
-    fn on_end(&self, mut span: SpanData) {
-        self.0.scopes.name(&mut span);
-        if let Some(limit) = self.0.value_length {
-            shorten(&mut span, limit);
-        }
+    fn on_end(&self, span: SpanData) {
         if sampler::is_lifecycle(&span.attributes) {
             self.0.lifecycle.push(span);
         } else {
@@ -169,33 +129,6 @@ impl SpanProcessor for Processor {
 
     fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
         Ok(())
-    }
-}
-
-/// Cuts off what is longer than the limit, which the SDK leaves to others.
-fn shorten(span: &mut SpanData, limit: usize) {
-    let shorten_all = |all: &mut Vec<KeyValue>| {
-        for KeyValue { value, .. } in all {
-            shorten_value(value, limit);
-        }
-    };
-    shorten_all(&mut span.attributes);
-    span.events.events.iter_mut().for_each(|Event { attributes, .. }| shorten_all(attributes));
-    span.links.links.iter_mut().for_each(|Link { attributes, .. }| shorten_all(attributes));
-}
-
-fn shorten_value(value: &mut Value, limit: usize) {
-    // Numbers have no length.
-    if let Value::String(text) = value {
-        shorten_text(text, limit);
-    } else if let Value::Array(Array::String(all)) = value {
-        all.iter_mut().for_each(|text| shorten_text(text, limit));
-    }
-}
-
-fn shorten_text(text: &mut StringValue, limit: usize) {
-    if let Some(cut) = cut(text.as_str(), limit) {
-        *text = cut.to_owned().into();
     }
 }
 
@@ -214,11 +147,5 @@ mod tests {
         assert_eq!(cut("größer", 3), Some("grö"));
         assert_eq!(cut("größer", 6), None);
         assert_eq!(cut("x", 0), Some(""));
-        let mut value = Value::Array(Array::String(vec!["ab".into(), "c".into()]));
-        shorten_value(&mut value, 1);
-        assert_eq!(value, Value::Array(Array::String(vec!["a".into(), "c".into()])));
-        let mut value = Value::I64(1000);
-        shorten_value(&mut value, 1);
-        assert_eq!(value, Value::I64(1000));
     }
 }

@@ -149,6 +149,7 @@ fn check_lifecycle(spans: &[Span], connect: &TraceContext, death: &TraceContext)
     let died = named(spans, "mcplex.death telegram");
     assert_eq!((died.status_code, died.status_message.as_str()), ("error", "exited with code 1"));
     assert_eq!(died.attribute(attr::UPSTREAM_INCARNATION), Some("1"));
+    assert_eq!(died.value_kinds[attr::UPSTREAM_INCARNATION], "int");
     assert_eq!(died.links[0].trace_id, connect.trace_id_hex());
     assert_eq!(died.links[0].attributes[attr::LINK_KIND], attr::LINK_CONNECT);
 

@@ -1,5 +1,8 @@
 //! What leaves together, in the forms of OTLP.
 
+use std::io;
+
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
@@ -11,23 +14,29 @@ use serde_json::Value;
 /// One export of one signal.
 #[derive(Debug)]
 pub(crate) enum Batch {
-    Spans(ExportTraceServiceRequest),
+    /// Written already, as protobuf: there are thousands of them for one of the others.
+    Spans(Bytes),
     Metrics(ExportMetricsServiceRequest),
     Records(ExportLogsServiceRequest),
 }
 
 impl Batch {
-    pub(crate) fn to_protobuf(&self) -> Vec<u8> {
+    pub(crate) fn to_protobuf(&self) -> Bytes {
         match self {
-            Self::Spans(request) => request.encode_to_vec(),
-            Self::Metrics(request) => request.encode_to_vec(),
-            Self::Records(request) => request.encode_to_vec(),
+            Self::Spans(written) => written.clone(),
+            Self::Metrics(request) => request.encode_to_vec().into(),
+            Self::Records(request) => request.encode_to_vec().into(),
         }
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         match self {
-            Self::Spans(request) => serde_json::to_vec(request),
+            Self::Spans(written) => {
+                let request = ExportTraceServiceRequest::decode(&**written);
+                serde_json::to_vec(
+                    &request.map_err(io::Error::other).map_err(serde_json::Error::io)?,
+                )
+            }
             Self::Metrics(request) => serde_json::to_vec(request),
             Self::Records(request) => serde_json::to_vec(request),
         }

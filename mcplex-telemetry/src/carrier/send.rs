@@ -155,15 +155,15 @@ impl Sender {
     fn body(&self, batch: &Batch) -> Result<Bytes, SendError> {
         let form = |error: &dyn error::Error| SendError::Form(error.to_string());
         let mut body = match self.target.protocol {
-            Protocol::HttpJson => batch.to_json().map_err(|error| form(&error))?,
+            Protocol::HttpJson => batch.to_json().map_err(|error| form(&error))?.into(),
             Protocol::HttpProtobuf | Protocol::Grpc => batch.to_protobuf(),
         };
         if self.target.gzip {
-            body = gzip(&body).map_err(|error| form(&error))?;
+            body = gzip(&body).map_err(|error| form(&error))?.into();
         }
         Ok(match self.target.protocol {
             Protocol::Grpc => grpc::framed(&body, self.target.gzip)?,
-            Protocol::HttpJson | Protocol::HttpProtobuf => body.into(),
+            Protocol::HttpJson | Protocol::HttpProtobuf => body,
         })
     }
 

@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
 };
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message as _;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpSocket, TcpStream};
@@ -56,7 +57,7 @@ fn spans() -> Batch {
     let span = Span { name: "a span".into(), trace_id: vec![7; 16], ..Span::default() };
     let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    Batch::Spans(ExportTraceServiceRequest { resource_spans })
+    Batch::Spans(ExportTraceServiceRequest { resource_spans }.encode_to_vec().into())
 }
 
 fn metrics() -> Batch {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mcplex_testkit::otlp::Receiver;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message as _;
 
 use super::*;
 use crate::options::Options;
@@ -17,7 +18,7 @@ const LONG: Duration = Duration::from_secs(3600);
 fn pack(spans: Vec<Span>) -> Batch {
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-    Batch::Spans(ExportTraceServiceRequest { resource_spans })
+    Batch::Spans(ExportTraceServiceRequest { resource_spans }.encode_to_vec().into())
 }
 
 fn span(name: usize) -> Span {

@@ -59,6 +59,7 @@ fn span(span: v1::Span, scope: Scope, resource: BTreeMap<String, String>) -> Spa
         trace_state: span.trace_state,
         parent_span_id: Some(hex(&span.parent_span_id)).filter(|id| !id.is_empty()),
         flags: span.flags,
+        value_kinds: span.attributes.iter().map(|it| (it.key.clone(), value_kind(it))).collect(),
         attributes: attributes(span.attributes),
         dropped_attributes: span.dropped_attributes_count,
         links: span.links.into_iter().map(link).collect(),
@@ -87,6 +88,16 @@ fn event(event: v1::span::Event) -> Event {
 
 pub(super) fn attributes(list: Vec<KeyValue>) -> BTreeMap<String, String> {
     list.into_iter().map(|pair| (pair.key, text(pair.value))).collect()
+}
+
+fn value_kind(pair: &KeyValue) -> &'static str {
+    match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(_)) => "string",
+        Some(Value::BoolValue(_)) => "bool",
+        Some(Value::IntValue(_)) => "int",
+        Some(Value::DoubleValue(_)) => "double",
+        _ => "other",
+    }
 }
 
 /// Writes a value as text; what mcplex never sends is shown as it is in memory.

@@ -21,6 +21,8 @@ pub struct Span {
     pub flags: u32,
     /// The attributes, each value as text.
     pub attributes: BTreeMap<String, String>,
+    /// The kind of each value: `string`, `int`, `double`, `bool` or `other`.
+    pub value_kinds: BTreeMap<String, &'static str>,
     /// How many attributes a limit took away.
     pub dropped_attributes: u32,
     /// The links, in the order they were added.
