@@ -2,7 +2,7 @@
 
 use crate::{message::Key, raw::Raw};
 use bytes::{BufMut as _, BytesMut};
-use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -26,7 +26,8 @@ pub fn members(object: &str) -> Option<Vec<Member<'_>>> {
 /// The value of one member of an object.
 #[must_use]
 pub fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
-    members(object)?.into_iter().find_map(|(key, value)| (key == name).then_some(value))
+    let mut reader = serde_json::Deserializer::from_str(object);
+    reader.deserialize_map(MemberVisitor { name }).ok().flatten()
 }
 
 /// The elements of an array in order; `None` when the value is no array.
@@ -200,6 +201,35 @@ impl<'de> Visitor<'de> for MembersVisitor {
             members.push((key.0, map.next_value()?));
         }
         Ok(members)
+    }
+}
+
+/// Finds one member, without a list of the others; the first of several that have its name.
+struct MemberVisitor<'a> {
+    name: &'a str,
+}
+
+impl<'de> Visitor<'de> for MemberVisitor<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let (mut found, mut count) = (None, 0);
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            count += 1;
+            if count > MAX_MEMBERS {
+                return Err(M::Error::custom("too many members"));
+            }
+            if found.is_none() && key.0 == self.name {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
     }
 }
 

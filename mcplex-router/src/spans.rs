@@ -5,7 +5,8 @@
 //! spans of notifications, `own` those of what mcplex asks by itself and of what upstreams ask.
 
 use mcplex_proto::{
-    attr, edit,
+    attr::{self, Kind},
+    edit,
     error::ErrorObject,
     message::{Outcome, Request},
     method,
@@ -15,6 +16,7 @@ use mcplex_proto::{
     upstream::{Reply, UpstreamError, UpstreamName},
     version::{Era, Version},
 };
+use std::{cell::OnceCell, fmt};
 use tracing::{Span, field, field::Empty};
 
 use crate::{
@@ -35,12 +37,21 @@ pub(crate) struct Subject<'a> {
     pub(crate) uri: Option<&'a str>,
 }
 
+/// The exported name of a span.
+struct Title<'a>(&'a str, Option<&'a str>);
+
+impl fmt::Display for Title<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)?;
+        let Some(of) = self.1 else { return Ok(()) };
+        f.write_str(" ")?;
+        f.write_str(of)
+    }
+}
+
 impl Subject<'_> {
-    fn title(&self, method: &str) -> String {
-        match self.tool.or(self.prompt) {
-            Some(name) => format!("{method} {name}"),
-            None => method.to_owned(),
-        }
+    fn title<'a>(&'a self, method: &'a str) -> Title<'a> {
+        Title(method, self.tool.or(self.prompt))
     }
 
     fn operation(&self) -> Option<&'static str> {
@@ -108,7 +119,7 @@ fn server_span(
         target: attr::TARGET_ROUTED,
         parent: None,
         attr::SERVER,
-        { attr::OTEL_NAME } = subject.title(&request.method),
+        { attr::OTEL_NAME } = %subject.title(&request.method),
         { attr::OTEL_KIND } = attr::KIND_SERVER,
         { attr::MCP_METHOD_NAME } = &*request.method,
         { attr::MCP_PROTOCOL_VERSION } = version.map(Version::as_str),
@@ -208,7 +219,7 @@ impl To<'_> {
             target: attr::TARGET_ROUTED,
             parent: parent,
             attr::CLIENT,
-            { attr::OTEL_NAME } = subject.title(method),
+            { attr::OTEL_NAME } = %subject.title(method),
             { attr::OTEL_KIND } = attr::KIND_CLIENT,
             { attr::MCP_METHOD_NAME } = method,
             { attr::MCP_PROTOCOL_VERSION } = self.version().map(Version::as_str),
@@ -287,43 +298,83 @@ pub(crate) fn again(
 /// method, bad parameters, no such resource.
 const OF_THE_CLIENT: [i64; 5] = [-32_700, -32_600, -32_601, -32_602, -32_002];
 
+/// An answer, and what it says of how its request ended.
+///
+/// It is looked through to its end for that, so only where somebody wants to know, and once for both
+/// spans of a call.
+struct Answer<'a> {
+    outcome: &'a Outcome,
+    ending: OnceCell<Ending>,
+}
+
+enum Ending {
+    Well,
+    /// A tool says that it failed.
+    Tool,
+    Error {
+        code: i64,
+        text: String,
+        message: String,
+    },
+}
+
+impl<'a> Answer<'a> {
+    fn new(outcome: &'a Outcome) -> Self {
+        Self { outcome, ending: OnceCell::new() }
+    }
+
+    fn ending(&self) -> &Ending {
+        self.ending.get_or_init(|| match self.outcome {
+            Outcome::Result(raw) if is_tool_error(raw) => Ending::Tool,
+            Outcome::Result(_) => Ending::Well,
+            Outcome::Error(raw) => {
+                let ErrorObject { code, message, .. } = ErrorObject::read(raw);
+                Ending::Error { code, text: code.to_string(), message }
+            }
+        })
+    }
+}
+
 /// Writes down how a client's request ended that was answered.
 pub(crate) fn ended(server: &Watched, outcome: &Outcome) {
-    write_end(server, outcome, |code| !OF_THE_CLIENT.contains(&code));
+    write_end(server, &Answer::new(outcome), Kind::Server);
 }
 
 /// The same for a request at an upstream, where every error is a failure.
 pub(crate) fn ended_there(client: &Watched, outcome: &Outcome) {
-    write_end(client, outcome, |_| true);
+    write_end(client, &Answer::new(outcome), Kind::Client);
 }
 
-fn write_end(watched: &Watched, outcome: &Outcome, is_failure: impl Fn(i64) -> bool) {
+fn write_end(watched: &Watched, answer: &Answer<'_>, kind: Kind) {
     let span = &watched.span;
     if span.is_disabled() && !watched.is_measured() || !watched.is_first_word() {
         return;
     }
-    let failed = |error: &str| fail(span, error);
-    match outcome {
-        Outcome::Result(raw) if is_tool_error(raw) => {
-            span.record(attr::REQUEST_OUTCOME, "error");
-            failed(attr::ERROR_TOOL);
-            watched.failed(attr::ERROR_TOOL);
+    // A client span has none.
+    let outcome = |outcome: &str| {
+        if kind == Kind::Server {
+            span.record(attr::REQUEST_OUTCOME, outcome);
         }
-        Outcome::Result(_) => {
-            span.record(attr::REQUEST_OUTCOME, "ok");
+    };
+    match answer.ending() {
+        Ending::Well => {
+            outcome("ok");
             watched.succeeded();
         }
-        Outcome::Error(raw) => {
-            let ErrorObject { code, message, .. } = ErrorObject::read(raw);
-            let text = code.to_string();
-            span.record(attr::REQUEST_OUTCOME, "error");
-            span.record(attr::RPC_RESPONSE_STATUS_CODE, &*text);
-            let is_failure = is_failure(code);
+        Ending::Tool => {
+            outcome("error");
+            fail(span, attr::ERROR_TOOL);
+            watched.failed(attr::ERROR_TOOL);
+        }
+        Ending::Error { code, text, message } => {
+            outcome("error");
+            span.record(attr::RPC_RESPONSE_STATUS_CODE, &**text);
+            let is_failure = kind == Kind::Client || !OF_THE_CLIENT.contains(code);
             if is_failure {
-                failed(&text);
-                span.record(attr::OTEL_STATUS_DESCRIPTION, &*message);
+                fail(span, text);
+                span.record(attr::OTEL_STATUS_DESCRIPTION, &**message);
             }
-            watched.answered(code, is_failure);
+            watched.answered(*code, is_failure);
         }
     }
 }
@@ -349,8 +400,9 @@ pub(crate) fn answered(server: &Watched, client: &Watched, reply: &Reply, is_sur
         client.span.record(attr::UPSTREAM_INCARNATION, reply.from.0);
     }
     server.is_with(reply.from);
-    ended_there(client, &reply.outcome);
-    ended(server, &reply.outcome);
+    let answer = Answer::new(&reply.outcome);
+    write_end(client, &answer, Kind::Client);
+    write_end(server, &answer, Kind::Server);
 }
 
 /// Writes down on both spans that there was no answer, and why; not what the client reads
