@@ -43,7 +43,7 @@ pub(crate) enum Scenario {
     Guard,
     /// What the faults of one upstream do to the calls of another.
     Independence,
-    /// What a call pays for spans that nobody wants, and for those that are exported.
+    /// What a call pays for spans that nobody wants, and for spans and numbers that are exported.
     Telemetry,
     /// What a call pays for what operators see of it.
     Operators,
@@ -159,7 +159,7 @@ impl Scenario {
             Self::Payload => payload(programs, effort),
             Self::Guard => guard::measure(programs, effort),
             Self::Independence => independence::measure(programs, effort, faults),
-            Self::Telemetry => telemetry::measure(programs, effort),
+            Self::Telemetry => telemetry::measure(effort),
             Self::Operators => operators::measure(programs, effort),
         }
     }

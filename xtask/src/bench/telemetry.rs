@@ -1,16 +1,18 @@
-//! What a call pays for spans: for those that nobody wants, and for those that are exported.
+//! What a call pays for spans and numbers: for those that nobody wants, and for those that are kept
+//! and exported.
 //!
-//! Off is too little to be seen in the processor time of a gateway, so what a call does for its spans,
+//! Off is too little to be seen in the processor time of a call, so what a call does for its spans,
 //! and nothing else, is done alone a million times, under the subscriber of a gateway without an
-//! endpoint (`mcplex-cli/examples/telemetry_cost.rs`). On is the processor time of the whole gateway,
-//! the threads that export included, with a collector less without one: two gateways take turns in one
-//! run, one call at a time, every call sampled, and a round counts only when each of its spans has
-//! arrived. Numbers are kept by neither.
+//! endpoint (`mcplex-cli/examples/telemetry_cost.rs`). What is on is the processor time of calls
+//! through a real router to an upstream in the same process (`mcplex-cli/examples/call_cost.rs`), less
+//! that of the same calls with nothing on: one process of each kind, which take turns in one run. The
+//! threads that export count, whoever takes the spans is in another process and does not, every call is
+//! sampled, and a round counts only when each of its spans has arrived. A whole gateway would do more
+//! that has nothing to do with spans, of which most is the kernel's, and two of them differ by more than
+//! all spans cost.
 
 use super::{
-    client::{self, Ask, Ids, PATIENCE, Until},
-    gateway::{Config, Gateway, Programs},
-    process,
+    client::PATIENCE,
     report::{Question, Target},
     scenario::Effort,
 };
@@ -18,6 +20,7 @@ use anyhow::{Context as _, bail};
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -27,14 +30,16 @@ use std::{
 };
 use xshell::{Shell, cmd};
 
-/// Bytes of text in a call.
-const SMALL: usize = 16;
+/// Calls of one `calls`, as `call_cost.rs` has it.
+const CALLS: u64 = 2048;
+/// How often a round has them made.
+const TURNS: u64 = 8;
 /// Spans of a call: what the client asked, and what the upstream was asked.
 const SPANS: u64 = 2;
 /// The longest body that the collector takes; 512 spans are some 300 KiB.
 const MAX_BODY: usize = 16 << 20;
 
-pub(super) static QUESTIONS: [Question; 2] = [
+pub(super) static QUESTIONS: [Question; 4] = [
     Question {
         name: "telemetry-off",
         what: "what a call does for spans that nobody wants",
@@ -49,61 +54,155 @@ pub(super) static QUESTIONS: [Question; 2] = [
         unit: "µs",
         seed: "",
     },
+    Question {
+        name: "telemetry-all",
+        what: "the same with numbers, which are kept and exported too",
+        target: Target::Under(8.0),
+        unit: "µs",
+        seed: "",
+    },
+    Question {
+        name: "telemetry-exporting",
+        what: "what of it the thread that exports has",
+        target: Target::Under(8.0),
+        unit: "µs",
+        seed: "",
+    },
 ];
 
-pub(super) fn measure(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
-    Ok(vec![off()?, on(programs, effort)?])
+pub(super) fn measure(effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
+    let mut figures = vec![off()?];
+    figures.extend(on(effort)?);
+    Ok(figures)
+}
+
+/// What cargo is told to build or run one of the examples.
+fn example(name: &str) -> [&str; 8] {
+    ["--release", "--quiet", "--package", "mcplex-cli", "--features", "bench", "--example", name]
+}
+
+fn shell() -> anyhow::Result<Shell> {
+    let shell = Shell::new()?;
+    shell.change_dir(env!("CARGO_MANIFEST_DIR"));
+    Ok(shell)
 }
 
 fn off() -> anyhow::Result<Vec<f64>> {
-    let shell = Shell::new()?;
-    shell.change_dir(env!("CARGO_MANIFEST_DIR"));
-    let example = ["--package", "mcplex-cli", "--features", "bench", "--example", "telemetry-cost"];
-    let rounds = cmd!(shell, "cargo run --release --quiet {example...}").quiet().read()?;
+    let (shell, example) = (shell()?, example("telemetry-cost"));
+    let rounds = cmd!(shell, "cargo run {example...}").quiet().read()?;
     let rounds: Result<Vec<f64>, _> = rounds.lines().map(str::parse).collect();
     rounds.context("the example says something else than numbers")
 }
 
-fn on(programs: &Programs, effort: Effort) -> anyhow::Result<Vec<f64>> {
+/// With spans, with all, and what of that the exporting thread has: each per call, in microseconds.
+fn on(effort: Effort) -> anyhow::Result<Vec<Vec<f64>>> {
+    let (shell, example) = (shell()?, example("call-cost"));
+    cmd!(shell, "cargo build {example...}").quiet().run()?;
     let collector = Collector::start()?;
-    let quiet = "\n[telemetry]\nprometheus = false\n";
-    let told = |label: &str, more: &str| {
-        let text = Config::text(&programs.echo, 1, &[])? + quiet + more;
-        Gateway::start(programs, &Config::of(label, &text)?)
-    };
-    let without = told("spans-off", "")?;
-    let with = told("spans-on", &format!("endpoint = \"http://{}\"\n", collector.address))?;
-    let ids = Ids::default();
-    let echo = |tool: &str| Ask::Echo(tool.to_owned(), "x".repeat(SMALL));
-    let mut sides = Vec::new();
-    for gateway in [&without, &with] {
-        let mut workers = gateway.connect(&ids, 1)?;
-        let tool = client::tools(&mut workers[0], &ids, 1)?.swap_remove(0);
-        sides.push((gateway, workers, echo(&tool)));
-    }
-    let mut rounds = Vec::new();
+    let endpoint = format!("http://{}", collector.address);
+    let mut without = Caller::start(&[])?;
+    let mut with = Caller::start(&[&endpoint])?;
+    let mut all = Caller::start(&[&endpoint, "numbers"])?;
+    let mut rounds = vec![Vec::new(); 3];
     for round in 0..=effort.rounds {
-        let mut costs = [0.0; 2];
-        for (cost, (gateway, workers, ask)) in costs.iter_mut().zip(&mut sides) {
-            let arrived = collector.spans();
-            let before = process::cpu(gateway.pid)?;
-            let calls = client::run(workers, &ids, ask, Until::Elapsed(effort.length))?.calls();
-            if gateway.pid == with.pid {
-                collector.wait_for(arrived + SPANS * calls as u64)?;
-            }
-            let cpu = process::cpu(gateway.pid)? - before;
-            *cost = cpu.as_secs_f64() * 1e6 / calls;
-        }
+        let without = without.round(None)?;
+        let with = with.round(Some(&collector))?;
+        let all = all.round(Some(&collector))?;
         // The first round warms caches and is not counted.
         if round > 0 {
-            eprintln!("  round: {:.1} µs without spans, {:.1} µs with them", costs[0], costs[1]);
-            rounds.push(costs[1] - costs[0]);
+            eprintln!(
+                "  round: {:.2} µs without, {:.2} µs with spans, {:.2} µs with all of it; {:.2} µs of \
+                 that on the thread that exports",
+                without.all(),
+                with.all(),
+                all.all(),
+                all.others
+            );
+            let values = [
+                with.all() - without.all(),
+                all.all() - without.all(),
+                all.others - without.others,
+            ];
+            rounds.iter_mut().zip(values).for_each(|(of, value)| of.push(value));
         }
     }
-    drop(sides);
-    without.stop()?;
-    with.stop()?;
     Ok(rounds)
+}
+
+/// Processor time of a call in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    /// Of the thread that calls.
+    own: f64,
+    /// Of all others.
+    others: f64,
+}
+
+impl Cost {
+    fn all(self) -> f64 {
+        self.own + self.others
+    }
+}
+
+/// A `call-cost` that waits for what to do.
+struct Caller {
+    child: Child,
+    /// It ends when this does.
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Caller {
+    fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new("cargo");
+        command.arg("run").args(example("call-cost")).arg("--").args(arguments);
+        command.current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().context("failed to start the example")?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        Ok(Self { child, stdin, stdout: BufReader::new(stdout) })
+    }
+
+    fn ask(&mut self, word: &str) -> anyhow::Result<String> {
+        let stdin = self.stdin.as_mut().expect("it is there until the end");
+        writeln!(stdin, "{word}")?;
+        let mut answer = String::new();
+        self.stdout.read_line(&mut answer)?;
+        if answer.is_empty() {
+            bail!("the example ended");
+        }
+        Ok(answer)
+    }
+
+    /// Nanoseconds of the thread that calls, and of all others.
+    fn time(&mut self) -> anyhow::Result<(f64, f64)> {
+        let answer = self.ask("time")?;
+        let both = answer.trim().split_once(' ').context("the example says no time")?;
+        Ok((both.0.parse()?, both.1.parse()?))
+    }
+
+    /// What a call costs; with a collector once all its spans have arrived there.
+    fn round(&mut self, collector: Option<&Collector>) -> anyhow::Result<Cost> {
+        let before = self.time()?;
+        for _ in 0..TURNS {
+            let arrived = collector.map_or(0, Collector::spans);
+            self.ask("calls")?;
+            if let Some(collector) = collector {
+                collector.wait_for(arrived + SPANS * CALLS)?;
+            }
+        }
+        let after = self.time()?;
+        let per_call = |nanoseconds: f64| nanoseconds / 1e3 / (TURNS * CALLS) as f64;
+        Ok(Cost { own: per_call(after.0 - before.0), others: per_call(after.1 - before.1) })
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        drop(self.child.wait());
+    }
 }
 
 /// Takes spans by OTLP over HTTP, counts them, and forgets them.
