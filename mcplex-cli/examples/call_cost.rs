@@ -72,7 +72,7 @@ impl Echo {
                 incarnation: Incarnation(1),
                 version: Version::LATEST_LEGACY,
                 network: "pipe",
-                place: Place::default(),
+                place: Place::default().into(),
                 session: None,
                 connect: None,
             }),
