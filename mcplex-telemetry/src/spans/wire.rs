@@ -111,7 +111,9 @@ fn attribute(out: &mut Vec<u8>, field: u32, pair: &KeyValue, limit: Option<usize
         Value::I64(value) => plain(out, field, name, Plain::Int(*value)),
         Value::F64(value) => plain(out, field, name, Plain::Double(*value)),
         // None of ours is one, and what it says is not to be lost.
-        other => plain(out, field, name, Plain::Text(cut_to(&other.as_str(), limit))),
+        other @ (Value::Array(_) | _) => {
+            plain(out, field, name, Plain::Text(cut_to(&other.as_str(), limit)));
+        }
     }
 }
 
