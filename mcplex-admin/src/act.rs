@@ -297,10 +297,15 @@ fn effect(
             if !counts {
                 return None;
             }
-            if now.is_up() {
+            let is_down = matches!(now.health, Health::Stopped | Health::Idle);
+            // Nobody may have used it for so long that it rests already.
+            let rests = is_new && now.health == Health::Idle && !now.has_left;
+            if now.is_up() || rests {
                 return Some(Ok(if verb == Verb::Restart { "restarted" } else { "started" }));
             }
-            let has_failed = now.health == Health::Tripped || now.is_backing_off();
+            // Somebody else may have stopped it, or it has left and nothing is to follow.
+            let has_ended = is_down && (is_new || (now.has_left && !before.has_left));
+            let has_failed = has_ended || now.health == Health::Tripped || now.is_backing_off();
             has_failed.then(|| {
                 let why = now.reason.clone().or_else(|| now.last_error.clone());
                 Err(why.unwrap_or_else(|| "it ended before it was ready".to_owned()))

@@ -76,6 +76,8 @@ pub struct UpstreamStatus {
     pub breaker: Breaker,
     /// Why it is not ready, in one plain sentence without a final stop.
     pub reason: Option<String>,
+    /// Whether its last life ended by itself, and its settings let none follow before somebody asks.
+    pub has_left: bool,
     /// The process, while there is one.
     pub pid: Option<u32>,
     /// Where it is, if it is no process of ours; without secrets.
@@ -121,6 +123,7 @@ impl Default for UpstreamStatus {
             health: Health::Stopped,
             breaker: Breaker::Closed,
             reason: None,
+            has_left: false,
             pid: None,
             url: None,
             incarnation: 0,

@@ -8,14 +8,14 @@ use std::time::{Duration, UNIX_EPOCH};
 #[must_use]
 pub fn why(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
     let mut said = Said(String::new());
-    said.push(&now(upstream, last));
+    said.push(&now(upstream));
     match upstream.health {
         Health::Tripped | Health::Recovering => {
             said.push_some(death(upstream, last));
             said.push(&next(upstream));
         }
         Health::Stopped => {
-            said.push_some(last.and_then(|last| own_end(upstream, last)));
+            said.push_some(own_end(upstream, last));
             said.push(&next(upstream));
         }
         Health::Idle => said.push(&next(upstream)),
@@ -36,7 +36,10 @@ pub fn why(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
     if let (true, Some(last)) = (is_down, last) {
         let cause = last.probable_cause.as_ref();
         said.push_some(cause.map(|cause| format!("The probable cause: {cause}")));
-        said.push(&capitalized(&last.advice));
+        // What is wrong with a command is told with what to do.
+        if !last.what.contains(&last.advice) {
+            said.push(&capitalized(&last.advice));
+        }
     }
     said.push_some(todo(upstream, last.filter(|_| is_down || upstream.health == Health::Degraded)));
     said.0
@@ -47,23 +50,17 @@ fn has_died_last(upstream: &UpstreamStatus, last: &CrashReport) -> bool {
     upstream.is_enabled && upstream.pid.is_none() && last.incarnation == upstream.incarnation
 }
 
-/// Whether it is stopped because its life ended and nothing was to follow, and not by somebody.
-fn has_left(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> bool {
-    last.is_some_and(|last| {
-        // After any other death a time is set for the next try, or it trips.
-        let nothing_follows = last.retry_after_ms.is_none() && last.trip.is_none();
-        has_died_last(upstream, last) && nothing_follows
-    })
-}
-
 /// How the last life of a stopped one ended, if it was not just stopped.
-fn own_end(upstream: &UpstreamStatus, last: &CrashReport) -> Option<String> {
-    has_died_last(upstream, last)
-        .then(|| format!("Its last life ended at {}: {}", date(last.at_ms), last.what))
+fn own_end(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> Option<String> {
+    match last.filter(|last| has_died_last(upstream, last)) {
+        Some(last) => Some(format!("Its last life ended at {}: {}", date(last.at_ms), last.what)),
+        // An end that is no death has no report.
+        None => Some(capitalized(upstream.reason.as_deref().filter(|_| upstream.has_left)?)),
+    }
 }
 
 /// How it is, and since when.
-fn now(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
+fn now(upstream: &UpstreamStatus) -> String {
     let name = upstream.member.as_ref().unwrap_or(&upstream.name);
     let since = date(upstream.since_ms);
     match upstream.health {
@@ -73,6 +70,10 @@ fn now(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
         Health::Degraded => format!(
             "{name} runs, but since {since} it has not answered when it was asked whether it lives"
         ),
+        Health::Idle if upstream.has_left => {
+            let how = upstream.reason.as_deref().unwrap_or("it ended");
+            format!("{name} has left by itself at {since}: {how}")
+        }
         Health::Idle => {
             format!("{name} does not run since {since}, because nobody has used it")
         }
@@ -90,7 +91,7 @@ fn now(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
         Health::Stopped if upstream.pid.is_some() => {
             format!("{name} was stopped at {since}, and its process is still ending")
         }
-        Health::Stopped if has_left(upstream, last) => format!(
+        Health::Stopped if upstream.has_left => format!(
             "{name} does not run since {since}: it ended, and its setting `restart` lets no other \
              life follow"
         ),
@@ -149,8 +150,14 @@ fn next(upstream: &UpstreamStatus) -> String {
 /// What a person can type.
 fn todo(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> Option<String> {
     let name = &upstream.name;
-    let look = if last.is_some() {
-        format!("`mcplex crashes show {name}` and `mcplex logs {name}` show what it said")
+    let look = if let Some(last) = last {
+        let crashes = format!("`mcplex crashes show {name}`");
+        if last.pid.is_none() && upstream.url.is_none() {
+            // It never ran, so it has said nothing.
+            format!("{crashes} shows all that is known of it")
+        } else {
+            format!("{crashes} and `mcplex logs {name}` show what it said")
+        }
     } else {
         format!("`mcplex logs {name}` shows what it said")
     };

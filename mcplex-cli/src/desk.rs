@@ -9,7 +9,7 @@ mod past;
 pub(crate) use self::past::Seen;
 
 use self::past::Tee;
-use crate::{family::View, journals::Journals, reload::Reloader};
+use crate::{family::View, journals::Journals, reload::Reloader, settings};
 use async_trait::async_trait;
 use mcplex_admin::{
     Operator,
@@ -137,7 +137,7 @@ impl Desk {
             if waiting.contains(&setting.key) {
                 return before.iter().find(|before| before.key == setting.key).cloned();
             }
-            let value = redact(&setting.value).into_owned();
+            let value = settings::shown(setting);
             Some(Setting { key: setting.key.clone(), value, origin: setting.origin.clone() })
         });
         *settings = now.collect();
@@ -257,6 +257,7 @@ impl Row {
             is_enabled: self.is_enabled,
             is_lazy: self.is_lazy,
             health: status.health,
+            has_left: status.has_left,
             breaker: breaker(&status, past.is_trial, self.probation),
             reason: status.reason.as_deref().map(str::to_owned),
             pid: status.pid,

@@ -12,7 +12,6 @@ use notify::{
 use std::{
     collections::BTreeSet,
     fs, mem,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -72,13 +71,30 @@ struct Version {
 impl Version {
     /// Nothing if the file cannot be reached.
     fn of(path: &Path) -> Option<Self> {
-        let meta = fs::metadata(path).ok()?;
-        Some(Self {
+        Some(Self::told(&fs::metadata(path).ok()?))
+    }
+
+    #[cfg(unix)]
+    fn told(meta: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
             file: (meta.dev(), meta.ino()),
             size: meta.size(),
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),
-        })
+        }
+    }
+
+    /// A file that was put in the place of another was made at another time.
+    #[cfg(windows)]
+    fn told(meta: &fs::Metadata) -> Self {
+        use std::os::windows::fs::MetadataExt as _;
+        Self {
+            file: (0, meta.creation_time()),
+            size: meta.file_size(),
+            modified: (0, meta.last_write_time().cast_signed()),
+            changed: (0, 0),
+        }
     }
 }
 
@@ -196,7 +212,7 @@ impl Folder {
     fn of(path: &Path) -> Option<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let path = fs::canonicalize(path).ok()?;
-        let number = fs::metadata(&path).ok()?.ino();
+        let Version { file: (_, number), .. } = Version::of(&path)?;
         Some(Self { path, number })
     }
 }

@@ -12,30 +12,23 @@
 //! every message: when that is stuck or halted, there is no other that would go on saying it lives.
 //! A manager that is not there, or does not read, costs nothing.
 
-use std::{
-    convert::Infallible,
-    env,
-    ffi::{OsStr, OsString},
-    os::unix::{
-        ffi::OsStrExt as _,
-        net::{SocketAddr, UnixDatagram},
-    },
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, env, ffi::OsString, sync::Arc};
 use tokio::time::{Interval, MissedTickBehavior, interval};
+
+#[cfg(unix)]
+mod manager;
+
+#[cfg(not(unix))]
+mod nobody;
+
+#[cfg(unix)]
+use manager::Manager;
+#[cfg(not(unix))]
+use nobody::Manager;
 
 /// Whoever started this process, if it wants to be told; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notify(Option<Arc<Manager>>);
-
-#[derive(Debug)]
-struct Manager {
-    socket: UnixDatagram,
-    address: SocketAddr,
-    /// How often it wants a sign of life.
-    every: Option<Duration>,
-}
 
 impl Notify {
     /// The manager that the environment names.
@@ -44,20 +37,7 @@ impl Notify {
     }
 
     fn of(variable: impl Fn(&str) -> Option<OsString>, pid: u32) -> Self {
-        let Some(address) = variable("NOTIFY_SOCKET").and_then(|name| address(&name)) else {
-            return Self::default();
-        };
-        let Ok(socket) = UnixDatagram::unbound() else { return Self::default() };
-        // A manager that reads nothing must not halt the gateway.
-        if socket.set_nonblocking(true).is_err() {
-            return Self::default();
-        }
-        let number = |name| variable(name)?.to_str()?.parse::<u64>().ok();
-        // A process below the one that is watched has the same variables.
-        let is_meant = number("WATCHDOG_PID").is_none_or(|watched| watched == u64::from(pid));
-        let every = number("WATCHDOG_USEC").filter(|usec| is_meant && *usec > 1);
-        let every = every.map(|usec| Duration::from_micros(usec / 2));
-        Self(Some(Arc::new(Manager { socket, address, every })))
+        Self(Manager::of(variable, pid).map(Arc::new))
     }
 
     /// Clients can connect.
@@ -67,10 +47,9 @@ impl Notify {
 
     /// The configuration is read again; [`ready`](Self::ready) follows.
     pub(crate) fn reloading(&self) {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let usec = now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000);
-        let status = status_line("reads its configuration again");
-        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={usec}\n{status}"));
+        let Some(manager) = &self.0 else { return };
+        let (usec, status) = (manager.now_usec(), status_line("reads its configuration again"));
+        manager.say(&format!("RELOADING=1\nMONOTONIC_USEC={usec}\n{status}"));
     }
 
     /// The end has begun.
@@ -80,7 +59,7 @@ impl Notify {
 
     /// The signs of life that the manager wants.
     pub(crate) fn pulse(&self) -> Pulse {
-        let every = self.0.as_ref().and_then(|manager| manager.every);
+        let every = self.0.as_ref().and_then(|manager| manager.every());
         let beats = every.map(|every| {
             let mut beats = interval(every);
             // After a halt one is due, not all that were missed.
@@ -92,8 +71,7 @@ impl Notify {
 
     fn say(&self, text: &str) {
         if let Some(manager) = &self.0 {
-            // It may have ended, and no one else needs to know.
-            let _is_heard = manager.socket.send_to_addr(text.as_bytes(), &manager.address);
+            manager.say(text);
         }
     }
 }
@@ -130,22 +108,13 @@ fn status_line(status: &str) -> String {
     format!("STATUS={}", status.replace(['\n', '\r'], " "))
 }
 
-/// A path, or a name in the abstract namespace of Linux, which begins with `@`.
-fn address(name: &OsStr) -> Option<SocketAddr> {
-    match name.as_bytes() {
-        [b'/', ..] => SocketAddr::from_pathname(name).ok(),
-        #[cfg(target_os = "linux")]
-        [b'@', rest @ ..] => {
-            use std::os::linux::net::SocketAddrExt as _;
-            SocketAddr::from_abstract_name(rest).ok()
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use std::{
+        os::unix::net::{SocketAddr, UnixDatagram},
+        time::Duration,
+    };
 
     fn notify(vars: &[(&str, &str)]) -> Notify {
         let found = |name: &str| {
@@ -196,7 +165,7 @@ mod tests {
     fn signs_of_life_are_given_twice_as_often_as_they_are_wanted() {
         let every = |vars: &[(&str, &str)]| {
             let all = [&[("NOTIFY_SOCKET", "/run/x")], vars].concat();
-            notify(&all).0.and_then(|manager| manager.every)
+            notify(&all).0.and_then(|manager| manager.every())
         };
         assert_eq!(every(&[("WATCHDOG_USEC", "30000000")]), Some(Duration::from_secs(15)));
         let mine = [("WATCHDOG_USEC", "2000000"), ("WATCHDOG_PID", "7")];

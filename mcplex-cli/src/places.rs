@@ -70,12 +70,24 @@ impl Places {
 /// The beginning of the file's name for people, and a hash of its whole path against mistakes.
 fn name(file: Option<&Path>) -> String {
     let Some(file) = file else { return DEMO.to_owned() };
-    let path = fs::canonicalize(file).or_else(|_| std::path::absolute(file));
-    let path = path.unwrap_or_else(|_| file.to_owned());
+    let path = mounted(file).or_else(|| fs::canonicalize(file).ok());
+    let path = path.or_else(|| std::path::absolute(file).ok());
+    let path = path.unwrap_or_else(|| file.to_owned());
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let plain = stem.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     let hash = Fingerprint::of(path.as_os_str().as_encoded_bytes());
     format!("{}-{hash}", plain.take(STEM).collect::<String>())
+}
+
+/// A file of a config map or secret of Kubernetes, by the folder it is mounted in.
+///
+/// There the file is a link into `..data`, which is a link to another folder after each change: what
+/// is behind them would be another configuration each time, and the mcplex that runs be lost.
+fn mounted(file: &Path) -> Option<PathBuf> {
+    let target = fs::read_link(file).ok()?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
+    target.starts_with("..data").then_some(folder.join(file.file_name()?))
 }
 
 #[cfg(unix)]
@@ -130,5 +142,24 @@ mod tests {
         assert!(name.starts_with("myservers-"), "{name}");
         assert_eq!(places(Some(&other), &[]).name, name);
         assert_eq!(places(None, &[]).name, "demo");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_mounted_config_map_is_the_same_after_each_change() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mcplex.toml");
+        symlink("..data/mcplex.toml", &file).unwrap();
+        let name_with = |folder: &str| {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+            fs::write(dir.path().join(folder).join("mcplex.toml"), "").unwrap();
+            symlink(folder, dir.path().join("..new")).unwrap();
+            fs::rename(dir.path().join("..new"), dir.path().join("..data")).unwrap();
+            name(Some(&file))
+        };
+        let before = name_with("..2026_11_26");
+        assert_eq!(name_with("..2026_11_27"), before);
+        assert!(before.starts_with("mcplex-"), "{before}");
     }
 }

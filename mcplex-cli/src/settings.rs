@@ -6,8 +6,10 @@ use crate::{
     journals::Journals,
     places::Places,
 };
-use mcplex_config::{Config, ConfigError, Document, Flags, Format, Loaded, Sources};
+use mcplex_config::{Config, ConfigError, Document, Flags, Format, Loaded, Setting, Sources};
+use mcplex_proto::redact::{redact, redact_args};
 use mcplex_telemetry::{InstallError, Telemetry};
+use serde_json::json;
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -85,6 +87,16 @@ fn read(document: Document, file: Option<PathBuf>, flags: Flags) -> Result<Setti
 fn wrong(error: &ConfigError) -> Failure {
     Failure::from_error(Code::Configuration, "the configuration cannot be used", error)
         .with_hint(&error.hint)
+}
+
+/// The value of a setting as people may see it.
+pub(crate) fn shown(setting: &Setting) -> String {
+    let is_args = setting.key.ends_with(".args");
+    match serde_json::from_str::<Vec<String>>(&setting.value).ok().filter(|_| is_args) {
+        // Of two in a row the first may say that the second is a secret.
+        Some(args) => json!(redact_args(&args)).to_string(),
+        None => redact(&setting.value).into_owned(),
+    }
 }
 
 /// The first file of those that are looked for.

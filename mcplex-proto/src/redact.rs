@@ -3,6 +3,10 @@
 //! Works on any text, also on JSON that was cut: what cannot be told apart is taken out. Two things
 //! give a secret away, and each is enough: the name of what it is the value of, and its own shape.
 
+mod known;
+
+pub use known::{Secrets, redact_args};
+
 use std::borrow::Cow;
 
 /// What stands for a secret.
@@ -71,24 +75,35 @@ const SHAPES: [(&str, usize); 25] = [
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
-    // Up to where `text` was copied, and where the next look begins.
-    let (mut copied, mut at) = (0, 0);
-    while at < text.len() {
-        let secret = secret_at(text, at);
-        match secret {
-            Some((from, to)) if to > from => {
-                out.push_str(&text[copied..from]);
-                out.push_str(HIDDEN);
-                (copied, at) = (to, to);
-            }
-            Some(_) | None => at = next_word(text, at),
-        }
+    // Up to where `text` was copied.
+    let mut copied = 0;
+    for (from, to) in spans(text) {
+        out.push_str(&text[copied..from]);
+        out.push_str(HIDDEN);
+        copied = to;
     }
     if copied == 0 {
         return Cow::Borrowed(text);
     }
     out.push_str(&text[copied..]);
     Cow::Owned(out)
+}
+
+/// Where secrets stand in a text, in order.
+fn spans(text: &str) -> impl Iterator<Item = (usize, usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < text.len() {
+            match secret_at(text, at) {
+                Some((from, to)) if to > from => {
+                    at = to;
+                    return Some((from, to));
+                }
+                Some(_) | None => at = next_word(text, at),
+            }
+        }
+        None
+    })
 }
 
 fn is_word(byte: u8) -> bool {

@@ -4,6 +4,7 @@ use crate::{
     id::Id,
     message::{BadMessage, Message},
     peer::Place,
+    redact::Secrets,
 };
 use async_trait::async_trait;
 use futures_core::Stream;
@@ -40,6 +41,11 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// is; `None` where an upstream has no log that they could share.
     fn of_member(&self, _label: &str) -> Option<Arc<dyn Transport>> {
         None
+    }
+
+    /// What of its configuration is secret, so that no report shows it where the upstream says it.
+    fn secrets(&self) -> Secrets {
+        Secrets::default()
     }
 
     /// Whether an end or a silence after `server/discover` says that the other end is of the

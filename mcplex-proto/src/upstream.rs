@@ -104,12 +104,22 @@ pub enum UpstreamError {
         /// The era it belongs to now.
         now: Era,
     },
-    /// Somebody stopped or disabled it; nothing was sent.
-    #[error("upstream {upstream} is stopped")]
+    /// Somebody stopped or disabled it, or it ended and is not to be started again; nothing was sent.
+    #[error("upstream {upstream} is stopped{}", Because(.reason))]
     Stopped {
         /// Whose call it was.
         upstream: UpstreamName,
+        /// How it ended, if nobody has stopped it.
+        reason: Option<Arc<str>>,
     },
+}
+
+struct Because<'a>(&'a Option<Arc<str>>);
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
+    }
 }
 
 struct Seconds(Duration);
@@ -137,7 +147,9 @@ impl UpstreamError {
                 last,
                 cause: status.trip.clone(),
             },
-            Health::Stopped => Self::Stopped { upstream },
+            Health::Stopped => {
+                Self::Stopped { upstream, reason: Some(reason).filter(|_| status.has_left) }
+            }
             Health::Ready | Health::Degraded | Health::Idle | Health::Recovering => {
                 let retry_after = retry_after.or(Some(Duration::ZERO));
                 Self::Unavailable { upstream, reason, retry_after }
@@ -290,10 +302,14 @@ impl UpstreamError {
                 error::SESSIONS_FULL,
                 json!({ "server": upstream.as_str(), "limit": limit, "sent": false }),
             ),
-            Self::Stopped { upstream } => (
-                error::UPSTREAM_DISABLED,
-                json!({ "server": upstream.as_str(), "state": "stopped", "sent": false }),
-            ),
+            Self::Stopped { upstream, reason } => {
+                let mut data =
+                    json!({ "server": upstream.as_str(), "state": "stopped", "sent": false });
+                if let Some(reason) = reason {
+                    data["reason"] = json!(&**reason);
+                }
+                (error::UPSTREAM_DISABLED, data)
+            }
         }
     }
 }

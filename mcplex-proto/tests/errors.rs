@@ -60,7 +60,14 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
             UpstreamError::QueueFull { upstream: name(), limit: 64, retry_after: wait },
             "`supervise.queue_limit` calls wait for its next life already.",
         ),
-        (UpstreamError::Stopped { upstream: name() }, "Somebody stopped it."),
+        (UpstreamError::Stopped { upstream: name(), reason: None }, "Somebody stopped it."),
+        (
+            UpstreamError::Stopped {
+                upstream: name(),
+                reason: Some("it exited with code 1".into()),
+            },
+            "It ended, and `supervise.restart` lets no other life follow.",
+        ),
         (
             UpstreamError::SessionsFull { upstream: name(), limit: 16 },
             "With `supervise.isolation = \"session\"` there are `supervise.session_limit` processes, \

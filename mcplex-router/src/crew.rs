@@ -85,7 +85,7 @@ impl Crew {
         if self.others.len() >= limit && !self.evict(shared) {
             return Err(UpstreamError::SessionsFull { upstream: upstream(), limit });
         }
-        let stopped = || UpstreamError::Stopped { upstream: upstream() };
+        let stopped = || UpstreamError::Stopped { upstream: upstream(), reason: None };
         self.open(shared, link, member, client).ok_or_else(stopped)
     }
 

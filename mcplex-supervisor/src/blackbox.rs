@@ -9,7 +9,7 @@ use mcplex_proto::{
     edit,
     message::{Message, Outcome},
     raw::{self, Raw},
-    redact::redact,
+    redact::Secrets,
     report::Seen,
 };
 use std::{
@@ -90,7 +90,7 @@ impl BlackBox {
 
     /// The last messages, oldest first, without secrets; `wall_ms` tells the wall's time of a
     /// moment.
-    pub(crate) fn seen(&self, wall_ms: impl Fn(Time) -> u64) -> Vec<Seen> {
+    pub(crate) fn seen(&self, secrets: &Secrets, wall_ms: impl Fn(Time) -> u64) -> Vec<Seen> {
         let from = if self.slots.len() < SLOTS { 0 } else { self.next };
         let slots = (0..self.slots.len()).map(|n| &self.slots[(from + n) % self.slots.len()]);
         let seen = |slot: &Slot| {
@@ -102,7 +102,7 @@ impl BlackBox {
                 at_ms: wall_ms(slot.at),
                 is_from_upstream: slot.is_from_upstream,
                 bytes: slot.bytes,
-                text: redact(text).into_owned(),
+                text: secrets.redact(text).into_owned(),
             }
         };
         slots.map(seen).collect()
@@ -161,11 +161,11 @@ pub(crate) fn kept(params: Option<&Raw>) -> Option<Raw> {
 }
 
 /// What a call is for: the tool, prompt or resource.
-pub(crate) fn target(params: Option<&Raw>) -> Option<String> {
+pub(crate) fn target(secrets: &Secrets, params: Option<&Raw>) -> Option<String> {
     let params = params?.as_str();
     let word = |name| edit::member(params, name).and_then(raw::string);
     let name = word("name").or_else(|| word("uri"))?;
-    Some(redact(&name.chars().take(200).collect::<String>()).into_owned())
+    Some(secrets.redact(&name.chars().take(200).collect::<String>()).into_owned())
 }
 
 /// The same for the same call: method, target and arguments, but not its `_meta`.
@@ -194,7 +194,7 @@ mod tests {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{n},"result":{{"n":{n}}}}}"#);
             black_box.record(n % 2 == 0, &message(&text), Time(n));
         }
-        let seen = black_box.seen(|time| 1000 + time.0);
+        let seen = black_box.seen(&Secrets::default(), |time| 1000 + time.0);
         assert_eq!(seen.len(), SLOTS);
         assert_eq!((seen[0].at_ms, seen[0].is_from_upstream), (1004, true));
         assert_eq!(seen[15].text, r#"{"jsonrpc":"2.0","id":19,"result":{"n":19}}"#);
@@ -202,7 +202,7 @@ mod tests {
         let long =
             format!(r#"{{"jsonrpc":"2.0","method":"x","params":{{"a":"{}"}}}}"#, "ä".repeat(999));
         black_box.record(true, &message(&long), Time(20));
-        let newest = black_box.seen(|time| time.0).pop().unwrap();
+        let newest = black_box.seen(&Secrets::default(), |time| time.0).pop().unwrap();
         assert_eq!(newest.bytes, long.len() as u64);
         assert!(newest.text.len() <= HEAD && newest.text.ends_with('ä'), "{}", newest.text);
     }
@@ -216,7 +216,7 @@ mod tests {
         ] {
             let mut black_box = BlackBox::default();
             black_box.record(true, &message(text), Time(0));
-            assert_eq!(black_box.seen(|time| time.0)[0].text, text);
+            assert_eq!(black_box.seen(&Secrets::default(), |time| time.0)[0].text, text);
         }
     }
 

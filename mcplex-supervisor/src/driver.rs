@@ -178,6 +178,8 @@ struct Driver {
     timer_at: Option<Time>,
     /// Why it is not ready, in one plain sentence.
     reason: Option<Arc<str>>,
+    /// Whether the last life ended by itself and none follows before somebody asks.
+    has_left: bool,
     /// How the last life ended, for those whose calls are refused.
     last: Option<Arc<LastDeath>>,
     /// The last death in one sentence, for the trip that may follow and for the status.
@@ -239,6 +241,7 @@ impl Driver {
             timer: Box::pin(tokio::time::sleep_until(clock.instant(Time(0)))),
             timer_at: None,
             reason: None,
+            has_left: false,
             last: None,
             last_death: None,
             published: None,

@@ -15,7 +15,7 @@ use mcplex_proto::{
     method,
     peer::Peer,
     raw::Raw,
-    redact::redact,
+    redact::Secrets,
     trace::TraceContext,
     transport::{LastWords, Transport},
     upstream::{Call, Health, Incarnation, Reply, Status, Upstream, UpstreamError, UpstreamName},
@@ -139,7 +139,7 @@ pub(crate) struct Shared {
 /// Listens to what an installer writes while it works, at the first start; asked when somebody
 /// wants to know how it is.
 #[derive(Default)]
-struct Installing(Mutex<Option<LastWords>>);
+struct Installing(Mutex<Option<(LastWords, Secrets)>>);
 
 impl fmt::Debug for Installing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -326,7 +326,7 @@ impl Shared {
     }
 
     pub(crate) fn stopped(&self) -> UpstreamError {
-        UpstreamError::Stopped { upstream: self.name.clone() }
+        UpstreamError::Stopped { upstream: self.name.clone(), reason: None }
     }
 
     pub(crate) fn set_status(&self, published: Published) {
@@ -350,14 +350,16 @@ impl Shared {
     }
 
     /// Whom to ask what an installer does; nobody once it is done.
-    pub(crate) fn set_installing(&self, listener: Option<LastWords>) {
+    pub(crate) fn set_installing(&self, listener: Option<(LastWords, Secrets)>) {
         *lock(&self.installing.0) = listener;
     }
 
     /// What an installer does that has written something.
     fn installing(&self) -> Option<Arc<str>> {
-        let words = lock(&self.installing.0).as_ref()?();
-        let last = redact(&words.last()?.text).into_owned();
+        let installing = lock(&self.installing.0);
+        let (listen, secrets) = installing.as_ref()?;
+        let words = listen();
+        let last = secrets.redact(&words.last()?.text);
         Some(format!("it is installing, and says: {last}").into())
     }
 

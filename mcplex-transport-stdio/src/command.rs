@@ -1,7 +1,7 @@
 //! What is started.
 
 use crate::guard::Guard;
-use mcplex_proto::{frame, transport::LogSink, upstream::UpstreamName};
+use mcplex_proto::{frame, redact::Secrets, transport::LogSink, upstream::UpstreamName};
 use std::{path::PathBuf, sync::Arc};
 
 /// One upstream's command and the bounds on what it may say.
@@ -54,6 +54,12 @@ impl Command {
     #[must_use]
     pub fn with_guard(self, guard: Option<Guard>) -> Self {
         Self { guard, ..self }
+    }
+
+    /// What of it is secret.
+    pub(crate) fn secrets(&self) -> Secrets {
+        let named = self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Secrets::of(named, &self.args)
     }
 
     /// The same with these arguments.

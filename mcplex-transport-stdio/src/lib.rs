@@ -9,9 +9,8 @@
 //! | Linux without, other Unix | its process group; what left the group stays | nothing |
 //! | Windows | its job object: every process that it started | the same, at once |
 //!
-//! Only Linux is tested. The code for other Unix systems and for Windows was never run by its
-//! authors, and serving (`serve_stdio` over the streams of this process) is Unix only. Processes
-//! in uninterruptible sleep outlast everything; then a close says so.
+//! Only Linux is tested. The code for other Unix systems and for Windows compiles, and was never run
+//! by its authors. Processes in uninterruptible sleep outlast everything; then a close says so.
 //!
 //! Read it in this order: [`Command`] (what is started), [`resolve`](fn@resolve) and `spawn` (how),
 //! `outgoing` and `incoming` (what is said), `lifeline` and `guarded` (how it ends), [`guard`] (the
@@ -93,6 +92,9 @@ mod batch;
 #[cfg(unix)]
 mod process;
 
+#[cfg(windows)]
+mod streams;
+
 pub use command::Command;
 pub use elsewhere::elsewhere;
 #[cfg(target_os = "linux")]
@@ -103,5 +105,7 @@ pub use resolve::resolve;
 #[cfg(unix)]
 pub use script::check_interpreter;
 pub use serve::{Left, Options, serve_stdio};
+#[cfg(windows)]
+pub use streams::{Input, Output, process_input, process_output};
 pub use transport::StdioTransport;
 pub use words::TARGET_STDERR;

@@ -10,6 +10,7 @@ use crate::{lifeline::Life, spawn::spawn};
 use async_trait::async_trait;
 use mcplex_proto::{
     peer::Place,
+    redact::Secrets,
     transport::{ConnectError, Connection, Lifeline, Transport},
 };
 use std::{path::Path, sync::Arc};
@@ -71,6 +72,10 @@ impl Transport for StdioTransport {
     fn of_member(&self, label: &str) -> Option<Arc<dyn Transport>> {
         let command = Command { member: Some(label.into()), ..(*self.command).clone() };
         Some(Arc::new(Self::new(command)))
+    }
+
+    fn secrets(&self) -> Secrets {
+        self.command.secrets()
     }
 
     fn failure_tells_era(&self) -> bool {

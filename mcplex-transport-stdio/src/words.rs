@@ -8,7 +8,7 @@ use crate::{
     rate::{Flow, Rate},
 };
 use mcplex_proto::{
-    redact::redact,
+    redact::Secrets,
     transport::{LastWords, LogSink, Word},
     upstream::UpstreamName,
 };
@@ -134,6 +134,7 @@ struct Lines {
     member: Option<Box<str>>,
     bound: usize,
     log: Option<Arc<dyn LogSink>>,
+    secrets: Secrets,
     kept: Arc<Kept>,
     /// The line that has not ended yet.
     line: Vec<u8>,
@@ -148,6 +149,7 @@ impl Lines {
             member: command.member.clone(),
             bound: command.stderr_lines.max(1),
             log: command.log.clone(),
+            secrets: command.secrets(),
             kept,
             line: Vec::new(),
             now: wall_clock(),
@@ -195,7 +197,7 @@ impl Lines {
                 target: TARGET_STDERR,
                 // This log goes to wherever logs are gathered; the upstream's own stays on this
                 // disk, for this user, as it was written.
-                line = &*redact(&word.text),
+                line = &*self.secrets.redact(&word.text),
                 upstream = self.name.as_str(),
                 member = self.member.as_deref(),
                 "upstream wrote to its stderr",

@@ -137,6 +137,50 @@ async fn a_start_that_ends_in_a_death_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_life_that_ends_and_lets_none_follow_is_not_waited_for() {
+    let left: &[fn(&mut UpstreamStatus)] = &[
+        |status| {
+            status.health = Health::Recovering;
+            status.incarnation = 4;
+        },
+        |status| {
+            status.has_left = true;
+            status.reason = Some("it exited with code 0".to_owned());
+        },
+        |status| status.health = Health::Idle,
+    ];
+    let error = act(Verb::Start, how(Health::Stopped, 3), left).await.unwrap_err();
+    assert_eq!(error.to_string(), "files was told to start, and failed: it exited with code 0");
+    // One that was being started already.
+    let error = act(Verb::Start, how(Health::Recovering, 4), left).await.unwrap_err();
+    assert_eq!(error.to_string(), "files was told to start, and failed: it exited with code 0");
+    // Somebody who does not ask here may stop it meanwhile.
+    let stopped: &[fn(&mut UpstreamStatus)] = &[|status| {
+        status.health = Health::Stopped;
+        status.incarnation = 4;
+        status.reason = Some("somebody stopped it".to_owned());
+    }];
+    let error = act(Verb::Restart, how(Health::Ready, 3), stopped).await.unwrap_err();
+    assert_eq!(error.to_string(), "files was told to restart, and failed: somebody stopped it");
+    // Nobody used it for so long that it rests.
+    let rests: &[fn(&mut UpstreamStatus)] = &[|status| {
+        status.health = Health::Idle;
+        status.incarnation = 4;
+    }];
+    assert_eq!(act(Verb::Start, how(Health::Idle, 3), rests).await.unwrap().what, "started");
+    // What it was before the verb came to it says nothing.
+    let before = UpstreamStatus { has_left: true, ..how(Health::Recovering, 3) };
+    let late: &[fn(&mut UpstreamStatus)] = &[
+        |status| status.health = Health::Stopped,
+        |status| {
+            status.health = Health::Ready;
+            status.incarnation = 4;
+        },
+    ];
+    assert_eq!(act(Verb::Start, before, late).await.unwrap().what, "started");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_for_ever() {
     let error = act(Verb::Stop, how(Health::Ready, 3), &[]).await.unwrap_err();
     assert_eq!(error.to_string(), "files was told to stop, and after 30 s it is still ready");

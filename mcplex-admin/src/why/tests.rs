@@ -17,6 +17,7 @@ fn report() -> CrashReport {
     CrashReport {
         what: "it exited with code 1".to_owned(),
         at_ms: 1_767_225_600_000,
+        pid: Some(7),
         advice: "set API_ID in its `env`".to_owned(),
         probable_cause: Some("the variable API_ID is missing".to_owned()),
         ..CrashReport::default()
@@ -60,6 +61,17 @@ fn idle() {
         &upstream(Health::Idle),
         None,
         "mail does not run since 2026-01-01 00:00:00 UTC, because nobody has used it. The next call \
+         starts it. `mcplex start mail` starts it without a call.",
+    );
+}
+
+#[test]
+fn idle_because_it_left() {
+    let reason = Some("it exited with code 0".to_owned());
+    check(
+        &UpstreamStatus { reason, has_left: true, ..upstream(Health::Idle) },
+        None,
+        "mail has left by itself at 2026-01-01 00:00:00 UTC: it exited with code 0. The next call \
          starts it. `mcplex start mail` starts it without a call.",
     );
 }
@@ -115,6 +127,22 @@ fn tripped_for_good() {
 }
 
 #[test]
+fn what_never_ran_has_said_nothing_and_advice_is_given_once() {
+    let what = "there is no program nmp; set API_ID in its `env`".to_owned();
+    let trip = Some("no second try would help".to_owned());
+    let report = CrashReport { what, trip, pid: None, probable_cause: None, ..report() };
+    check(
+        &upstream(Health::Tripped),
+        Some(&report),
+        "mail is given up for now: its breaker tripped at 2026-01-01 00:00:00 UTC. The last time, \
+         there is no program nmp; set API_ID in its `env`, and that tripped it: no second try would \
+         help. Calls fail at once, and nothing is started until somebody resets it. `mcplex crashes \
+         show mail` shows all that is known of it; once it is repaired, `mcplex reset mail` starts it \
+         at once.",
+    );
+}
+
+#[test]
 fn stopped() {
     check(
         &upstream(Health::Stopped),
@@ -139,14 +167,27 @@ fn stopped() {
 
 #[test]
 fn stopped_because_it_ended() {
+    let left = UpstreamStatus { has_left: true, ..upstream(Health::Stopped) };
     check(
-        &upstream(Health::Stopped),
+        &left,
         Some(&CrashReport { incarnation: 3, ..report() }),
         "mail does not run since 2026-01-01 00:00:00 UTC: it ended, and its setting `restart` lets \
          no other life follow. Its last life ended at 2026-01-01 00:00:00 UTC: it exited with code \
          1. Calls fail at once, and nothing starts it by itself. The probable cause: the variable \
          API_ID is missing. Set API_ID in its `env`. `mcplex crashes show mail` and `mcplex logs \
          mail` show what it said; `mcplex start mail` starts it.",
+    );
+}
+
+#[test]
+fn stopped_because_it_had_done_its_work() {
+    let reason = Some("it exited with code 0".to_owned());
+    check(
+        &UpstreamStatus { reason, has_left: true, ..upstream(Health::Stopped) },
+        None,
+        "mail does not run since 2026-01-01 00:00:00 UTC: it ended, and its setting `restart` lets \
+         no other life follow. It exited with code 0. Calls fail at once, and nothing starts it by \
+         itself. `mcplex start mail` starts it.",
     );
 }
 

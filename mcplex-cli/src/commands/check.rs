@@ -10,7 +10,10 @@ use crate::{
     tokens::{Shown, Tokens},
 };
 use mcplex_config::{Process, Reach, Server};
-use mcplex_proto::{redact::redact, transport::ConnectError};
+use mcplex_proto::{
+    redact::{redact, redact_args},
+    transport::ConnectError,
+};
 use mcplex_transport_stdio::{check_interpreter, resolve};
 use serde_json::{Value, json};
 use std::{ffi::OsStr, path::PathBuf};
@@ -113,7 +116,7 @@ fn describe(server: &Server, found: &Found, lines: &mut Vec<String>) {
         (Found::Program(Err(error)), _) => lines.push(format!("  error  {error}")),
         (Found::Program(Ok(program)), Reach::Process(process)) => {
             let words: Vec<_> = std::iter::once(program.display().to_string())
-                .chain(process.args.iter().map(|arg| quoted(&redact(arg))))
+                .chain(redact_args(&process.args).iter().map(|arg| quoted(arg)))
                 .collect();
             lines.push(format!("  runs   {}", words.join(" ")));
         }
@@ -190,7 +193,7 @@ fn json_report(settings: &Settings, found: &[(&Server, Found)]) -> String {
             match (found, &server.reach) {
                 (Found::Program(found), Reach::Process(process)) => {
                     one["program"] = json!(found.as_ref().ok());
-                    one["args"] = process.args.iter().map(|arg| redact(arg)).collect();
+                    one["args"] = redact_args(&process.args).into_iter().collect();
                     one["cwd"] = json!(process.cwd);
                     one["env"] = process.env.keys().map(String::as_str).collect();
                 }
@@ -210,8 +213,9 @@ fn json_report(settings: &Settings, found: &[(&Server, Found)]) -> String {
         .iter()
         .map(|setting| {
             // Texts, numbers and lists are written alike in TOML and in JSON.
-            let value: Value = serde_json::from_str(&setting.value)
-                .unwrap_or_else(|_| Value::from(setting.value.as_str()));
+            let shown = settings::shown(setting);
+            let value: Value =
+                serde_json::from_str(&shown).unwrap_or_else(|_| Value::from(&*shown));
             json!({ "key": setting.key, "value": value, "origin": setting.origin })
         })
         .collect();

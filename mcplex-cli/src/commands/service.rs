@@ -15,6 +15,11 @@ use std::{
 };
 
 pub(crate) fn run(command: &ServiceCommand) -> Result<(), Failure> {
+    if cfg!(windows) {
+        let what = "mcplex knows no manager of services on this system";
+        return Err(Failure::new(Code::Failed, what)
+            .with_hint("let the Task Scheduler start `mcplex serve` when you log on"));
+    }
     match command {
         ServiceCommand::Install(options) => console::run(install(options)),
         ServiceCommand::Uninstall(options) => console::run(uninstall(options)),
@@ -32,8 +37,15 @@ fn file(name: &str) -> Result<PathBuf, Failure> {
 }
 
 /// How launchd names the session of this user.
+#[cfg(unix)]
 fn domain() -> String {
     format!("gui/{}", rustix::process::getuid().as_raw())
+}
+
+/// No launchd is there.
+#[cfg(not(unix))]
+fn domain() -> String {
+    "gui".to_owned()
 }
 
 async fn install(options: &InstallOptions) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use crate::{
     settings::{self, Settings},
 };
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -72,8 +72,15 @@ fn open_files(settings: &Settings, pid: Option<u32>) -> Finding {
 }
 
 /// The hard limit of this process; `None` where there is none.
+#[cfg(unix)]
 fn own_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum
+}
+
+/// Memory is what bounds them.
+#[cfg(not(unix))]
+fn own_limit() -> Option<u64> {
+    None
 }
 
 /// The limit of another process, which has raised it already, and how many it has open.
@@ -149,13 +156,27 @@ fn refuses(path: &Path) -> Option<String> {
 
 /// Whether logs and reports can be kept there; nothing is written to find out.
 fn writable(state: &Path) -> Finding {
-    use rustix::fs::{Access, access};
     let folder = existing(state);
     let shown = state.display();
-    match access(&folder, Access::WRITE_OK | Access::EXEC_OK) {
+    match may_write(&folder) {
         Ok(()) if folder.is_dir() => Finding::well(format!("{shown} can be written")),
         Ok(()) => state_is_wrong(format!("{} is no folder", folder.display())),
         Err(error) => state_is_wrong(format!("{} cannot be written: {error}", folder.display())),
+    }
+}
+
+#[cfg(unix)]
+fn may_write(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Whatever else forbids it shows only when it is tried.
+#[cfg(not(unix))]
+fn may_write(folder: &Path) -> io::Result<()> {
+    match fs::metadata(folder)?.permissions().readonly() {
+        true => Err(io::ErrorKind::PermissionDenied.into()),
+        false => Ok(()),
     }
 }
 
@@ -166,6 +187,7 @@ fn state_is_wrong(what: String) -> Finding {
 }
 
 /// How much room there is.
+#[cfg(unix)]
 fn room(state: &Path) -> Option<Finding> {
     let found = rustix::fs::statvfs(existing(state)).ok()?;
     let free = found.f_bavail.saturating_mul(found.f_frsize);
@@ -176,6 +198,12 @@ fn room(state: &Path) -> Option<Finding> {
         _ if free < LITTLE => Finding::warning("disk", what, hint),
         _ => Finding::well(what),
     })
+}
+
+/// Nobody asks there.
+#[cfg(not(unix))]
+fn room(_: &Path) -> Option<Finding> {
+    None
 }
 
 /// Whether spans, metrics and log records would reach anybody.

@@ -58,6 +58,8 @@ pub struct Status {
     pub trips: u32,
     /// Why it is not ready, in one plain sentence without a final stop.
     pub reason: Option<Arc<str>>,
+    /// Whether its last life ended by itself, and its settings let none follow before somebody asks.
+    pub has_left: bool,
     /// When it will be tried again, if it will.
     pub retry_after: Option<Duration>,
     /// The process, while there is one.
@@ -84,6 +86,7 @@ impl Status {
             deaths: 0,
             trips: 0,
             reason: None,
+            has_left: false,
             retry_after: None,
             pid: None,
             uptime: None,

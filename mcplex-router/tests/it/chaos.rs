@@ -557,7 +557,7 @@ impl Story {
 fn end_all(child: &Child) {
     while !child.upstream.calls().is_empty() {
         let upstream = UpstreamName::new("a").unwrap();
-        child.upstream.ends(Err(UpstreamError::Stopped { upstream }));
+        child.upstream.ends(Err(UpstreamError::Stopped { upstream, reason: None }));
     }
 }
 

@@ -269,6 +269,7 @@ fn a_refusal_of_our_own_is_a_result_of_the_readers_revision() {
     let going = calls(&mut world, &peer, "1", "one");
     world.upstreams[0].ends(Err(mcplex_proto::upstream::UpstreamError::Stopped {
         upstream: mcplex_proto::upstream::UpstreamName::new("a").unwrap(),
+        reason: None,
     }));
     world.run();
     let answer: serde_json::Value = serde_json::from_str(&going.text()).unwrap();

@@ -34,7 +34,7 @@ fn settle(world: &mut World) {
 }
 
 fn gone() -> UpstreamError {
-    UpstreamError::Stopped { upstream: UpstreamName::new("a").unwrap() }
+    UpstreamError::Stopped { upstream: UpstreamName::new("a").unwrap(), reason: None }
 }
 
 #[test]

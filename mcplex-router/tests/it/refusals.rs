@@ -196,7 +196,10 @@ fn whatever_is_no_tool_always_answers_with_an_error() {
     let peer = world.client("{}");
     for (error, code) in [
         (died(), -31003),
-        (UpstreamError::Stopped { upstream: UpstreamName::new("a").unwrap() }, -31006),
+        (
+            UpstreamError::Stopped { upstream: UpstreamName::new("a").unwrap(), reason: None },
+            -31006,
+        ),
         (
             UpstreamError::QueueFull {
                 upstream: UpstreamName::new("a").unwrap(),

@@ -117,7 +117,10 @@ impl Driver {
                 last: self.last.clone(),
                 cause: self.trace.last_trip.clone(),
             },
-            Health::Stopped => UpstreamError::Stopped { upstream },
+            Health::Stopped => {
+                let reason = self.reason.clone().filter(|_| self.has_left);
+                UpstreamError::Stopped { upstream, reason }
+            }
             Health::Ready | Health::Degraded | Health::Idle | Health::Recovering => {
                 let retry_after = retry_after.or(Some(Duration::ZERO));
                 UpstreamError::Unavailable { upstream, reason: reason(), retry_after }

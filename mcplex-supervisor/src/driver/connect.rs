@@ -21,6 +21,7 @@ impl Driver {
     /// Asks the host whether it bears one more start.
     pub(super) fn connect(&mut self, incarnation: Incarnation, trial: bool) {
         self.connect_began = self.now;
+        self.has_left = false;
         self.black_box.begin();
         self.trace.connecting(incarnation, trial);
         self.seat.ask();
@@ -66,7 +67,8 @@ impl Driver {
         let (pid, listener, session) = (lifeline.pid(), lifeline.listener(), lifeline.session());
         let may_install =
             self.spec.options.first_handshake_timeout.is_some() && incarnation == Incarnation(1);
-        self.shared.set_installing(may_install.then(|| lifeline.listener()).flatten());
+        let installing = may_install.then(|| lifeline.listener()).flatten();
+        self.shared.set_installing(installing.map(|words| (words, self.spec.transport.secrets())));
         let (order, ordered) = oneshot::channel();
         let warden = Warden { incarnation, lifeline, reports: self.reports_in.clone() };
         while self.wardens.try_join_next().is_some() {}

@@ -60,6 +60,7 @@ impl Driver {
 
     fn let_go(&mut self, why: &str) {
         self.reason = Some(why.into());
+        self.has_left = false;
         if let Phase::Open(open) = &self.phase {
             let uptime = self.now.since(open.since);
             self.trace.stopped(open.incarnation, open.pid, uptime);
@@ -121,6 +122,7 @@ impl Driver {
                 deaths: self.life.deaths(self.now),
                 trips: self.life.trips(),
                 reason: self.reason.clone(),
+                has_left: self.has_left,
                 pid,
                 last_error: self.last_death.clone(),
                 last: self.last.clone(),

@@ -11,9 +11,9 @@ use crate::{
     trace::{DeathFacts, TripFacts},
 };
 use mcplex_proto::{
-    redact::redact,
+    redact::Secrets,
     transport::{Usage, Word},
-    upstream::Incarnation,
+    upstream::{Incarnation, LastDeath},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,6 +26,8 @@ pub(super) struct Death<'a> {
     pub(super) incarnation: Incarnation,
     pub(super) cause: &'a Cause,
     pub(super) sentence: Arc<str>,
+    /// What of its configuration nobody may see.
+    pub(super) secrets: Secrets,
     pub(super) diagnosis: Diagnosis,
     pub(super) pid: Option<u32>,
     pub(super) since: Time,
@@ -60,7 +62,9 @@ impl Driver {
             | Failure::Overdue
             | Failure::Death => permit.into_iter().for_each(crate::host::Permit::borne),
         }
-        self.last = Some(Arc::new(cause.last_death(&texts(&death.words))));
+        let LastDeath { exit, stderr_tail } = cause.last_death(&texts(&death.words));
+        let exit = death.secrets.redact(&exit).into_owned();
+        self.last = Some(Arc::new(LastDeath { exit, stderr_tail }));
         self.reason = Some(Arc::clone(&death.sentence));
         self.life.handle_event(Event::Failed { incarnation, failure }, self.now);
         while let Some(note) = self.life.poll_note() {
@@ -108,12 +112,16 @@ impl Driver {
         if usage.is_some_and(|usage| usage.out_of_memory) {
             diagnosis = Diagnosis::out_of_memory();
         }
-        let hide = |word: Word| Word { text: redact(&word.text).into_owned(), ..word };
+        let secrets = self.spec.transport.secrets();
+        diagnosis.cause = diagnosis.cause.map(|cause| secrets.redact(&cause).into_owned());
+        let hide = |word: Word| Word { text: secrets.redact(&word.text).into_owned(), ..word };
         let words: Vec<Word> = words.into_iter().map(hide).collect();
         Death {
             incarnation,
             cause,
-            sentence: cause.sentence(&texts(&words)).into(),
+            // The upstream itself may have said it in an answer.
+            sentence: secrets.redact(&cause.sentence(&texts(&words))).into(),
+            secrets,
             diagnosis,
             pid,
             since,
@@ -158,10 +166,9 @@ impl Driver {
 
     fn note_death(&mut self, death: &Death<'_>) {
         let of = death.sent.values().zip(&death.suspects);
-        let suspect = of
-            .clone()
-            .find(|(_, is_suspect)| **is_suspect)
-            .map(|(sent, _)| (sent.method.to_string(), blackbox::target(sent.params.as_ref())));
+        let suspect = of.clone().find(|(_, is_suspect)| **is_suspect).map(|(sent, _)| {
+            (sent.method.to_string(), blackbox::target(&death.secrets, sent.params.as_ref()))
+        });
         // Not all of them are linked to; what clients have lost matters most.
         let clients = death.sent.values().filter(|sent| !sent.is_upkeep);
         let own = death.sent.values().filter(|sent| sent.is_upkeep);
@@ -229,6 +236,7 @@ impl Driver {
             Note::Rested { incarnation } => tracing::info!(%upstream, member,
                 incarnation = incarnation.0, "upstream is not used and ends until the next call"),
             Note::Retired { incarnation, is_idle } => {
+                self.has_left = true;
                 tracing::info!(%upstream, member, incarnation = incarnation.0, is_idle,
                     "upstream ended and is not started again by itself");
             }

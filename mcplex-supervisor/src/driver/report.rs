@@ -3,7 +3,6 @@
 use super::{Driver, deaths::Death};
 use crate::{blackbox, time::Time};
 use mcplex_proto::{
-    redact::redact,
     report::{CallInFlight, CrashReport, StderrLine},
     trace::TraceContext,
     transport::signal_name,
@@ -46,7 +45,7 @@ impl Driver {
             probable_cause: death.diagnosis.cause.clone(),
             advice: death.diagnosis.advice.clone(),
             in_flight: self.in_flight(death),
-            messages: self.black_box.seen(wall_of),
+            messages: self.black_box.seen(&death.secrets, wall_of),
             stderr: stderr(death),
             trace_id: trace.map(TraceContext::trace_id_hex),
         }
@@ -57,10 +56,11 @@ impl Driver {
         let mut calls: Vec<_> = calls.collect();
         // The suspect is named in any case.
         calls.sort_by_key(|((id, _), is_suspect)| (!**is_suspect, **id));
+        let hide = |text: &str| death.secrets.redact(text).into_owned();
         let call = |((id, sent), is_suspect): ((&u64, &crate::handle::Sent), &bool)| CallInFlight {
             id: *id,
-            method: redact(&sent.method.chars().take(200).collect::<String>()).into_owned(),
-            name: blackbox::target(sent.params.as_ref()),
+            method: hide(&sent.method.chars().take(200).collect::<String>()),
+            name: blackbox::target(&death.secrets, sent.params.as_ref()),
             age_ms: ms(self.now.since(sent.at)),
             is_suspect: *is_suspect,
         };

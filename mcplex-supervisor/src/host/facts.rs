@@ -34,11 +34,18 @@ pub trait HostFacts: fmt::Debug + Send + Sync + 'static {
 pub struct ThisHost;
 
 impl HostFacts for ThisHost {
+    #[cfg(unix)]
     fn free_descriptors(&self) -> Option<usize> {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
         // One entry per open descriptor, on Linux and on macOS.
         let open = std::fs::read_dir("/dev/fd").ok()?.count();
         Some(usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(open))
+    }
+
+    /// Windows bounds handles by memory alone.
+    #[cfg(not(unix))]
+    fn free_descriptors(&self) -> Option<usize> {
+        None
     }
 
     #[cfg(target_os = "linux")]
@@ -92,6 +99,7 @@ mod tests {
         assert!(running(&std::fs::read_to_string("/proc/loadavg").unwrap()).is_some());
     }
 
+    #[cfg(unix)]
     #[test]
     fn this_host_counts_its_descriptors() {
         let before = ThisHost.free_descriptors().unwrap();

@@ -14,6 +14,7 @@ use super::{
 use async_trait::async_trait;
 use mcplex_proto::{
     peer::Place,
+    redact::Secrets,
     transport::{ConnectError, Connection, Transport},
 };
 use std::sync::Arc;
@@ -71,5 +72,10 @@ impl Transport for HttpTransport {
         let host = url.as_ref().and_then(|url| url.host_str().map(str::to_owned));
         let port = url.as_ref().and_then(Url::port_or_known_default);
         Place { host, port, program: None }
+    }
+
+    fn secrets(&self) -> Secrets {
+        let named = self.remote.headers.iter();
+        Secrets::of(named.map(|(name, value)| (name.as_str(), value.as_str())), &[])
     }
 }
