@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::{
     fs,
-    process::{Child, ExitStatus},
+    process::{Child, ExitStatus, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -106,6 +106,18 @@ impl Gateway {
     ) -> anyhow::Result<Event> {
         let mut events = self.wait_events(upstream, message, n, LONG)?;
         Ok(events.swap_remove(n - 1))
+    }
+}
+
+/// What its operators see.
+impl Gateway {
+    /// The status of an upstream.
+    pub(crate) fn status(&self, upstream: &str) -> anyhow::Result<Value> {
+        let output = self.setup.mcplex(&["status", "--json"]).stderr(Stdio::null()).output()?;
+        let all: Value = serde_json::from_slice(&output.stdout).context("there is no status")?;
+        let mut found = all["upstreams"].as_array().into_iter().flatten();
+        let found = found.find(|one| one["name"] == upstream);
+        found.cloned().with_context(|| format!("there is no upstream {upstream}"))
     }
 }
 

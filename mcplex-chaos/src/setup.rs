@@ -161,15 +161,16 @@ impl Setup {
         Ok(gateway)
     }
 
-    /// Starts mcplex, and waits until it listens.
-    pub(crate) fn start_bare(self) -> anyhow::Result<Gateway> {
-        self.write()?;
+    /// A command of mcplex for this configuration; the program that mcplex is started through is before
+    /// all but those that ask one that runs.
+    pub(crate) fn mcplex(&self, words: &[&str]) -> Command {
         let mcplex = self.ground.mcplex.display().to_string();
-        let words = self.through.iter().cloned().chain([mcplex]).chain(
-            ["serve", "--listen", "127.0.0.1:0", "-c", "mcplex.toml", "--log-format", "json"]
-                .map(str::to_owned),
-        );
-        let words: Vec<_> = words.collect();
+        let through = self.through.iter().filter(|_| words.first() == Some(&"serve")).cloned();
+        let words: Vec<_> = through
+            .chain([mcplex])
+            .chain(words.iter().map(|word| (*word).to_owned()))
+            .chain(["-c".to_owned(), "mcplex.toml".to_owned()])
+            .collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).current_dir(self.dir.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -178,10 +179,20 @@ impl Setup {
         }
         command.env(COOKIE, &self.cookie);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts mcplex, and waits until it listens.
+    pub(crate) fn start_bare(self) -> anyhow::Result<Gateway> {
+        self.write()?;
+        let mut command =
+            self.mcplex(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // As a shell would: signals of a terminal then go to all that are still in the group.
         command.process_group(0);
-        let mut child = command.spawn().with_context(|| format!("failed to start {}", words[0]))?;
+        let program = command.get_program().to_owned();
+        let mut child =
+            command.spawn().with_context(|| format!("failed to start {}", program.display()))?;
         let said = Said::of(child.stderr.take().context("its stderr is no pipe")?);
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(said.clone());
         let mut gateway = Gateway {

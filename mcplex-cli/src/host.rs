@@ -1,5 +1,6 @@
 //! What mcplex asks of the machine before it starts a server.
 
+#[cfg(target_os = "linux")]
 use mcplex_transport_stdio as stdio;
 use tokio::task::JoinSet;
 

@@ -1,6 +1,8 @@
 //! A bounded queue, and the thread that writes what waits in it.
 
-use crate::{Failed, Limits, Rotated, private_file};
+#[cfg(unix)]
+use crate::private_file;
+use crate::{Failed, Limits, Rotated};
 use std::{
     fmt,
     fs::{DirBuilder, File},

@@ -113,6 +113,18 @@ impl ErrorObject {
         }
     }
 
+    /// Whether a server says with it that it speaks none of the revisions it was asked in, which asking
+    /// again will not change.
+    ///
+    /// Revisions with sessions have no code for it, but they name what is supported in the data.
+    #[must_use]
+    pub fn refuses_version(&self) -> bool {
+        let names = |data: &serde_json::Value| data.get("supported")?.as_array().cloned();
+        let named = self.data.as_ref().and_then(names).unwrap_or_default();
+        let has_names = !named.is_empty() && named.iter().all(serde_json::Value::is_string);
+        self.code == UNSUPPORTED_VERSION || (self.code == INVALID_PARAMS && has_names)
+    }
+
     /// The code and message of an error a peer sent, as far as they can be read.
     #[must_use]
     pub fn read(raw: &Raw) -> Self {

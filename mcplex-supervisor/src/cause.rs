@@ -81,6 +81,9 @@ impl Cause {
         match self {
             Self::Connect(ConnectError::Permanent { .. })
             | Self::Handshake(HandshakeError::Version(_)) => Failure::Permanent,
+            Self::Handshake(HandshakeError::Refused(error)) if error.refuses_version() => {
+                Failure::Permanent
+            }
             Self::Connect(ConnectError::Resource(_)) | Self::NotGranted(_) => Failure::Resource,
             Self::Ended(Ending::Exited(0)) => Failure::CleanExit,
             Self::WriteStalled(_) | Self::Hung | Self::HandshakeTimeout(..) => Failure::Overdue,
@@ -242,6 +245,21 @@ mod tests {
         let sentence = cause.sentence(&words);
         assert_eq!(sentence, "it exited with code 1; its last words: two | three | four");
         assert_eq!(Cause::Hung.sentence(&[]), "it was idle and answered no ping");
+    }
+
+    #[test]
+    fn a_version_that_is_refused_is_not_asked_for_again() {
+        let check = |error: &str, expect| {
+            let error = serde_json::from_str(error).unwrap();
+            let cause = Cause::Handshake(HandshakeError::Refused(error));
+            assert_eq!(cause.failure(), expect, "{}", cause.sentence(&[]));
+        };
+        check(r#"{"code":-32022,"message":"no"}"#, Failure::Permanent);
+        let named = r#"{"code":-32602,"message":"no","data":{"supported":["1999-01-01"]}}"#;
+        check(named, Failure::Permanent);
+        let other = r#"{"code":-32602,"message":"no","data":{"supported":[]}}"#;
+        check(other, Failure::Death);
+        check(r#"{"code":-32603,"message":"not now"}"#, Failure::Death);
     }
 
     #[test]

@@ -11,7 +11,9 @@ use crate::{
     words::Words,
 };
 use async_trait::async_trait;
-use mcplex_proto::transport::{CloseStep, Closed, ConnectError, Ending, Grace, Lifeline, Word};
+use mcplex_proto::transport::{
+    CloseStep, Closed, ConnectError, Ending, Grace, LastWords, Lifeline, Word,
+};
 use process_wrap::tokio::{ChildWrapper, CommandWrap, JobObject, KillOnDrop};
 use std::{io, process::Stdio, time::Duration};
 use tokio::time;
@@ -106,6 +108,10 @@ impl Lifeline for Life {
 
     fn last_words(&self) -> Vec<Word> {
         self.words.last()
+    }
+
+    fn listener(&self) -> Option<LastWords> {
+        Some(self.words.listener())
     }
 
     fn pid(&self) -> Option<u32> {

@@ -190,6 +190,8 @@ fn garbage(case: &Case) -> anyhow::Result<String> {
     ensure!(deaths == 0, "20 000 lines in a moment were a death");
     let told = gateway.count("bad", "upstream writes lines to its output that are no messages");
     ensure!(told <= 21, "{told} warnings");
+    let echoes = gateway.lines("in.bad").iter().filter(|line| line.contains("\"error\"")).count();
+    ensure!(echoes == 0, "{echoes} bad lines were answered, which would be a storm");
     drop(client);
     gateway.end()?;
     // More of them for ever are not.

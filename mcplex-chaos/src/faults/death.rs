@@ -1,6 +1,6 @@
 //! Servers that die.
 
-use super::{FAST, start::six_starts};
+use super::{FAST, host::Cgroup, start::six_starts};
 use crate::{
     client::Client,
     fault::{Case, Fault},
@@ -22,7 +22,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "F22",
         "killed-from-outside",
-        "one death that names the signal, also in its span; it comes back",
+        "one death that names the signal, also in its span; it comes back; a lack of memory is told",
         killed,
     )
     .quick(),
@@ -117,7 +117,27 @@ fn killed(case: &Case) -> anyhow::Result<String> {
         ensure!(told.is_some(), "no span names {name}");
     }
     drop(client);
-    Ok(format!("3 signals, each in a span; {seen}; {}", gateway.end()?))
+    let end = gateway.end()?;
+    Ok(format!("3 signals, each in a span; {seen}; {end}; {}", out_of_memory(case)?))
+}
+
+/// The kernel ends what needs more memory than there is, and mcplex says so.
+fn out_of_memory(case: &Case) -> anyhow::Result<String> {
+    // Groups of the second version count such ends apart from those of the host.
+    let name = format!("{}-memory", case.cookie);
+    let bound = "memory.limit_in_bytes";
+    let Some(group) = Cgroup::make(&name, &["/sys/fs/cgroup/memory"], bound) else {
+        return Ok("a lack of memory is not shown here: no cgroup can bound it".to_owned());
+    };
+    group.set("memory.swappiness", "0")?;
+    group.set(bound, "60M")?;
+    let script = format!("echo $$ > '{}'; exec {{server}}", group.entrance().display());
+    let setup = Setup::new(case)?.script("bad", &script, &["--memory", "300"], "max_deaths = 0");
+    let gateway = setup.start()?;
+    let trip = gateway.wait_event("bad", "upstream tripped")?;
+    says(&trip, &["SIGKILL", "memory ran out"])?;
+    let settled = gateway.settles(1)?;
+    Ok(format!("300 MiB in 60: «{}»; {settled}; {}", trip.reason(), gateway.end()?))
 }
 
 fn in_flight(case: &Case) -> anyhow::Result<String> {

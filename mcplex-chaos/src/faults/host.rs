@@ -110,7 +110,10 @@ fn no_descriptors(case: &Case) -> anyhow::Result<String> {
 }
 
 fn no_processes(case: &Case) -> anyhow::Result<String> {
-    let Some(group) = Cgroup::make(&case.cookie) else { return no_processes_simulated() };
+    let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+    let Some(group) = Cgroup::make(&case.cookie, &roots, "pids.max") else {
+        return no_processes_simulated();
+    };
     let (gateway, mut client) = victim(case, &[], FAST)?;
     group.take(gateway.pid()?)?;
     let now = fs::read_to_string(group.0.join("pids.current"))?;
@@ -135,27 +138,37 @@ fn no_processes_simulated() -> anyhow::Result<String> {
     Ok(format!("simulated, for no cgroup can be made here: {starts} tries in 10 min, 0 deaths"))
 }
 
-/// A cgroup of our own that bounds the number of processes.
+/// A cgroup of our own that bounds something.
 #[derive(Debug)]
-struct Cgroup(PathBuf);
+pub(super) struct Cgroup(PathBuf);
 
 impl Cgroup {
-    fn make(name: &str) -> Option<Self> {
-        ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].iter().find_map(|root| {
+    /// The first of some folders in which a group has a file to bound it by.
+    pub(super) fn make(name: &str, roots: &[&str], bound: &str) -> Option<Self> {
+        roots.iter().find_map(|root| {
             let dir = PathBuf::from(root).join(format!("mcplex-chaos-{name}"));
             fs::create_dir(&dir).ok()?;
             let group = Self(dir);
             // A folder without this file bounds nothing.
-            group.0.join("pids.max").is_file().then_some(group)
+            group.0.join(bound).is_file().then_some(group)
         })
     }
 
+    /// What a process writes its number into to be in it.
+    pub(super) fn entrance(&self) -> PathBuf {
+        self.0.join("cgroup.procs")
+    }
+
+    pub(super) fn set(&self, file: &str, bound: &str) -> anyhow::Result<()> {
+        Ok(fs::write(self.0.join(file), bound)?)
+    }
+
     fn take(&self, pid: u32) -> anyhow::Result<()> {
-        Ok(fs::write(self.0.join("cgroup.procs"), pid.to_string())?)
+        Ok(fs::write(self.entrance(), pid.to_string())?)
     }
 
     fn bound(&self, most: &str) -> anyhow::Result<()> {
-        Ok(fs::write(self.0.join("pids.max"), most)?)
+        self.set("pids.max", most)
     }
 }
 

@@ -13,6 +13,7 @@ use anyhow::ensure;
 use mcplex_supervisor::Options;
 use mcplex_testkit::census::{self, Watch};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -43,7 +44,13 @@ pub(super) const FAULTS: &[Fault] = &[
         bad_interpreter,
     )
     .quick(),
-    Fault::new("F05", "e2big", "one try, then tripped as permanent", e2big).quick(),
+    Fault::new(
+        "F05",
+        "e2big",
+        "one try, then tripped as permanent, for an argument, a variable, or all together",
+        e2big,
+    )
+    .quick(),
     Fault::new(
         "F06",
         "nul-in-arg-bad-cwd",
@@ -80,14 +87,15 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "F15",
         "wrong-version",
-        "at most one more try, then tripped as permanent",
+        "at most one more try, then tripped as permanent, however it says so",
         wrong_version,
     )
     .quick(),
     Fault::new(
         "F16",
         "cold-npx",
-        "the first start of an installer has 60 s instead of 30 s; later ones have not",
+        "the first start of an installer has 60 s instead of 30 s and says that it installs; later \
+         ones have not",
         installs,
     )
     .quick(),
@@ -142,6 +150,9 @@ fn e2big(case: &Case) -> anyhow::Result<String> {
     let long = "x".repeat(140 * 1024);
     let one = Setup::new(case)?.command("bad", "sh", &[long], "", "").start()?;
     permanent(one, &["too big"])?;
+    let variable = format!("env.LONG = \"{}\"", "z".repeat(140 * 1024));
+    let env = Setup::new(case)?.command("bad", "sh", &[], &variable, "").start()?;
+    permanent(env, &["too big"])?;
     let many: Vec<String> = vec!["y".repeat(100_000); 42];
     let all = Setup::new(case)?.command("bad", "sh", &many, "", "").start()?;
     permanent(all, &["too big"])
@@ -235,14 +246,22 @@ fn banner(case: &Case) -> anyhow::Result<String> {
 }
 
 fn wrong_version(case: &Case) -> anyhow::Result<String> {
-    let flags = ["--protocol", "1999-01-01"];
-    let gateway = Setup::new(case)?.server("bad", &flags, FAST).start()?;
-    let trip = gateway.wait_event("bad", "upstream tripped")?;
-    says(&trip, &["1999-01-01"])?;
-    let spawns = gateway.spawns("bad").len();
-    ensure!(spawns <= 2, "{spawns} starts");
-    let settled = gateway.settles(1)?;
-    Ok(format!("{spawns} starts, «{}»; {settled}; {}", trip.reason(), gateway.end()?))
+    let mut told = Vec::new();
+    // One claims to speak something else, one refuses with an error.
+    let ways =
+        [(&["--protocol", "1999-01-01"][..], "1999-01-01"), (&["--refuse-version"], "refused")];
+    for (flags, word) in ways {
+        let gateway = Setup::new(case)?.server("bad", flags, FAST).start()?;
+        let trip = gateway.wait_event("bad", "upstream tripped")?;
+        says(&trip, &[word])?;
+        let spawns = gateway.spawns("bad").len();
+        ensure!(spawns <= 2, "{spawns} starts");
+        let settled = gateway.settles(1)?;
+        let spawns = gateway.spawns("bad").len();
+        ensure!(spawns <= 2, "{spawns} starts");
+        told.push(format!("{spawns} starts, «{}»; {settled}; {}", trip.reason(), gateway.end()?));
+    }
+    Ok(told.join("; "))
 }
 
 /// The download takes 40 s in made-up time, and is cut to seconds where it is real.
@@ -266,6 +285,12 @@ fn installs(case: &Case) -> anyhow::Result<String> {
         setup = setup.command(name, &file.display().to_string(), &args, "", &rules);
     }
     let gateway = setup.start()?;
+    let says_so = |reason: &Value| reason.as_str().is_some_and(|it| it.contains("installing"));
+    let told = patience::until(LONG, || {
+        let reason = gateway.status("npx")?["reason"].take();
+        Ok((says_so(&reason) || gateway.count("npx", "upstream connected") > 0).then_some(reason))
+    })?;
+    ensure!(told.as_ref().is_some_and(says_so), "it installs and says {told:?}");
     gateway.wait_event("npx", "upstream connected")?;
     let (npx, other) =
         (gateway.count("npx", "upstream died"), gateway.count("other", "upstream died"));
@@ -275,7 +300,10 @@ fn installs(case: &Case) -> anyhow::Result<String> {
     gateway.wait_nth("npx", "upstream died", 2)?;
     let connected = gateway.count("npx", "upstream connected");
     ensure!(connected == 1, "its second start had as long as the first");
-    Ok(format!("40 s simulated: ready; 3 s of 1 s: npx ready, another is dead; {}", gateway.end()?))
+    Ok(format!(
+        "40 s simulated: ready; 3 s of 1 s: npx says that it installs and is ready, another is dead; {}",
+        gateway.end()?
+    ))
 }
 
 fn storm(case: &Case) -> anyhow::Result<String> {

@@ -14,7 +14,9 @@ use mcplex_proto::{
     redact::{redact, redact_args},
     transport::ConnectError,
 };
-use mcplex_transport_stdio::{check_interpreter, resolve};
+#[cfg(unix)]
+use mcplex_transport_stdio::check_interpreter;
+use mcplex_transport_stdio::resolve;
 use serde_json::{Value, json};
 use std::{ffi::OsStr, path::PathBuf};
 
@@ -71,6 +73,7 @@ pub(crate) fn find_program(process: &Process) -> Result<PathBuf, ConnectError> {
     let path = own.or_else(|| std::env::var_os("PATH"));
     let (path, cwd) = (path.as_deref(), process.cwd.as_deref());
     let program = resolve(&process.command, path, cwd)?;
+    #[cfg(unix)]
     check_interpreter(&program, path, cwd)?;
     Ok(program)
 }

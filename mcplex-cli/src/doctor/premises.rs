@@ -20,12 +20,6 @@ const PER_SERVER: u64 = 6;
 /// Descriptors for everything else: sockets, logs, a handful of clients.
 const BESIDES: u64 = 128;
 
-/// Below this the logs and reports of a crash loop may fill the disk within an hour.
-const LITTLE: u64 = 512 * 1024 * 1024;
-
-/// Below this nothing can be relied upon to be written.
-const NOTHING: u64 = 16 * 1024 * 1024;
-
 /// Everything but the collector; `pid` is the mcplex that runs, if one does.
 pub(crate) fn checks(settings: &Settings, places: &Places, pid: Option<u32>) -> Vec<Check> {
     let mut checks = vec![Check::new("open files", open_files(settings, pid))];
@@ -189,6 +183,11 @@ fn state_is_wrong(what: String) -> Finding {
 /// How much room there is.
 #[cfg(unix)]
 fn room(state: &Path) -> Option<Finding> {
+    /// Below this the logs and reports of a crash loop may fill the disk within an hour.
+    const LITTLE: u64 = 512 * 1024 * 1024;
+
+    /// Below this nothing can be relied upon to be written.
+    const NOTHING: u64 = 16 * 1024 * 1024;
     let found = rustix::fs::statvfs(existing(state)).ok()?;
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     let what = format!("{} MB free for {}", free / (1024 * 1024), state.display());

@@ -1,7 +1,10 @@
 //! The terminal: taken as a whole, and given back as it was, however this ends.
 
 use super::state::Key;
-use crate::exit::{Code, Failure};
+use crate::{
+    exit::Failure,
+    signals::{Asked, Signals},
+};
 use ratatui::{
     Frame, Terminal,
     backend::CrosstermBackend,
@@ -19,10 +22,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 
 /// Whether the terminal is ours; a panic of any thread asks.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
@@ -86,32 +86,21 @@ fn give_back(out: &mut impl Write) {
 }
 
 /// What ends this from outside.
-pub(super) struct Ends {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
+pub(super) struct Ends(Signals);
 
 impl Ends {
     pub(super) fn listen() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::from_error(Code::Failed, "signals cannot be listened to", &error)
-            })
-        };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
+        Signals::listen().map(Self)
     }
 
     /// Waits for one of them; cancel safe.
     pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
+        loop {
+            match self.0.next().await {
+                // There is nothing to read again here: what asks for it is a terminal that closes.
+                Asked::Stop(..) | Asked::Reload => return,
+                Asked::Reset => {}
+            }
         }
     }
 }

@@ -110,3 +110,45 @@ fn what_a_server_has_used_that_mcplex_ends_is_known_too() {
     assert!(report["cpu_ms"].is_u64(), "{report:#}");
     assert_eq!(report["stderr"][0]["text"], "waiting for the moon", "{report:#}");
 }
+
+#[test]
+fn what_is_secret_in_the_configuration_is_seen_nowhere_else() {
+    let server = mcplex_testkit::fake_server();
+    let said = "told $MY_PASSWORD $DB_PASS and $ADDRESS";
+    let script = format!("echo \"{said}\" >&2; exec {} --die-on-call", server.display());
+    // Words without any sign of what they are, but for where they stand in the configuration.
+    let toml = format!(
+        r#"
+[[servers]]
+name = "mail"
+command = "sh"
+args = ["-c", {script:?}, "--api-key", "planted-behind", "--token=planted-joined"]
+env.MY_PASSWORD = "planted horse"
+env.DB_PASS = "planted-pass"
+env.ADDRESS = "db://me:planted-url@nowhere/x"
+"#
+    );
+    let setup = Setup::new(&toml);
+    let gateway = setup.serve();
+    let mut client = gateway.client_of(&["echo"]);
+    let heard = "and planted-behind, planted horse";
+    let answer = client.call("echo", &serde_json::json!({ "text": heard }));
+    gateway.wait_event("mail", "upstream died");
+    assert!(answer.to_string().contains("told [redacted] [redacted] and db://"), "{answer}");
+    let shown = ok(&setup, &["crashes", "show", "mail"]);
+    assert!(shown.contains("and [redacted], [redacted]"), "{shown}");
+    let commands = [
+        &["status", "--json"][..],
+        &["status"],
+        &["why", "mail"],
+        &["crashes"],
+        &["crashes", "show", "mail", "--json"],
+        &["check"],
+        &["check", "--json"],
+    ];
+    let outputs = commands.iter().map(|args| ok(&setup, args));
+    let outputs = outputs.chain(gateway.said()).chain([answer.to_string(), shown]);
+    for output in outputs {
+        assert!(!output.contains("planted"), "{output}");
+    }
+}

@@ -100,6 +100,7 @@ fn what_follows_an_exit_is_as_configured() {
     gateway.wait_event("one", "upstream ended and is not started again");
     let refused = add(&mut client);
     assert_eq!(refused["_meta"][UNAVAILABLE_META]["code"], error::UPSTREAM_DISABLED, "{refused}");
+    assert!(text(&refused).contains("one is stopped: it exited with code 1."), "{refused}");
     assert_eq!(setup.lines("spawns").len(), 1);
     let why = ok(&setup, &["why", "one"]).replace('\n', " ");
     for part in [
@@ -114,6 +115,26 @@ fn what_follows_an_exit_is_as_configured() {
     ok(&setup, &["start", "one"]);
     ok(&setup, &["stop", "one"]);
     assert!(ok(&setup, &["why", "one"]).starts_with("one was stopped at "));
+}
+
+#[test]
+fn a_start_that_ends_and_lets_nothing_follow_is_told_at_once() {
+    let flags = ["--die-before-handshake", "0"];
+    let (setup, gateway) = served(&flags, "restart = \"never\"");
+    gateway.wait_event("one", "upstream ended and is not started again");
+    let failed = setup.run(&["start", "one"]);
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    let why = "one was told to start, and failed: it exited with code 1";
+    assert!(failed.stderr.contains(why), "{}", failed.stderr);
+    // One that means to leave, and comes back with the next call.
+    let flags = ["--die-before-handshake", "0", "--exit", "0"];
+    let (setup, gateway) = served(&flags, "on_exit_0 = \"idle\"");
+    gateway.wait_event("one", "upstream ended and is not started again");
+    let failed = setup.run(&["start", "one"]);
+    assert!(failed.stderr.contains("and failed: it exited with code 0"), "{}", failed.stderr);
+    let left = ok(&setup, &["why", "one"]);
+    assert!(left.contains(": it exited with code 0. The next call starts it."), "{left}");
+    assert_eq!(setup.lines("spawns").len(), 2);
 }
 
 #[test]
