@@ -162,6 +162,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_refused_version_shows_by_its_code_or_by_what_is_named() {
+        let check = |text: &str, expect| {
+            let error = ErrorObject::read(&Raw::parse(text.to_owned()).unwrap());
+            assert_eq!(error.refuses_version(), expect, "{text}");
+        };
+        check(r#"{"code":-32022,"message":"no"}"#, true);
+        check(r#"{"code":-32602,"message":"no","data":{"supported":["1999-01-01"]}}"#, true);
+        check(r#"{"code":-32602,"message":"no","data":{"supported":[]}}"#, false);
+        check(r#"{"code":-32602,"message":"no","data":{"supported":[7]}}"#, false);
+        check(r#"{"code":-32603,"message":"no","data":{"supported":["1999-01-01"]}}"#, false);
+        check(r#"{"code":-32602,"message":"no"}"#, false);
+    }
+
+    #[test]
     fn an_answer_has_an_object_or_a_code_and_a_message() {
         let raw = |text: &str| Raw::parse(text.to_owned()).unwrap();
         for (text, is_good) in [

@@ -184,16 +184,33 @@ fn with_words(sentence: String, words: &[&str]) -> String {
 }
 
 /// The last lines that say something.
-fn shown(words: &[&str]) -> Vec<String> {
-    let mut shown: Vec<_> = words
-        .iter()
-        // Many tools draw boxes around their errors.
-        .map(|line| line.trim_matches(|c: char| c.is_whitespace() || is_frame(c)))
-        .filter(|line| line.contains(char::is_alphanumeric))
-        .map(|line| line.chars().take(WORD_CHARS).collect::<String>())
-        .collect();
-    shown.drain(..shown.len().saturating_sub(WORDS_SHOWN));
-    shown
+fn shown<'a>(words: &[&'a str]) -> Vec<String> {
+    // Many tools draw boxes around their errors.
+    let plain = |line: &&'a str| line.trim_matches(|c: char| c.is_whitespace() || is_frame(c));
+    let mut said: Vec<&str> = words.iter().map(plain).collect();
+    said.retain(|line| line.contains(char::is_alphanumeric));
+    // The way to an error is in the report, and says little to whoever reads a sentence.
+    if said.iter().any(|line| !is_of_a_trace(line)) {
+        said.retain(|line| !is_of_a_trace(line));
+    }
+    let last = said.split_off(said.len().saturating_sub(WORDS_SHOWN));
+    last.into_iter().map(|line| line.chars().take(WORD_CHARS).collect()).collect()
+}
+
+/// Whether a line is a frame of a stack trace of Node or Rust, or what stands around them; Python
+/// writes its error last.
+fn is_of_a_trace(line: &str) -> bool {
+    const AROUND: [&str; 3] = ["stack backtrace:", "Node.js v", "note: Some details are omitted"];
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    let has_line = |place: &str| {
+        let mut parts = place.rsplitn(3, ':');
+        parts.by_ref().take(2).all(is_number) && parts.next().is_some()
+    };
+    let is_place = |place: &str| place.ends_with(')') || has_line(place);
+    let number = line.split_once(": ").filter(|(number, _)| is_number(number));
+    AROUND.iter().any(|begin| line.starts_with(begin))
+        || line.strip_prefix("at ").is_some_and(is_place)
+        || number.is_some_and(|(_, name)| name.contains("::"))
 }
 
 /// Whether the character draws lines and boxes.
@@ -249,17 +266,45 @@ mod tests {
 
     #[test]
     fn a_version_that_is_refused_is_not_asked_for_again() {
-        let check = |error: &str, expect| {
-            let error = serde_json::from_str(error).unwrap();
-            let cause = Cause::Handshake(HandshakeError::Refused(error));
-            assert_eq!(cause.failure(), expect, "{}", cause.sentence(&[]));
+        let refused = |code| {
+            let error = mcplex_proto::error::ErrorObject::new(code, "no");
+            Cause::Handshake(HandshakeError::Refused(error)).failure()
         };
-        check(r#"{"code":-32022,"message":"no"}"#, Failure::Permanent);
-        let named = r#"{"code":-32602,"message":"no","data":{"supported":["1999-01-01"]}}"#;
-        check(named, Failure::Permanent);
-        let other = r#"{"code":-32602,"message":"no","data":{"supported":[]}}"#;
-        check(other, Failure::Death);
-        check(r#"{"code":-32603,"message":"not now"}"#, Failure::Death);
+        assert_eq!(refused(-32022), Failure::Permanent);
+        assert_eq!(refused(-32603), Failure::Death);
+    }
+
+    #[test]
+    fn of_a_stack_trace_the_error_is_told_and_not_the_frames() {
+        let check = |words: &[&str], expect: &[&str]| assert_eq!(shown(words), expect);
+        check(
+            &[
+                "/srv/x.js:1",
+                "function f() { throw new Error(\"no key\"); }",
+                "               ^",
+                "Error: no key",
+                "    at f (/srv/x.js:1:22)",
+                "    at node:internal/main/run_main_module:28:49",
+                "",
+                "Node.js v20.20.2",
+            ],
+            &["/srv/x.js:1", "function f() { throw new Error(\"no key\"); }", "Error: no key"],
+        );
+        check(
+            &[
+                "thread 'main' (7) panicked at src/main.rs:1:1:",
+                "no key",
+                "stack backtrace:",
+                "   0: std::panicking::begin_panic",
+                "             at /rustc/5980/library/std/src/panicking.rs:1:1",
+                "   1: server::main",
+                "note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
+            ],
+            &["thread 'main' (7) panicked at src/main.rs:1:1:", "no key"],
+        );
+        // Frames alone are better than nothing.
+        check(&["    at f (/srv/x.js:1:22)"], &["at f (/srv/x.js:1:22)"]);
+        check(&["at last it works", "5: five"], &["at last it works", "5: five"]);
     }
 
     #[test]
