@@ -4,7 +4,7 @@
 //! | state | what happens | leaves by |
 //! | --- | --- | --- |
 //! | carrying | lines both ways, unchanged; ids of requests are noted | the client leaves, a signal; the gateway is lost |
-//! | lost | what was asked and not answered gets an error each; another gateway is looked for | one is found, or this process becomes it |
+//! | lost | what was asked and not answered is told so, each; another gateway is looked for | one is found, or this process becomes it |
 //! | opening | what the client said to open its session is said again, and the answer kept back | the answer; the gateway is lost |
 //!
 //! The client keeps its session: it is told that all lists may have changed, and nothing else. What
@@ -19,6 +19,7 @@ use crate::{
 };
 use lines::{Feed, Lines};
 use mcplex_admin::socket::Stream;
+use mcplex_config::DownReply;
 use mcplex_transport_stdio::{Input, Output};
 use std::{cell::RefCell, io, pin::pin, time::Duration};
 use talk::{Heard, Talk};
@@ -132,7 +133,8 @@ impl Carrier {
             if gone == Gone::Client {
                 break;
             }
-            self.output.push(&self.talk.get_mut().lose());
+            let as_results = settings.config().router.down_reply == DownReply::Result;
+            self.output.push(&self.talk.get_mut().lose(as_results));
             // It may have changed, and the next gateway has to be of the same.
             settings = settings.read_again().unwrap_or(settings);
             match reach::arrive(&settings, lost < MAX_LOST).await {

@@ -108,7 +108,8 @@ fn status_line(status: &str) -> String {
     format!("STATUS={}", status.replace(['\n', '\r'], " "))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::{

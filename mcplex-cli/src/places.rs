@@ -86,7 +86,7 @@ fn name(file: Option<&Path>) -> String {
 fn mounted(file: &Path) -> Option<PathBuf> {
     let target = fs::read_link(file).ok()?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
+    let folder = fs::canonicalize(folder.unwrap_or_else(|| Path::new("."))).ok()?;
     target.starts_with("..data").then_some(folder.join(file.file_name()?))
 }
 

@@ -1,7 +1,7 @@
 //! Opens the conversation with an upstream of either era, as a state machine without I/O.
 //!
-//! At most three questions are asked, each on the same connection: `server/discover`, once more
-//! with a revision that the server named, and `initialize`. Which comes first is decided by the
+//! At most four questions are asked, each on the same connection: `server/discover` and `initialize`,
+//! and each once more with a revision that the server named when it refused ours. Which comes first is decided by the
 //! [`EraChoice`] and by what is [`Known`]:
 //!
 //! | choice | known | first | when it fails |
@@ -20,10 +20,11 @@
 //! | | [`handle_silence`](Handshake::handle_silence) | `initialize`, if it is next |
 //! | `initialize` | a result that names a revision with sessions | open, legacy |
 //! | | a result that cannot be read | failed |
-//! | | a result that names another, or an error | the other question, or failed |
+//! | | an error that names another revision with sessions | `initialize` with it, once |
+//! | | a result that names another, or another error | the other question, or failed |
 //! | either | a request of the server | answered: `ping` with a result, all else with an error |
 //!
-//! `initialize` is sent once at most, and never after the server has shown that it speaks a modern
+//! `initialize` is never sent after the server has shown that it speaks a modern
 //! revision that we speak. A late answer to `server/discover` changes nothing, unless `initialize`
 //! is then refused: a server that was slow to start took the questions in their order, and the
 //! first made it a modern one.
@@ -91,12 +92,14 @@ pub struct Handshake {
     unanswered: Option<Id>,
     /// What came for it later.
     late: Option<ServerInfo>,
+    /// The revision that `initialize` asks for.
+    session: Version,
     /// What came of `initialize`, if `server/discover` was asked after it.
     refusal: Option<HandshakeError>,
 }
 
 /// How many questions there are at most.
-pub const QUESTIONS: usize = 3;
+pub const QUESTIONS: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Question {
@@ -161,6 +164,7 @@ impl Handshake {
             is_second: false,
             unanswered: None,
             late: None,
+            session: Version::LATEST_LEGACY,
             refusal: None,
         };
         let message = it.message(id);
@@ -271,7 +275,7 @@ impl Handshake {
             self.may_turn = false;
             self.how = How::Probed;
             let next = self.ask(Question::Initialize);
-            return Ok(Step::Ask(next.expect("one was asked")));
+            return Ok(Step::Ask(next.expect("two were asked at most")));
         }
         Err(self.refusal.take().unwrap_or(failed))
     }
@@ -293,6 +297,14 @@ impl Handshake {
             self.how = How::Probed;
             return Ok(self.open(server, None));
         }
+        let is_first = self.session == Version::LATEST_LEGACY;
+        if let Some(older) =
+            answer::older(&error).filter(|older| is_first && *older != self.session)
+        {
+            self.session = older;
+            let next = self.ask(Question::Initialize);
+            return Ok(Step::Ask(next.expect("two were asked at most")));
+        }
         if !self.may_turn {
             return Err(error);
         }
@@ -300,7 +312,7 @@ impl Handshake {
         self.how = How::Probed;
         self.refusal = Some(error);
         let next = self.ask(Question::Discover(Version::LATEST_MODERN));
-        Ok(Step::Ask(next.expect("one was asked")))
+        Ok(Step::Ask(next.expect("two were asked at most")))
     }
 
     fn open(&self, server: ServerInfo, initialized: Option<Message>) -> Step {
@@ -321,7 +333,7 @@ impl Handshake {
             Question::Discover(version) => discover(id, version, capabilities, client).into(),
             Question::Initialize => {
                 let params = edit::object([
-                    ("protocolVersion", &*format!("\"{}\"", Version::LATEST_LEGACY)),
+                    ("protocolVersion", &*format!("\"{}\"", self.session)),
                     ("capabilities", capabilities.as_str()),
                     ("clientInfo", client.as_str()),
                 ]);

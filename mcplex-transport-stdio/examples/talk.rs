@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // What most servers speak; a gateway would ask.
     let (choice, known) = (EraChoice::LegacyFirst, Known::Nothing);
     let opener = Opener { choice, known, capabilities: Raw::empty_object(), client };
-    let (mut handshake, hello) = Handshake::begin([1, 2, 3], opener);
+    let (mut handshake, hello) = Handshake::begin([1, 2, 3, 4], opener);
     connection.outgoing.send(hello).await?;
     while let Some(received) = connection.incoming.next().await {
         let Received::Message(message) = received else {

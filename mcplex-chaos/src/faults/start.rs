@@ -1,6 +1,6 @@
 //! Servers that do not start.
 
-use super::FAST;
+use super::{FAST, death::victim};
 use crate::{
     fault::{Case, Fault},
     gateway::Gateway,
@@ -13,7 +13,7 @@ use anyhow::ensure;
 use mcplex_supervisor::Options;
 use mcplex_testkit::census::{self, Watch};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -87,7 +87,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "F15",
         "wrong-version",
-        "at most one more try, then tripped as permanent, however it says so",
+        "asked once more in a revision that it names; else tripped as permanent, at most 2 starts",
         wrong_version,
     )
     .quick(),
@@ -248,10 +248,10 @@ fn banner(case: &Case) -> anyhow::Result<String> {
 fn wrong_version(case: &Case) -> anyhow::Result<String> {
     let mut told = Vec::new();
     // One claims to speak something else, one refuses with an error.
-    let ways =
-        [(&["--protocol", "1999-01-01"][..], "1999-01-01"), (&["--refuse-version"], "refused")];
-    for (flags, word) in ways {
-        let gateway = Setup::new(case)?.server("bad", flags, FAST).start()?;
+    let ways = [("--protocol", "1999-01-01"), ("--refuse-version", "refused")];
+    for (flag, word) in ways {
+        let flags = [flag, "1999-01-01"];
+        let gateway = Setup::new(case)?.server("bad", &flags, FAST).start()?;
         let trip = gateway.wait_event("bad", "upstream tripped")?;
         says(&trip, &[word])?;
         let spawns = gateway.spawns("bad").len();
@@ -261,6 +261,13 @@ fn wrong_version(case: &Case) -> anyhow::Result<String> {
         ensure!(spawns <= 2, "{spawns} starts");
         told.push(format!("{spawns} starts, «{}»; {settled}; {}", trip.reason(), gateway.end()?));
     }
+    // One that names a revision that mcplex speaks is asked in it.
+    let (gateway, mut client) = victim(case, &["--refuse-version", "2025-03-26"], FAST)?;
+    client.call("bad__echo", &json!({}))?.good()?;
+    let spawns = gateway.spawns("bad").len();
+    ensure!(spawns == 1, "{spawns} starts of one that names another revision");
+    drop(client);
+    told.push(format!("asked in what it names: ready; {}", gateway.end()?));
     Ok(told.join("; "))
 }
 

@@ -4,12 +4,18 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use mcplex_proto::{
     error::{ErrorObject, UPSTREAM_DIED},
     id::Id,
-    message::{BadMessage, Message, Notification, Response},
-    method,
+    message::{BadMessage, Message, Notification, Request, Response},
+    method, modern,
+    raw::Raw,
+    upstream::UNAVAILABLE_META,
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use serde_json::{json, value::RawValue};
+use std::collections::BTreeMap;
+
+/// What is said of a request whose gateway is gone.
+const GONE: &str = "The mcplex that ran this call has ended. It is unknown whether the call took \
+                    effect; check before repeating it.";
 
 /// How many requests are remembered that wait; far more than a gateway takes at once.
 const MAX_WAITING: usize = 16 * 1024;
@@ -21,10 +27,47 @@ pub(super) struct Talk {
     hello: Option<(Bytes, Id)>,
     /// The line that says that the session is open.
     initialized: Option<Bytes>,
-    /// Requests without an answer.
-    waiting: BTreeSet<Id>,
+    /// Requests without an answer, and how each wants to be told that there will be none.
+    waiting: BTreeMap<Id, Wants>,
     /// Whether the gateway is not the first, and the client has had its answer to the first hello.
     is_again: bool,
+}
+
+/// How a request is answered whose gateway is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    Error,
+    /// A call of a tool: what models get to read.
+    ToolResult,
+    /// The same of a stateless client, whose results say that they are whole.
+    StatelessToolResult,
+}
+
+impl Wants {
+    fn of(request: &Request) -> Self {
+        match modern::named_version(request.params.as_ref()) {
+            _ if request.method != method::TOOLS_CALL => Self::Error,
+            Some(_) => Self::StatelessToolResult,
+            None => Self::ToolResult,
+        }
+    }
+
+    fn answer(self, id: Id, tools_get_results: bool) -> Response {
+        if self == Self::Error || !tools_get_results {
+            return Response::error(Some(id), &ErrorObject::new(UPSTREAM_DIED, GONE));
+        }
+        let mut result = json!({
+            "content": [{ "type": "text", "text": GONE }],
+            "isError": true,
+            "_meta": { UNAVAILABLE_META: {
+                "code": UPSTREAM_DIED, "sent": true, "outcome": "unknown", "safeToRetry": false,
+            } },
+        });
+        if self == Self::StatelessToolResult {
+            result["resultType"] = json!("complete");
+        }
+        Response::result(id, Raw::of(&result))
+    }
 }
 
 /// The request that is no longer wanted.
@@ -57,7 +100,8 @@ impl Talk {
                         self.hello = Some((line, request.id.clone()));
                     }
                     if self.waiting.len() < MAX_WAITING {
-                        self.waiting.insert(request.id);
+                        let wants = Wants::of(&request);
+                        self.waiting.insert(request.id, wants);
                     }
                 }
                 Message::Notification(notification)
@@ -89,19 +133,15 @@ impl Talk {
         }
     }
 
-    /// The gateway is lost: an error for everything that waits, but for a hello, which is said
-    /// again.
-    pub(super) fn lose(&mut self) -> Bytes {
+    /// The gateway is lost: an answer for everything that waits, but for a hello, which is said
+    /// again. A tool call gets a result with the error if they are answered so while a server is down.
+    pub(super) fn lose(&mut self, tools_get_results: bool) -> Bytes {
         let hello = self.hello.as_ref().map(|(_, id)| id.clone());
-        let unanswered = hello.and_then(|id| self.waiting.take(&id));
+        let unanswered = hello.and_then(|id| self.waiting.remove_entry(&id));
         self.is_again = self.hello.is_some() && unanswered.is_none();
-        let error = ErrorObject::new(
-            UPSTREAM_DIED,
-            "the mcplex that ran this call has ended; nobody knows whether the call had an effect",
-        );
         let mut lines = BytesMut::new();
-        for id in std::mem::take(&mut self.waiting) {
-            put(&mut lines, &Response::error(Some(id), &error).into());
+        for (id, wants) in std::mem::take(&mut self.waiting) {
+            put(&mut lines, &wants.answer(id, tools_get_results).into());
         }
         self.waiting.extend(unanswered);
         lines.freeze()
@@ -121,7 +161,7 @@ impl Talk {
         if !messages(line).iter().any(is_answer) {
             return Heard::Other;
         }
-        if self.waiting.remove(hello) { Heard::First } else { Heard::Again }
+        if self.waiting.remove(hello).is_some() { Heard::First } else { Heard::Again }
     }
 
     /// What the client is told once its session is open again: it should read all lists anew.
@@ -169,7 +209,7 @@ mod tests {
     }
 
     fn request(id: &str) -> Bytes {
-        line(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{}}}}"#))
+        line(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{}}}}"#))
     }
 
     fn answer(id: &str) -> Bytes {
@@ -195,11 +235,11 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}"#;
         talk.client_says(&line(cancelled));
         talk.gateway_says(&line(&format!("[{}]", texts(&answer("5"))[0])));
-        let errors = texts(&talk.lose());
+        let errors = texts(&talk.lose(true));
         assert_eq!(errors.len(), 2, "{errors:?}");
         assert!(errors[0].starts_with(r#"{"jsonrpc":"2.0","id":4,"error":{"code":-31003,"#));
         assert!(errors[1].contains(r#""id":"1""#), "{errors:?}");
-        assert!(talk.lose().is_empty(), "one each");
+        assert!(talk.lose(true).is_empty(), "one each");
         let (hello, initialized) = talk.opening().unwrap();
         assert_eq!(hello, line(HELLO));
         assert!(initialized.ends_with(b"initialized\"}\n"));
@@ -209,15 +249,37 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_call_is_told_so_that_a_model_can_read_it() {
+        let call = |params: &str| {
+            line(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#))
+        };
+        let stateless = format!(r#"{{"_meta":{{"{}":"2026-07-28"}}}}"#, modern::PROTOCOL_VERSION);
+        let lost = |params: &str, as_results| {
+            let mut talk = Talk::default();
+            talk.client_says(&call(params));
+            let lines = texts(&talk.lose(as_results));
+            serde_json::from_str::<serde_json::Value>(&lines[0]).unwrap()
+        };
+        for (params, whole) in [("{}", json!(null)), (&*stateless, json!("complete"))] {
+            let result = lost(params, true)["result"].take();
+            assert_eq!(result["isError"], true, "{result}");
+            assert_eq!(result["content"][0]["text"], GONE);
+            assert_eq!(result["_meta"][UNAVAILABLE_META]["code"], UPSTREAM_DIED);
+            assert_eq!(result["resultType"], whole);
+            assert_eq!(lost(params, false)["error"]["code"], UPSTREAM_DIED);
+        }
+    }
+
+    #[test]
     fn a_hello_that_nobody_has_answered_is_said_again_and_answered_once() {
         let mut talk = Talk::default();
         assert_eq!(talk.opening(), None);
         talk.client_says(&line(HELLO));
-        assert!(talk.lose().is_empty());
+        assert!(talk.lose(true).is_empty());
         assert_eq!(talk.opening(), Some((line(HELLO), Bytes::new())));
         assert_eq!(talk.opens(&answer(r#""h""#)), Heard::First);
         assert!(talk.news().is_empty(), "nothing was read yet");
-        assert!(talk.lose().is_empty());
+        assert!(talk.lose(true).is_empty());
         assert_eq!(talk.opens(&answer(r#""h""#)), Heard::Again);
     }
 }

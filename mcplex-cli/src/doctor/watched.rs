@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use mcplex_proto::{
     peer::Place,
+    redact::Secrets,
     transport::{
         CloseStep, Closed, ConnectError, Connection, Ending, Grace, LastWords, Lifeline, LogSink,
         Received, SessionName, Transport, Usage, Word,
@@ -35,8 +36,9 @@ pub(crate) struct Notes {
     /// Why there was no connection.
     pub(crate) refusal: Option<Refusal>,
     pub(crate) close: Option<CloseStep>,
-    /// The last lines of stderr.
+    /// The last lines of stderr, without secrets.
     pub(crate) lines: VecDeque<String>,
+    secrets: Secrets,
 }
 
 /// Why there was no connection, in words that can be kept.
@@ -94,7 +96,8 @@ impl LogSink for Notebook {
         if notes.lines.len() == LINES {
             notes.lines.pop_front();
         }
-        notes.lines.push_back(word.text.clone());
+        let line = notes.secrets.redact(&word.text).into_owned();
+        notes.lines.push_back(line);
     }
 }
 
@@ -107,6 +110,7 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn new(inner: Arc<dyn Transport>, notes: Notebook) -> Self {
+        notes.read().secrets = inner.secrets();
         Self { inner, notes }
     }
 }
@@ -139,6 +143,10 @@ impl Transport for Watched {
 
     fn place(&self) -> Place {
         self.inner.place()
+    }
+
+    fn secrets(&self) -> Secrets {
+        self.inner.secrets()
     }
 
     fn failure_tells_era(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::{
     stdio::StdioClient,
     verbs::{files, ok, run_folder},
 };
-use mcplex_proto::error;
+use mcplex_proto::{error, upstream::UNAVAILABLE_META};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -184,7 +184,8 @@ fn clients_of_a_gateway_that_is_killed_go_on_with_another_one() {
     first.gateway.ended();
     for (client, id) in others.iter_mut().zip(calls) {
         let lost = client.answer(id);
-        assert_eq!(lost["error"]["code"], error::UPSTREAM_DIED, "{lost}");
+        let told = &lost["result"]["_meta"][UNAVAILABLE_META];
+        assert_eq!(told["code"], error::UPSTREAM_DIED, "{lost}");
         let changed = client.notification();
         assert_eq!(changed["method"], "notifications/tools/list_changed", "{changed}");
         sum(client);

@@ -145,8 +145,9 @@ env.ADDRESS = "db://me:planted-url@nowhere/x"
         &["crashes", "show", "mail", "--json"],
         &["check"],
         &["check", "--json"],
+        &["doctor", "--json"],
     ];
-    let outputs = commands.iter().map(|args| ok(&setup, args));
+    let outputs = commands.iter().map(|args| setup.run(args).stdout);
     let outputs = outputs.chain(gateway.said()).chain([answer.to_string(), shown]);
     for output in outputs {
         assert!(!output.contains("planted"), "{output}");

@@ -39,6 +39,14 @@ pub(super) fn discovery(outcome: &Outcome) -> Result<Discovery, String> {
     }
 }
 
+/// The newest revision with sessions that a refused `initialize` names and that we speak.
+pub(super) fn older(failed: &HandshakeError) -> Option<Version> {
+    let HandshakeError::Refused(error) = failed else { return None };
+    let named = error.data.as_ref()?.get("supported")?.as_array()?.iter();
+    let known = named.filter_map(|name| name.as_str()?.parse().ok());
+    known.filter(|it: &Version| error.refuses_version() && it.era() == Era::Legacy).max()
+}
+
 /// The newest modern revision that we speak as well.
 fn newest<'a>(names: impl Iterator<Item = &'a str>) -> Option<Version> {
     names.filter_map(|name| name.parse().ok()).filter(|it: &Version| it.era() == Era::Modern).max()

@@ -14,7 +14,7 @@ fn opener(choice: EraChoice, known: Known) -> Opener {
 
 /// Tells the machine one message after the other; what was sent, and what came of it.
 fn story(choice: EraChoice, known: Known, said: &[&str]) -> (Vec<String>, String) {
-    let (mut it, first) = Handshake::begin([1, 2, 3], opener(choice, known));
+    let (mut it, first) = Handshake::begin([1, 2, 3, 4], opener(choice, known));
     let mut sent = vec![word(&first)];
     for text in said {
         let step = if *text == "silence" {
@@ -202,8 +202,41 @@ fn a_refused_initialize_is_followed_by_the_probe() {
 }
 
 #[test]
+fn a_session_is_asked_for_once_more_in_a_revision_that_the_server_names() {
+    let refused = |id, code, named: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"no","data":{{"supported":[{named}]}}}}}}"#
+        )
+    };
+    let named = refused(1, -32602, r#""2024-11-05","2025-03-26","1999-01-01""#);
+    let twice = ["initialize 1", "initialize 2"];
+    check(Legacy, NOTHING, &[&named, &session(2, "2025-03-26")], &twice, "2025-03-26 configured");
+    // It sticks to its refusal.
+    let again = refused(2, -32602, r#""2024-11-05""#);
+    let why = "the server refused to initialize: no (code -32602)";
+    check(Legacy, NOTHING, &[&named, &again], &twice, why);
+    // Nothing that could be asked for is named.
+    for (code, named) in
+        [(-32602, r#""1999-01-01""#), (-32602, r#""2025-11-25""#), (-32603, r#""2024-11-05""#)]
+    {
+        let (sent, _) = story(Legacy, NOTHING, &[&refused(1, code, named)]);
+        assert_eq!(sent, ["initialize 1"], "{code} {named}");
+    }
+    // With all that may be tried, there is a number for each question.
+    let modern = unsupported(3, "\"2026-07-28\"");
+    let sent = ["initialize 1", "initialize 2", "server/discover 3", "server/discover 4"];
+    check(
+        LegacyFirst,
+        NOTHING,
+        &[&named, &again, &modern, &discovery(4)],
+        &sent,
+        "2026-07-28 probed",
+    );
+}
+
+#[test]
 fn only_an_unanswered_first_probe_may_be_what_a_server_ends_of() {
-    let begin = |choice, known| Handshake::begin([1, 2, 3], opener(choice, known)).0;
+    let begin = |choice, known| Handshake::begin([1, 2, 3, 4], opener(choice, known)).0;
     let tell = |it: &mut Handshake, text: &str| {
         it.handle(Message::parse(text.to_owned().into()).unwrap()).unwrap();
     };
@@ -227,7 +260,7 @@ fn only_an_unanswered_first_probe_may_be_what_a_server_ends_of() {
 
 #[test]
 fn what_a_server_says_of_itself_is_kept() {
-    let (mut it, _) = Handshake::begin([1, 2, 3], opener(Auto, NOTHING));
+    let (mut it, _) = Handshake::begin([1, 2, 3, 4], opener(Auto, NOTHING));
     let Ok(Step::Done(opened)) = it.handle(Message::parse(discovery(1).into()).unwrap()) else {
         panic!("it is a discovery")
     };
@@ -236,13 +269,13 @@ fn what_a_server_says_of_itself_is_kept() {
     assert_eq!(server.instructions.as_deref(), Some("be kind"));
     assert!(server.can("tools", None));
     // One that does not tell its name has none.
-    let (mut it, _) = Handshake::begin([1, 2, 3], opener(Auto, NOTHING));
+    let (mut it, _) = Handshake::begin([1, 2, 3, 4], opener(Auto, NOTHING));
     let bare = r#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28"],"capabilities":{}}}"#;
     let Ok(Step::Done(opened)) = it.handle(Message::parse(bare.into()).unwrap()) else {
         panic!("it is a discovery")
     };
     assert_eq!(opened.server.implementation.as_str(), "{}");
-    let (mut it, _) = Handshake::begin([1, 2, 3], opener(Legacy, NOTHING));
+    let (mut it, _) = Handshake::begin([1, 2, 3, 4], opener(Legacy, NOTHING));
     let answer = Message::parse(session(1, "2025-06-18").into()).unwrap();
     let Ok(Step::Done(opened)) = it.handle(answer) else { panic!("it is a session") };
     let server = opened.server;

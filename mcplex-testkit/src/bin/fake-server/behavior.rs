@@ -56,8 +56,8 @@ flags! {
     "--never-answer-initialize" never_answer_initialize: bool;
     /// Answers `initialize` with an error.
     "--initialize-error" initialize_error: bool;
-    /// Answers `initialize` with an error that names revisions which nobody speaks.
-    "--refuse-version" refuse_version: bool;
+    /// VERSION: answers `initialize` in any other with an error that names this one.
+    "--refuse-version" refuse_version: Option<String>;
     /// MS: waits before it answers `initialize`.
     "--init-delay" init_delay: Option<u64>;
     /// VERSION: what it claims to speak, instead of what it is asked for.

@@ -178,8 +178,10 @@ fn initialize(peer: &Peer, id: &Value, params: &Value) {
     if behavior.initialize_error {
         return peer.error(id, -32603, "it was told to refuse");
     }
-    if behavior.refuse_version {
-        let data = json!({ "supported": ["1999-01-01"], "requested": params["protocolVersion"] });
+    if let Some(only) =
+        behavior.refuse_version.as_ref().filter(|it| params["protocolVersion"] != **it)
+    {
+        let data = json!({ "supported": [only], "requested": params["protocolVersion"] });
         return peer.error_with(id, -32602, "Unsupported protocol version", Some(data));
     }
     let version = match &behavior.protocol {
