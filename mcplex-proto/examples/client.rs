@@ -24,8 +24,8 @@ use std::{
 const CLIENT: &str = r#"{"name":"example-client","version":"1"}"#;
 
 /// The ids of what opens the conversation, and that of the call.
-const OPENING: [u64; QUESTIONS] = [1, 2, 3];
-const CALL: u64 = 4;
+const OPENING: [u64; QUESTIONS] = [1, 2, 3, 4];
+const CALL: u64 = 5;
 
 #[expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 fn main() -> Result<(), Box<dyn Error>> {

@@ -287,7 +287,7 @@ fn what_a_server_says_of_itself_is_kept() {
 
 #[test]
 fn the_probe_carries_its_envelope() {
-    let (_, probe) = Handshake::begin([7, 8, 9], opener(Auto, NOTHING));
+    let (_, probe) = Handshake::begin([7, 8, 9, 10], opener(Auto, NOTHING));
     let Message::Request(request) = probe else { panic!("a probe is a request") };
     let Ok(modern::Class::Modern(envelope)) = modern::classify(request.params.as_ref()) else {
         panic!("{request:?}")
