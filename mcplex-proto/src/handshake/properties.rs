@@ -88,7 +88,7 @@ fn response(id: u64, said: Said) -> Message {
         Said::Junk => result(serde_json::json!({ "tools": [] })),
         Said::Error(code) => error(code, None),
         Said::Unsupported(versions) => error(
-            if versions.len() == 2 { -32602 } else { -32022 },
+            if speaks_modern(versions) { -32022 } else { -32602 },
             Some(serde_json::json!({ "supported": versions })),
         ),
     }
