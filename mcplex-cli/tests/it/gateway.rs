@@ -241,6 +241,11 @@ impl Gateway {
         self.said.so_far()
     }
 
+    /// The same of one that has ended: nothing of it is still on its way.
+    pub(crate) fn all_said(&self) -> Vec<String> {
+        self.said.all()
+    }
+
     /// Waits for a line that contains a text.
     pub(crate) fn wait_for(&self, text: &str) -> String {
         self.said.wait_for(text, |line| line.contains(text))

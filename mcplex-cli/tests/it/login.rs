@@ -53,7 +53,7 @@ impl Waiting {
 
     fn end(mut self) -> Ran {
         let code = self.login.ended().code().unwrap();
-        let (stdout, stderr) = (self.out.all().join("\n"), self.login.said().join("\n"));
+        let (stdout, stderr) = (self.out.all().join("\n"), self.login.all_said().join("\n"));
         Ran { code, stdout, stderr }
     }
 }
