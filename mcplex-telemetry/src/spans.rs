@@ -59,7 +59,7 @@ impl Exporting {
         let tally = Arc::new(Tally::default());
         let envelope = Envelope::new(resource, spans.limits.value_length);
         let queue = |batching| {
-            let envelope = envelope.clone();
+            let mut envelope = envelope.clone();
             let pack = move |spans: Vec<SpanData>| Batch::Spans(envelope.around(&spans));
             Queue::start(carrier, batching, Arc::clone(&tally), outlet.clone(), "spans", pack)
         };

@@ -29,6 +29,10 @@ pub(super) struct Envelope {
     scopes: Vec<Vec<u8>>,
     /// How many characters of a text leave.
     value_length: Option<usize>,
+    /// The spans of a batch by what made them, and one of them; kept, because memory that is new for
+    /// each batch costs more than what is written into it.
+    groups: Vec<Vec<u8>>,
+    one: Vec<u8>,
 }
 
 impl Envelope {
@@ -37,31 +41,37 @@ impl Envelope {
         let resource = ResourceMessage { attributes: attributes.0, ..ResourceMessage::default() };
         let written =
             |word: &attr::Word| ScopeMessage::from((scope(word.name), None)).encode_to_vec();
-        let scopes = attr::SCOPES.iter().map(written).collect();
-        Self { resource: resource.encode_to_vec(), scopes, value_length }
+        let scopes: Vec<_> = attr::SCOPES.iter().map(written).collect();
+        let groups = vec![Vec::new(); scopes.len()];
+        let resource = resource.encode_to_vec();
+        Self { resource, scopes, value_length, groups, one: Vec::new() }
     }
 
     /// An export of these spans.
-    pub(super) fn around(&self, spans: &[SpanData]) -> Bytes {
-        let mut groups = vec![Vec::new(); self.scopes.len()];
-        let mut one = Vec::new();
+    pub(super) fn around(&mut self, spans: &[SpanData]) -> Bytes {
+        self.groups.iter_mut().for_each(Vec::clear);
         for span in spans {
-            one.clear();
-            wire::span(&mut one, span, self.value_length);
-            wire::bytes(&mut groups[maker(span)], INNER, &one);
+            self.one.clear();
+            wire::span(&mut self.one, span, self.value_length);
+            wire::bytes(&mut self.groups[maker(span)], INNER, &self.one);
         }
-        let mut inner = Vec::new();
-        wire::bytes(&mut inner, HEAD, &self.resource);
-        for (scope, spans) in self.scopes.iter().zip(groups).filter(|(_, it)| !it.is_empty()) {
-            let head = [scope.len(), SCHEMA_URL.len()].map(|length| 1 + wire::sized(length));
-            wire::message(&mut inner, INNER, head[0] + spans.len() + head[1]);
-            wire::bytes(&mut inner, HEAD, scope);
-            inner.extend_from_slice(&spans);
-            wire::text(&mut inner, SCHEMA, SCHEMA_URL);
+        let field = |length: usize| 1 + wire::sized(length);
+        let schema = field(SCHEMA_URL.len());
+        let group =
+            |(scope, spans): (&Vec<u8>, &Vec<u8>)| field(scope.len()) + spans.len() + schema;
+        let made = || self.scopes.iter().zip(&self.groups).filter(|(_, spans)| !spans.is_empty());
+        let groups: usize = made().map(|made| field(group(made))).sum();
+        let inner = field(self.resource.len()) + groups + schema;
+        let mut out = Vec::with_capacity(field(inner));
+        wire::message(&mut out, OUTER, inner);
+        wire::bytes(&mut out, HEAD, &self.resource);
+        for (scope, spans) in made() {
+            wire::message(&mut out, INNER, group((scope, spans)));
+            wire::bytes(&mut out, HEAD, scope);
+            out.extend_from_slice(spans);
+            wire::text(&mut out, SCHEMA, SCHEMA_URL);
         }
-        wire::text(&mut inner, SCHEMA, SCHEMA_URL);
-        let mut out = Vec::with_capacity(inner.len() + 16);
-        wire::bytes(&mut out, OUTER, &inner);
+        wire::text(&mut out, SCHEMA, SCHEMA_URL);
         out.into()
     }
 }

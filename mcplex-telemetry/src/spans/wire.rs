@@ -3,6 +3,7 @@
 //! Only what a span consists of; the numbers are those of `trace.proto` and `common.proto` of
 //! `opentelemetry-proto`, and tests read what is written here with the messages of that crate.
 
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mcplex_proto::attr;
@@ -117,15 +118,17 @@ fn attribute(out: &mut Vec<u8>, field: u32, pair: &KeyValue, limit: Option<usize
     }
 }
 
+/// The names of all attributes that are whole numbers.
+static INTS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let words = attr::ATTRIBUTES.iter().chain(attr::CONVENTIONS);
+    words.filter(|word| word.kind == "int").map(|word| word.name).collect()
+});
+
 /// The number that the layer made a text of, as it does with all that are unsigned.
 fn unsigned(name: &str, value: &str) -> Option<i64> {
-    let is_first_digit = value.as_bytes().first().is_some_and(u8::is_ascii_digit);
-    if !is_first_digit {
-        return None;
-    }
-    let is_int = |word: &&attr::Word| word.kind == "int" && word.name == name;
-    attr::ATTRIBUTES.iter().chain(attr::CONVENTIONS).find(is_int)?;
-    value.parse().ok()
+    // Most texts that begin with a digit are dates, versions and addresses.
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number && INTS.contains(&name) { value.parse().ok() } else { None }
 }
 
 fn cut_to(text: &str, limit: Option<usize>) -> &str {
