@@ -45,7 +45,7 @@ pub(crate) enum Scenario {
     Independence,
     /// What a call pays for spans that nobody wants, and for spans and numbers that are exported.
     Telemetry,
-    /// What a call pays for what operators see of it.
+    /// What a call pays for its line in the audit log.
     Operators,
 }
 
