@@ -182,19 +182,10 @@ pub(crate) fn ask(
         Err(why) => return refuse(&no(why), &span),
     };
     let Whom { call, session, asker, about, talk } = whom;
-    let mut asked = Question { method: request.method.clone(), params: request.params.clone() };
-    if let Some(lacking) = asker.as_ref().and_then(|asker| lacking(asker, &asked)) {
-        if let Some(talk) = &talk {
-            talk.lacks(lacking);
-        }
-        return refuse(&no(&format!("the client did not declare {lacking}")), &span);
-    }
-    if let (Some(asker), Some(version)) = (&asker, version_of(member)) {
-        match question::to_client(&asked, version, asker.version, seal::mint_name) {
-            Ok(new) => asked = new,
-            Err(why) => return refuse(&no(why.0), &span),
-        }
-    }
+    let mut asked = match fitted(&request, member, asker.as_deref(), talk.as_deref()) {
+        Ok(asked) => asked,
+        Err(why) => return refuse(&no(&why), &span),
+    };
     if let (Some(call), Some(upstream)) = (call, member.upstream()) {
         upstream.renew(call, shared.options().input_wait);
     }
@@ -227,6 +218,25 @@ pub(crate) fn ask(
     if let Err(CannotReach(span)) = posed {
         refuse(&unreachable, &span.unwrap_or_else(|| Watched::unmeasured(Span::none())));
     }
+}
+
+/// The question as its client can be asked, or why it cannot.
+fn fitted(
+    request: &Request,
+    member: &Member,
+    asker: Option<&Asker>,
+    talk: Option<&Talk>,
+) -> Result<Question, String> {
+    let asked = Question { method: request.method.clone(), params: request.params.clone() };
+    if let Some(lacking) = asker.and_then(|asker| lacking(asker, &asked)) {
+        if let Some(talk) = talk {
+            talk.lacks(lacking);
+        }
+        return Err(format!("the client did not declare {lacking}"));
+    }
+    let (Some(asker), Some(version)) = (asker, version_of(member)) else { return Ok(asked) };
+    let new = question::to_client(&asked, version, asker.version, seal::mint_name);
+    new.map_err(|why| why.0.to_owned())
 }
 
 /// Remembers who is asked to open a page, so that its end is told to the same.

@@ -106,6 +106,33 @@ fn speaks_modern(versions: &[&str]) -> bool {
     versions.contains(&"2026-07-28")
 }
 
+/// It ends in the era that was chosen, and never in the older one where a modern revision was shown.
+fn check_end(opened: &Opened, choice: EraChoice, is_modern: bool) -> Result<(), TestCaseError> {
+    let era = opened.server.version.era();
+    prop_assert_eq!(opened.initialized.is_some(), era == Era::Legacy);
+    match choice {
+        EraChoice::Legacy => prop_assert_eq!(era, Era::Legacy),
+        EraChoice::Modern => prop_assert_eq!(era, Era::Modern),
+        EraChoice::Auto | EraChoice::LegacyFirst => {}
+    }
+    prop_assert!(!(is_modern && era == Era::Legacy));
+    Ok(())
+}
+
+/// Questions are few, and of the era that was chosen.
+fn check_questions(asked: &Asked, choice: EraChoice) -> Result<(), TestCaseError> {
+    prop_assert!(asked.len() <= QUESTIONS);
+    let initializes = asked.iter().filter(|(_, method)| method == method::INITIALIZE).count();
+    prop_assert!(initializes <= 2, "{asked:?}");
+    let only = |method: &str| asked.iter().all(|(_, asked)| asked == method);
+    match choice {
+        EraChoice::Legacy => prop_assert!(only(method::INITIALIZE)),
+        EraChoice::Modern => prop_assert!(only(method::DISCOVER)),
+        EraChoice::Auto | EraChoice::LegacyFirst => {}
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -163,14 +190,7 @@ proptest! {
                     prop_assert_eq!(it.asks(), method);
                 }
                 Ok(Step::Done(opened)) => {
-                    let era = opened.server.version.era();
-                    prop_assert_eq!(opened.initialized.is_some(), era == Era::Legacy);
-                    match choice {
-                        EraChoice::Legacy => prop_assert_eq!(era, Era::Legacy),
-                        EraChoice::Modern => prop_assert_eq!(era, Era::Modern),
-                        EraChoice::Auto | EraChoice::LegacyFirst => {}
-                    }
-                    prop_assert!(!(is_modern && era == Era::Legacy), "{asked:?}");
+                    check_end(&opened, choice, is_modern)?;
                     break;
                 }
                 Err(_) => break,
@@ -182,14 +202,6 @@ proptest! {
                 }
             }
         }
-        prop_assert!(asked.len() <= QUESTIONS);
-        let initializes = asked.iter().filter(|(_, method)| method == method::INITIALIZE).count();
-        prop_assert!(initializes <= 2, "{asked:?}");
-        let only = |method: &str| asked.iter().all(|(_, asked)| asked == method);
-        match choice {
-            EraChoice::Legacy => prop_assert!(only(method::INITIALIZE)),
-            EraChoice::Modern => prop_assert!(only(method::DISCOVER)),
-            EraChoice::Auto | EraChoice::LegacyFirst => {}
-        }
+        check_questions(&asked, choice)?;
     }
 }

@@ -281,8 +281,7 @@ impl Story {
     fn act(&mut self, step: Step) {
         match step {
             Step::Arrive if self.peers.len() < 4 => {
-                let peer = self.world.arrives(r#"{"sampling":{}}"#);
-                self.peers.push(peer);
+                self.peers.push(self.world.arrives(r#"{"sampling":{}}"#));
             }
             Step::Arrive => {}
             Step::Leave(peer) if peer < self.peers.len() => {

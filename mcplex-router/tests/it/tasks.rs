@@ -127,6 +127,20 @@ fn nobody_who_makes_tasks_means_that_there_are_none() {
     assert!(!world.ask(&stranger, hello).text().contains(r#""tasks""#));
 }
 
+/// News of the task `t-1` reach its client under the id it knows, and nobody else.
+fn only_its_client_is_told(world: &mut World, (ann, id): (&Peer, &str), bob: &Peer) {
+    for (own, heard) in [("t-1", 1), ("t-2", 0)] {
+        let news = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{{"taskId":"{own}","status":"working","x":1.50}}}}"#
+        );
+        world.says(0, &news);
+        let told = ann.client.take();
+        assert_eq!(told.len(), heard);
+        assert!(told.iter().all(|told| told.contains(id) && told.contains("1.50")), "{told:?}");
+        assert!(bob.client.take().is_empty());
+    }
+}
+
 #[test]
 fn a_task_of_a_session_is_its_principals() {
     let mut world = World::new(&["a"]);
@@ -189,16 +203,7 @@ fn a_task_of_a_session_is_its_principals() {
         assert_eq!(listed["result"]["tasks"].as_array().map(Vec::len), Some(count));
     }
     assert_eq!(value(&world.ask(&old, &text("tasks/list", "")).text())["error"]["code"], -32601);
-    for (own, heard) in [("t-1", 1), ("t-2", 0)] {
-        let news = format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{{"taskId":"{own}","status":"working","x":1.50}}}}"#
-        );
-        world.says(0, &news);
-        let told = ann.client.take();
-        assert_eq!(told.len(), heard);
-        assert!(told.iter().all(|told| told.contains(&id) && told.contains("1.50")), "{told:?}");
-        assert!(bob.client.take().is_empty());
-    }
+    only_its_client_is_told(&mut world, (&ann, &id), &bob);
 }
 
 /// A world with one upstream that runs `one` as a task alone.
