@@ -29,7 +29,7 @@ use std::{
     error::Error,
     future::pending,
     io::{self, BufRead as _, Write as _},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -176,7 +176,7 @@ async fn open(router: &Router) -> Result<Calls, Box<dyn Error>> {
     router.attach(key, upstream.clone());
     events.changed(upstream.status());
     let origin = Origin {
-        address: Some((Ipv4Addr::LOCALHOST, 4127).into()),
+        address: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4127)).into()),
         session: Some("0af7651916cd43dd8448eb211c80319c".into()),
         trace: None,
     };

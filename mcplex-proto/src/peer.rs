@@ -33,7 +33,7 @@ pub fn network_labels(network: Option<&'static str>) -> [Label<'static>; 3] {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The host of its address.
-    pub host: Option<String>,
+    pub host: Option<Arc<str>>,
     /// The port of it.
     pub port: Option<u16>,
     /// The program it is, without its folder.
@@ -52,7 +52,7 @@ pub struct Peer {
     /// Where it is.
     pub place: Arc<Place>,
     /// The name of the session, where the transport has one.
-    pub session: Option<String>,
+    pub session: Option<Arc<str>>,
     /// The span of the connect that began it.
     pub connect: Option<TraceContext>,
 }
@@ -60,8 +60,23 @@ pub struct Peer {
 impl Peer {
     /// The name of the session; a revision without sessions has none, whatever was sent.
     #[must_use]
-    pub fn session(&self) -> Option<&str> {
-        self.session.as_deref().filter(|_| self.version.era() == Era::Legacy)
+    pub fn session(&self) -> Option<&Arc<str>> {
+        self.session.as_ref().filter(|_| self.version.era() == Era::Legacy)
+    }
+}
+
+/// The client's end of a connection; written once for all its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address, as text.
+    pub host: Arc<str>,
+    /// The port.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.ip().to_string().into(), port: address.port() }
     }
 }
 
@@ -69,7 +84,7 @@ impl Peer {
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     /// The client's end of the connection, where there is a network.
-    pub address: Option<SocketAddr>,
+    pub address: Option<Address>,
     /// The name of the session, where the transport has one.
     pub session: Option<Arc<str>>,
     /// What the headers of HTTP say of the trace.
@@ -87,10 +102,10 @@ mod tests {
             version,
             network: TCP,
             place: Arc::default(),
-            session: Some("s".to_owned()),
+            session: Some("s".into()),
             connect: None,
         };
-        assert_eq!(peer(Version::LATEST_LEGACY).session(), Some("s"));
+        assert_eq!(peer(Version::LATEST_LEGACY).session().map(|name| &**name), Some("s"));
         assert_eq!(peer(Version::LATEST_MODERN).session(), None);
     }
 

@@ -47,12 +47,16 @@
 //! 7. **`otel.status_description` comes after `otel.status_code`**, or stands alone: the one
 //!    recorded later wins, and a description means an error already.
 
+mod value;
+
 use std::sync::OnceLock;
 
 use tracing::Span;
 
 use crate::edit;
 use crate::raw::Raw;
+
+pub use value::{Attribute, Value};
 
 /// The longest `tracestate` that is passed on, in bytes; what W3C asks everyone to carry.
 const STATE_MAX_BYTES: usize = 512;
@@ -116,14 +120,12 @@ impl TraceContext {
 
     /// Writes the value of `traceparent`.
     pub fn to_traceparent(&self) -> String {
-        let mut text = String::with_capacity(PARENT_BYTES);
-        text.push_str("00-");
-        push_hex(&mut text, &self.trace_id);
-        text.push('-');
-        push_hex(&mut text, &self.span_id);
-        text.push('-');
-        push_hex(&mut text, &[self.flags & KNOWN_FLAGS]);
-        text
+        let mut text = [b'-'; PARENT_BYTES];
+        text[..2].copy_from_slice(b"00");
+        write_hex(&mut text[3..35], &self.trace_id);
+        write_hex(&mut text[36..52], &self.span_id);
+        write_hex(&mut text[53..], &[self.flags & KNOWN_FLAGS]);
+        of_ascii(&text)
     }
 
     /// Parameters of a request that say that it belongs here.
@@ -175,23 +177,28 @@ impl TraceContext {
 
     /// The trace in 32 hex digits, as `mcplex.cause.trace_id` wants it.
     pub fn trace_id_hex(&self) -> String {
-        let mut text = String::with_capacity(32);
-        push_hex(&mut text, &self.trace_id);
-        text
+        let mut text = [0; 32];
+        write_hex(&mut text, &self.trace_id);
+        of_ascii(&text)
     }
 
     /// The span in 16 hex digits, as `mcplex.cause.span_id` wants it.
     pub fn span_id_hex(&self) -> String {
-        let mut text = String::with_capacity(16);
-        push_hex(&mut text, &self.span_id);
-        text
+        let mut text = [0; 16];
+        write_hex(&mut text, &self.span_id);
+        of_ascii(&text)
     }
 }
+
+/// The attributes that a span is to have.
+pub type Described<'a> = dyn Iterator<Item = (&'static str, Value)> + 'a;
 
 /// What a crate that exports spans does for those that make them.
 pub trait TraceBridge: Send + Sync {
     /// Returns where the span stands; none if it is not exported.
     fn context(&self, span: &Span) -> Option<TraceContext>;
+    /// Adds attributes to the span, which starts it, and returns where it stands.
+    fn describe(&self, span: &Span, attributes: &mut Described<'_>) -> Option<TraceContext>;
     /// Makes the span a child of a remote or closed one, if it has not started yet.
     fn set_parent(&self, span: &Span, parent: &TraceContext);
     /// Links the span to another one, which may have closed.
@@ -218,6 +225,22 @@ pub fn is_on() -> bool {
 /// Starts the span: its name, kind and parent are fixed from here on.
 pub fn context_of(span: &Span) -> Option<TraceContext> {
     BRIDGE.get()?.context(span)
+}
+
+/// Adds attributes to a span, and returns where it stands, as [`context_of`] does.
+///
+/// The attributes are fields of the span too, declared as [`tracing::field::Empty`]: without a bridge
+/// they are recorded there, for whoever reads spans otherwise.
+pub fn describe<const N: usize>(span: &Span, attributes: [Attribute; N]) -> Option<TraceContext> {
+    if span.is_disabled() {
+        return None;
+    }
+    let mut said = attributes.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let Some(bridge) = BRIDGE.get() else {
+        said.for_each(|(name, value)| value.record(span, name));
+        return None;
+    };
+    bridge.describe(span, &mut said)
 }
 
 /// Makes a span the child of a remote or closed one; call it right after making the span.
@@ -247,30 +270,42 @@ fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     if digits.len() != 2 * N {
         return None;
     }
+    let mut all = 0;
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+        all |= high | low;
+        *byte = high << 4 | low;
     }
-    Some(bytes)
+    (all < 16).then_some(bytes)
 }
 
-/// Appends bytes as hex digits; each call writes two contexts, and formatting takes ten times as long.
-fn push_hex(text: &mut String, bytes: &[u8]) {
+/// Writes bytes as hex digits; each call has two contexts, and formatting takes ten times as long.
+fn write_hex(text: &mut [u8], bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 0xf] {
-            text.push(DIGITS[usize::from(digit)].into());
-        }
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 0xf)];
     }
 }
 
-/// Reads one lower-case hex digit.
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+/// Digits and dashes as a text.
+fn of_ascii(text: &[u8]) -> String {
+    str::from_utf8(text).expect("digits and dashes are ASCII").to_owned()
 }
+
+/// What is no lower-case hex digit.
+const NO_DIGIT: u8 = 0xff;
+
+/// What each byte stands for as a lower-case hex digit.
+static NIBBLES: [u8; 256] = {
+    let mut nibbles = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        nibbles[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    nibbles
+};
 
 /// Whether every member of a `tracestate` is `key=value`, within the limits of W3C.
 fn state_is_valid(text: &str) -> bool {

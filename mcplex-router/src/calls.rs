@@ -47,7 +47,7 @@ use mcplex_proto::{
     method,
     peer::Peer,
     raw::{self, Raw},
-    trace::{self, TraceContext},
+    trace::TraceContext,
     upstream::{Call, Traced, Upstream, UpstreamError},
     version::{Era, Version},
 };
@@ -123,7 +123,7 @@ fn written(
     let is_sure = member.is_up();
     let peer = if is_sure && is_told(span) { upstream.peer() } else { None };
     let client = client_span(span, request, params, &target, (id, version, peer.as_deref()));
-    let context = trace::context_of(&client.span);
+    let context = client.context().cloned();
     let rewrite = Rewrite {
         name: target.name.as_ref().map(|(member, name)| (*member, &**name)),
         token: seat.token.is_some().then_some(id),
@@ -147,7 +147,7 @@ fn written(
         method: request.method.clone(),
         era,
         version: version.filter(|version| is_sure && version.era() == era),
-        span: client.within(context.clone(), None),
+        span: client,
         knows_life: peer.is_some(),
         aim: target.aim,
         berth,
@@ -311,8 +311,8 @@ pub(crate) fn client_span(
         uri: uri.as_deref(),
     };
     let to = To { upstream, peer, version };
-    let span = spans::client(server, &request.method, subject, id, to);
-    server.sent(span, upstream, (asked.as_deref(), name.as_deref()), carried)
+    let (span, context) = spans::client(server, request.method.clone(), subject, id, to);
+    server.sent(span, upstream, (asked.as_deref(), name.as_deref()), carried).within(context, None)
 }
 
 /// What a client reads when its upstream gave no answer.

@@ -87,9 +87,7 @@ impl Traced {
             let server = spans::server(&self.session, &self.request, &params, version);
             let target = Target { link: self.link.clone(), name: None, aim: Aim::Tool, task: None };
             let client = self.client(&server, &params, &target, id);
-            let context = trace::context_of(&client.span);
-            let client = client.within(context.clone(), None);
-            let carry = calls::carry(&self.link, context.as_ref());
+            let carry = calls::carry(&self.link, client.context());
             hint::black_box((&carry, server.context()));
             spans::answered(&server, &client, &self.reply, true);
             hint::black_box((server, client));

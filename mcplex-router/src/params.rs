@@ -8,12 +8,14 @@ use mcplex_proto::{
     raw::{self, Raw},
 };
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell};
 
 /// Parameters with their top level laid open.
 pub(crate) struct Params<'a> {
     text: &'a str,
     members: Vec<edit::Member<'a>>,
+    /// Those of `_meta`, once somebody wants to know one.
+    meta: OnceCell<Vec<edit::Member<'a>>>,
 }
 
 /// How a call's parameters differ at the upstream.
@@ -32,11 +34,11 @@ pub(crate) struct Rewrite<'a> {
 impl<'a> Params<'a> {
     pub(crate) fn read(params: Option<&'a Raw>) -> Self {
         let text = params.map_or("{}", Raw::as_str);
-        Self { text, members: edit::members(text).unwrap_or_default() }
+        Self { text, members: edit::members(text).unwrap_or_default(), meta: OnceCell::new() }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
+        find(&self.members, name)
     }
 
     /// All of the top level.
@@ -54,7 +56,8 @@ impl<'a> Params<'a> {
 
     /// A member of `_meta`.
     pub(crate) fn meta(&self, name: &str) -> Option<&'a RawValue> {
-        edit::member(self.get("_meta")?.get(), name)
+        let read = || self.get("_meta").and_then(|meta| edit::members(meta.get()));
+        find(self.meta.get_or_init(|| read().unwrap_or_default()), name)
     }
 
     /// The progress token, if there is one.
@@ -100,7 +103,10 @@ impl<'a> Params<'a> {
         match meta {
             Some(meta) if meta.get().starts_with('{') => {
                 for (name, value) in &own {
-                    edit.set(meta.get(), name, value);
+                    match self.meta(name) {
+                        Some(old) => edit.replace(old, &**value),
+                        None => edit.insert(meta.get(), name, value),
+                    }
                 }
             }
             None if !own.is_empty() => {
@@ -128,6 +134,11 @@ impl<'a> Params<'a> {
             None => edit.insert(self.text, "_meta", meta.as_str()),
         }
     }
+}
+
+/// The first member of that name, which is the one that counts everywhere.
+fn find<'a>(members: &[edit::Member<'a>], name: &str) -> Option<&'a RawValue> {
+    members.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
 }
 
 #[cfg(test)]

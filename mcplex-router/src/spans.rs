@@ -12,12 +12,12 @@ use mcplex_proto::{
     method,
     peer::{Peer, protocol_over},
     raw::{self, Raw},
-    trace::{self, TraceContext},
+    trace::{self, TraceContext, Value},
     upstream::{Reply, UpstreamError, UpstreamName},
     version::{Era, Version},
 };
-use std::{cell::OnceCell, fmt};
-use tracing::{Span, field, field::Empty};
+use std::{borrow::Cow, cell::OnceCell};
+use tracing::{Span, field::Empty};
 
 use crate::{
     measure::Watched, options::IncomingContext, params::Params, session::DownstreamSession,
@@ -37,26 +37,23 @@ pub(crate) struct Subject<'a> {
     pub(crate) uri: Option<&'a str>,
 }
 
-/// The exported name of a span.
-struct Title<'a>(&'a str, Option<&'a str>);
+impl Subject<'_> {
+    /// The exported name of a span.
+    fn title<'a>(&self, method: &'a str) -> Cow<'a, str> {
+        match self.tool.or(self.prompt) {
+            Some(of) => [method, of].join(" ").into(),
+            None => method.into(),
+        }
+    }
 
-impl fmt::Display for Title<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)?;
-        let Some(of) = self.1 else { return Ok(()) };
-        f.write_str(" ")?;
-        f.write_str(of)
+    fn operation(&self) -> Option<Value> {
+        self.tool.map(|_| "execute_tool".into())
     }
 }
 
-impl Subject<'_> {
-    fn title<'a>(&'a self, method: &'a str) -> Title<'a> {
-        Title(method, self.tool.or(self.prompt))
-    }
-
-    fn operation(&self) -> Option<&'static str> {
-        self.tool.map(|_| "execute_tool")
-    }
+/// A text that only this span has.
+fn text(text: &str) -> Value {
+    text.to_owned().into()
 }
 
 /// A link that is written when its span ends: behind those that say why it failed.
@@ -89,8 +86,7 @@ pub(crate) fn server(
     if !is_on() {
         return Watched::asked(Span::none(), request, network, version);
     }
-    let (span, later) = server_span(session, request, params, (network, version));
-    let context = trace::context_of(&span);
+    let (span, context, later) = server_span(session, request, params, (network, version));
     if let Some(context) = context.as_ref().filter(|context| context.is_sampled()) {
         session.client.traced(&request.id, context);
     }
@@ -102,7 +98,7 @@ fn server_span(
     request: &Request,
     params: &Params<'_>,
     (network, version): (&'static str, Option<Version>),
-) -> (Span, Option<Later>) {
+) -> (Span, Option<TraceContext>, Option<Later>) {
     let name = || params.get("name").and_then(raw::string);
     let (tool, prompt) = match &*request.method {
         method::TOOLS_CALL => (name(), None),
@@ -119,22 +115,22 @@ fn server_span(
         target: attr::TARGET_ROUTED,
         parent: None,
         attr::SERVER,
-        { attr::OTEL_NAME } = %subject.title(&request.method),
+        { attr::OTEL_NAME } = &*subject.title(&request.method),
         { attr::OTEL_KIND } = attr::KIND_SERVER,
-        { attr::MCP_METHOD_NAME } = &*request.method,
-        { attr::MCP_PROTOCOL_VERSION } = version.map(Version::as_str),
-        { attr::MCP_SESSION_ID } = origin.session.as_deref().filter(|_| has_session),
-        { attr::MCP_RESOURCE_URI } = subject.uri,
-        { attr::GEN_AI_TOOL_NAME } = subject.tool,
-        { attr::GEN_AI_PROMPT_NAME } = subject.prompt,
-        { attr::GEN_AI_OPERATION_NAME } = subject.operation(),
-        { attr::JSONRPC_REQUEST_ID } = %request.id,
-        { attr::NETWORK_TRANSPORT } = network,
-        { attr::NETWORK_PROTOCOL_NAME } = protocol.map(|(name, _)| name),
-        { attr::NETWORK_PROTOCOL_VERSION } = protocol.map(|(_, version)| version),
-        { attr::CLIENT_ADDRESS } = origin.address.map(|address| field::display(address.ip())),
-        { attr::CLIENT_PORT } = origin.address.map(|address| address.port()),
-        { attr::SUBSCRIPTION_ID } = is_listen.then(|| field::display(&request.id)),
+        { attr::MCP_METHOD_NAME } = Empty,
+        { attr::MCP_PROTOCOL_VERSION } = Empty,
+        { attr::MCP_SESSION_ID } = Empty,
+        { attr::MCP_RESOURCE_URI } = Empty,
+        { attr::GEN_AI_TOOL_NAME } = Empty,
+        { attr::GEN_AI_PROMPT_NAME } = Empty,
+        { attr::GEN_AI_OPERATION_NAME } = Empty,
+        { attr::JSONRPC_REQUEST_ID } = Empty,
+        { attr::NETWORK_TRANSPORT } = Empty,
+        { attr::NETWORK_PROTOCOL_NAME } = Empty,
+        { attr::NETWORK_PROTOCOL_VERSION } = Empty,
+        { attr::CLIENT_ADDRESS } = Empty,
+        { attr::CLIENT_PORT } = Empty,
+        { attr::SUBSCRIPTION_ID } = Empty,
         { attr::UPSTREAM_NAME } = Empty,
         { attr::CACHE_HIT } = Empty,
         { attr::REQUEST_OUTCOME } = Empty,
@@ -147,7 +143,27 @@ fn server_span(
     );
     let incoming = session.shared.options().incoming_context;
     let later = heed(&span, incoming, named(params), origin.trace);
-    (span, later)
+    let address = origin.address.as_ref();
+    let context = trace::describe(
+        &span,
+        [
+            (attr::MCP_METHOD_NAME, Some(request.method.clone().into())),
+            (attr::MCP_PROTOCOL_VERSION, version.map(|version| version.as_str().into())),
+            (attr::MCP_SESSION_ID, origin.session.as_ref().filter(|_| has_session).map(Into::into)),
+            (attr::MCP_RESOURCE_URI, subject.uri.map(text)),
+            (attr::GEN_AI_TOOL_NAME, subject.tool.map(text)),
+            (attr::GEN_AI_PROMPT_NAME, subject.prompt.map(text)),
+            (attr::GEN_AI_OPERATION_NAME, subject.operation()),
+            (attr::JSONRPC_REQUEST_ID, Some(request.id.to_string().into())),
+            (attr::NETWORK_TRANSPORT, Some(network.into())),
+            (attr::NETWORK_PROTOCOL_NAME, protocol.map(|(name, _)| name.into())),
+            (attr::NETWORK_PROTOCOL_VERSION, protocol.map(|(_, version)| version.into())),
+            (attr::CLIENT_ADDRESS, address.map(|address| (&address.host).into())),
+            (attr::CLIENT_PORT, address.map(|address| address.port.into())),
+            (attr::SUBSCRIPTION_ID, is_listen.then(|| request.id.to_string().into())),
+        ],
+    );
+    (span, context, later)
 }
 
 /// Puts a span where a caller says that it belongs, as far as that is heeded.
@@ -187,13 +203,16 @@ fn named(params: &Params<'_>) -> Option<TraceContext> {
 /// The request opened a session of this revision.
 pub(crate) fn greeted(server: &Watched, version: Option<Version>) {
     if let Some(version) = version {
-        server.span.record(attr::MCP_PROTOCOL_VERSION, version.as_str());
+        trace::describe(
+            &server.span,
+            [(attr::MCP_PROTOCOL_VERSION, Some(version.as_str().into()))],
+        );
     }
 }
 
 /// A list was asked for; `has_waited` for upstreams that had not come yet.
 pub(crate) fn listed(server: &Watched, has_waited: bool) {
-    server.span.record(attr::CACHE_HIT, !has_waited);
+    trace::describe(&server.span, [(attr::CACHE_HIT, Some((!has_waited).into()))]);
 }
 
 /// To whom a request goes.
@@ -212,32 +231,32 @@ impl To<'_> {
     }
 
     /// A span of what is sent there; its parent is that of a span which is not disabled, or nobody.
-    fn span(&self, parent: &Span, method: &str, subject: Subject<'_>, id: Option<u64>) -> Span {
-        let peer = self.peer;
-        let protocol = peer.and_then(|peer| protocol_over(peer.network));
+    ///
+    /// It is described once its parent is known.
+    fn span(&self, parent: &Span, method: &str, subject: Subject<'_>) -> Span {
         tracing::info_span!(
             target: attr::TARGET_ROUTED,
             parent: parent,
             attr::CLIENT,
-            { attr::OTEL_NAME } = %subject.title(method),
+            { attr::OTEL_NAME } = &*subject.title(method),
             { attr::OTEL_KIND } = attr::KIND_CLIENT,
-            { attr::MCP_METHOD_NAME } = method,
-            { attr::MCP_PROTOCOL_VERSION } = self.version().map(Version::as_str),
-            { attr::MCP_SESSION_ID } = peer.and_then(Peer::session),
-            { attr::MCP_RESOURCE_URI } = subject.uri,
-            { attr::GEN_AI_TOOL_NAME } = subject.tool,
-            { attr::GEN_AI_PROMPT_NAME } = subject.prompt,
-            { attr::GEN_AI_OPERATION_NAME } = subject.operation(),
-            { attr::JSONRPC_REQUEST_ID } = id.map(field::display),
-            { attr::NETWORK_TRANSPORT } = peer.map(|peer| peer.network),
-            { attr::NETWORK_PROTOCOL_NAME } = protocol.map(|(name, _)| name),
-            { attr::NETWORK_PROTOCOL_VERSION } = protocol.map(|(_, version)| version),
-            { attr::SERVER_ADDRESS } = peer.and_then(|peer| peer.place.host.as_deref()),
-            { attr::SERVER_PORT } = peer.and_then(|peer| peer.place.port),
-            { attr::UPSTREAM_NAME } = self.upstream.as_str(),
-            { attr::UPSTREAM_INCARNATION } = peer.map(|peer| peer.incarnation.0),
-            { attr::SUBSCRIPTION_ID } = Empty,
+            { attr::MCP_METHOD_NAME } = Empty,
+            { attr::MCP_PROTOCOL_VERSION } = Empty,
+            { attr::MCP_SESSION_ID } = Empty,
+            { attr::MCP_RESOURCE_URI } = Empty,
+            { attr::GEN_AI_TOOL_NAME } = Empty,
+            { attr::GEN_AI_PROMPT_NAME } = Empty,
+            { attr::GEN_AI_OPERATION_NAME } = Empty,
+            { attr::JSONRPC_REQUEST_ID } = Empty,
+            { attr::NETWORK_TRANSPORT } = Empty,
+            { attr::NETWORK_PROTOCOL_NAME } = Empty,
+            { attr::NETWORK_PROTOCOL_VERSION } = Empty,
+            { attr::SERVER_ADDRESS } = Empty,
+            { attr::SERVER_PORT } = Empty,
+            { attr::UPSTREAM_NAME } = Empty,
+            { attr::UPSTREAM_INCARNATION } = Empty,
             { attr::REQUEST_ATTEMPT } = Empty,
+            { attr::SUBSCRIPTION_ID } = Empty,
             { attr::RPC_RESPONSE_STATUS_CODE } = Empty,
             { attr::ERROR_TYPE } = Empty,
             { attr::CAUSE_TRACE_ID } = Empty,
@@ -246,39 +265,75 @@ impl To<'_> {
             { attr::OTEL_STATUS_DESCRIPTION } = Empty,
         )
     }
+
+    /// Says on a span what is sent there, and tells where it stands; `attempt` counts from 1.
+    fn describe(
+        &self,
+        span: &Span,
+        method: Cow<'static, str>,
+        subject: Subject<'_>,
+        (id, attempt): (Option<u64>, u32),
+    ) -> Option<TraceContext> {
+        let peer = self.peer;
+        let place = peer.map(|peer| &peer.place);
+        let protocol = peer.and_then(|peer| protocol_over(peer.network));
+        trace::describe(
+            span,
+            [
+                (attr::MCP_METHOD_NAME, Some(method.into())),
+                (attr::MCP_PROTOCOL_VERSION, self.version().map(|version| version.as_str().into())),
+                (attr::MCP_SESSION_ID, peer.and_then(Peer::session).map(Into::into)),
+                (attr::MCP_RESOURCE_URI, subject.uri.map(text)),
+                (attr::GEN_AI_TOOL_NAME, subject.tool.map(text)),
+                (attr::GEN_AI_PROMPT_NAME, subject.prompt.map(text)),
+                (attr::GEN_AI_OPERATION_NAME, subject.operation()),
+                (attr::JSONRPC_REQUEST_ID, id.map(|id| id.to_string().into())),
+                (attr::NETWORK_TRANSPORT, peer.map(|peer| peer.network.into())),
+                (attr::NETWORK_PROTOCOL_NAME, protocol.map(|(name, _)| name.into())),
+                (attr::NETWORK_PROTOCOL_VERSION, protocol.map(|(_, version)| version.into())),
+                (attr::SERVER_ADDRESS, place.and_then(|place| place.host.as_ref()).map(Into::into)),
+                (attr::SERVER_PORT, place.and_then(|place| place.port).map(Into::into)),
+                (attr::UPSTREAM_NAME, Some(self.upstream.into())),
+                (attr::UPSTREAM_INCARNATION, peer.map(|peer| peer.incarnation.0.into())),
+                (attr::REQUEST_ATTEMPT, Some(attempt.into()).filter(|_| attempt > 1)),
+            ],
+        )
+    }
 }
+
+/// A span that has begun, and where it stands if it is exported.
+pub(crate) type Begun = (Span, Option<TraceContext>);
 
 /// The span of a request to an upstream, under the names the upstream knows; one for each try.
 pub(crate) fn client(
     server: &Watched,
-    method: &str,
+    method: Cow<'static, str>,
     subject: Subject<'_>,
     id: u64,
     to: To<'_>,
-) -> Span {
+) -> Begun {
     if server.span.is_disabled() {
-        return Span::none();
+        return (Span::none(), None);
     }
     let attempt = server.tries();
-    let span = to.span(&server.span, method, subject, Some(id));
+    let span = to.span(&server.span, &method, subject);
+    let context = to.describe(&span, method, subject, (Some(id), attempt));
     if attempt == 1 {
-        server.span.record(attr::UPSTREAM_NAME, to.upstream.as_str());
-    } else {
-        span.record(attr::REQUEST_ATTEMPT, attempt);
+        trace::describe(&server.span, [(attr::UPSTREAM_NAME, Some(to.upstream.into()))]);
     }
-    span
+    (span, context)
 }
 
 /// The span of another try of a call, whose request was answered with a question.
 pub(crate) fn again(
     server: &Watched,
-    method: &str,
+    method: Cow<'static, str>,
     params: Option<&Raw>,
     id: u64,
     to: To<'_>,
-) -> Span {
+) -> Begun {
     if server.span.is_disabled() {
-        return Span::none();
+        return (Span::none(), None);
     }
     let params = Params::read(params);
     let name = params.get("name").and_then(raw::string);
@@ -351,9 +406,9 @@ fn write_end(watched: &Watched, answer: &Answer<'_>, kind: Kind) {
         return;
     }
     // A client span has none.
-    let outcome = |outcome: &str| {
+    let outcome = |outcome: &'static str| {
         if kind == Kind::Server {
-            span.record(attr::REQUEST_OUTCOME, outcome);
+            trace::describe(span, [(attr::REQUEST_OUTCOME, Some(outcome.into()))]);
         }
     };
     match answer.ending() {
@@ -485,5 +540,8 @@ pub(crate) fn is_failure(outcome: &Outcome) -> bool {
 }
 
 fn is_tool_error(result: &Raw) -> bool {
-    edit::member(result.as_str(), "isError").is_some_and(|value| value.get() == "true")
+    let text = result.as_str();
+    // Nearly every answer says nothing of it, and some are large; a name can be written with escapes.
+    let may_say = text.contains("isError") || text.contains("\\u");
+    may_say && edit::member(text, "isError").is_some_and(|value| value.get() == "true")
 }

@@ -114,7 +114,7 @@ impl<'a> Target<'a> {
     }
 
     /// The same as JSON, or the name that the client used.
-    pub(crate) fn name_there<'b>(&'b self, params: &Params<'b>) -> Option<&'b str> {
+    pub(crate) fn name_there<'b, 'p: 'b>(&'b self, params: &Params<'p>) -> Option<&'b str> {
         match &self.name {
             Some((_, name)) => Some(name),
             None => params.get("name").map(RawValue::get),

@@ -325,7 +325,7 @@ impl Trace {
             version: info.version,
             network: self.network,
             place: Arc::clone(&self.place),
-            session,
+            session: session.map(Into::into),
             connect: self.last_connect.clone(),
         }
     }

@@ -3,11 +3,11 @@
 use std::str::FromStr as _;
 
 use mcplex_proto::attr;
-use mcplex_proto::trace::{TraceBridge, TraceContext};
+use mcplex_proto::trace::{self, Described, TraceBridge, TraceContext};
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::{Context, KeyValue, StringValue, Value};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -20,15 +20,17 @@ pub(crate) struct Bridge {
 
 impl TraceBridge for Bridge {
     fn context(&self, span: &Span) -> Option<TraceContext> {
+        told(span.context().span().span_context())
+    }
+
+    fn describe(&self, span: &Span, attributes: &mut Described<'_>) -> Option<TraceContext> {
         let context = span.context();
         let span = context.span();
         let at = span.span_context();
-        let (trace, id) = (at.trace_id().to_bytes(), at.span_id().to_bytes());
-        let known = TraceContext::local(trace, id, at.trace_flags().to_u8())?;
-        Some(match at.trace_state().header() {
-            state if state.is_empty() => known,
-            state => known.with_state(&state),
-        })
+        if at.is_sampled() {
+            span.set_attributes(attributes.map(|(name, value)| KeyValue::new(name, said(value))));
+        }
+        told(at)
     }
 
     fn set_parent(&self, span: &Span, parent: &TraceContext) {
@@ -47,6 +49,27 @@ impl TraceBridge for Bridge {
 
     fn add_event(&self, span: &Span, name: &'static str, (key, value): (&'static str, &str)) {
         span.add_event(name, vec![KeyValue::new(key, value.to_owned())]);
+    }
+}
+
+/// Turns where a span stands into our words; none of a span that is not exported.
+fn told(at: &SpanContext) -> Option<TraceContext> {
+    let (trace, id) = (at.trace_id().to_bytes(), at.span_id().to_bytes());
+    let known = TraceContext::local(trace, id, at.trace_flags().to_u8())?;
+    Some(match at.trace_state().header() {
+        state if state.is_empty() => known,
+        state => known.with_state(&state),
+    })
+}
+
+/// Turns what an attribute says into the words of the SDK.
+fn said(value: trace::Value) -> Value {
+    match value {
+        trace::Value::Word(word) => Value::String(word.into()),
+        trace::Value::Shared(text) => Value::String(StringValue::from(text)),
+        trace::Value::Text(text) => Value::String(text.into()),
+        trace::Value::Number(number) => Value::I64(number),
+        trace::Value::Flag(flag) => Value::Bool(flag),
     }
 }
 

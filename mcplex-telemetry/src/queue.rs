@@ -1,6 +1,7 @@
 //! A bounded queue to the carrier: who fills it never waits.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,10 +16,25 @@ use crate::tally::{Lines, Tally};
 /// How many may ask for a flush at a time; the end of the process is the only one who does.
 const ASKS: usize = 4;
 
+/// What a batch is gathered in.
+///
+/// Who fills it may do so in the form in which it leaves: then nothing that was made by one thread is
+/// freed by another, over which they would get into each other's way.
+pub(crate) trait Pile<T>: Default + Send + 'static {
+    /// Takes one more.
+    fn add(&mut self, item: T);
+}
+
+impl<T: Send + 'static> Pile<T> for Vec<T> {
+    fn add(&mut self, item: T) {
+        self.push(item);
+    }
+}
+
 /// Takes items, and has them sent in batches.
 #[derive(Debug)]
-pub(crate) struct Queue<T> {
-    shared: Arc<Shared<T>>,
+pub(crate) struct Queue<B> {
+    shared: Arc<Shared<B>>,
     asks: mpsc::Sender<Ask>,
 }
 
@@ -27,8 +43,8 @@ type Ask = oneshot::Sender<()>;
 
 /// What who fills it and who empties it share.
 #[derive(Debug)]
-struct Shared<T> {
-    items: Mutex<VecDeque<T>>,
+struct Shared<B> {
+    waiting: Mutex<Waiting<B>>,
     /// At the first item, and when a batch is full: twice per batch, and not once per item.
     wake: Notify,
     batching: Batching,
@@ -37,33 +53,69 @@ struct Shared<T> {
     dropped: AtomicU64,
 }
 
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
-        // Nothing is done under the lock that could leave it half done.
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What has not left yet.
+#[derive(Debug, Default)]
+struct Waiting<B> {
+    /// Batches that are full, oldest first.
+    full: VecDeque<B>,
+    /// The batch that is being filled, and how many it holds.
+    open: B,
+    in_open: usize,
+    /// Items in all batches.
+    count: usize,
+    /// A batch that has left, whose memory the next one gets.
+    spare: B,
+}
 
-    fn take(&self) -> Vec<T> {
-        let mut items = self.lock();
-        let count = items.len().min(self.batching.batch);
-        items.drain(..count).collect()
+impl<B: Default> Waiting<B> {
+    fn close(&mut self) -> B {
+        self.in_open = 0;
+        mem::replace(&mut self.open, mem::take(&mut self.spare))
     }
 }
 
-impl<T: Send + 'static> Queue<T> {
+impl<B: Default> Shared<B> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<B>> {
+        // Nothing is done under the lock that could leave it half done.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> usize {
+        self.lock().count
+    }
+
+    /// The oldest batch, and how many it holds.
+    fn take(&self) -> Option<(B, usize)> {
+        let mut waiting = self.lock();
+        let batch = match (waiting.full.pop_front(), waiting.in_open) {
+            (Some(full), _) => (full, self.batching.batch),
+            (None, 0) => return None,
+            (None, count) => (waiting.close(), count),
+        };
+        waiting.count -= batch.1;
+        Some(batch)
+    }
+
+    /// Keeps the memory of a batch that is empty again.
+    fn give_back(&self, batch: B) {
+        self.lock().spare = batch;
+    }
+}
+
+impl<B: Default + Send + 'static> Queue<B> {
     /// Starts the task that empties the queue.
     ///
-    /// `what` names the items in the log, `pack` brings them into the form of OTLP.
+    /// `what` names the items in the log, `pack` takes them out of a batch in the form of OTLP.
     pub(crate) fn start(
         carrier: &Carrier,
         batching: Batching,
         tally: Arc<Tally>,
         outlet: Outlet,
         what: &'static str,
-        pack: impl FnMut(Vec<T>) -> Batch + Send + 'static,
+        pack: impl FnMut(&mut B) -> Batch + Send + 'static,
     ) -> Self {
         let shared = Arc::new(Shared {
-            items: Mutex::default(),
+            waiting: Mutex::default(),
             wake: Notify::new(),
             batching,
             tally,
@@ -86,19 +138,29 @@ impl<T: Send + 'static> Queue<T> {
     }
 
     /// Takes an item if there is room, and counts it in any case.
-    pub(crate) fn push(&self, item: T) {
+    pub(crate) fn push<T>(&self, item: T)
+    where
+        B: Pile<T>,
+    {
         self.shared.tally.ended();
-        let mut items = self.shared.lock();
-        if items.len() >= self.shared.batching.queue {
-            drop(items);
+        let Batching { queue, batch, .. } = self.shared.batching;
+        let mut waiting = self.shared.lock();
+        if waiting.count >= queue {
+            drop(waiting);
             self.shared.tally.dropped();
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        items.push_back(item);
-        let count = items.len();
-        drop(items);
-        if count == 1 || count == self.shared.batching.batch {
+        waiting.open.add(item);
+        waiting.in_open += 1;
+        waiting.count += 1;
+        if waiting.in_open == batch {
+            let full = waiting.close();
+            waiting.full.push_back(full);
+        }
+        let count = waiting.count;
+        drop(waiting);
+        if count == 1 || count == batch {
             self.shared.wake.notify_one();
         }
     }
@@ -113,8 +175,8 @@ impl<T: Send + 'static> Queue<T> {
 }
 
 /// Empties the queue.
-struct Worker<T, P> {
-    shared: Arc<Shared<T>>,
+struct Worker<B, P> {
+    shared: Arc<Shared<B>>,
     asked: mpsc::Receiver<Ask>,
     outlet: Outlet,
     what: &'static str,
@@ -136,10 +198,10 @@ enum Woken {
     Over,
 }
 
-impl<T: Send, P: FnMut(Vec<T>) -> Batch + Send> Worker<T, P> {
+impl<B: Default + Send, P: FnMut(&mut B) -> Batch + Send> Worker<B, P> {
     async fn run(mut self) {
         loop {
-            let waiting = self.shared.lock().len();
+            let waiting = self.shared.count();
             let woken = match waiting {
                 0 => self.first().await,
                 _ => self.company().await,
@@ -169,7 +231,7 @@ impl<T: Send, P: FnMut(Vec<T>) -> Batch + Send> Worker<T, P> {
     /// Waits until a batch is full or has waited long enough.
     async fn company(&mut self) -> Woken {
         let mut wait = pin!(sleep(self.shared.batching.delay));
-        while self.shared.lock().len() < self.shared.batching.batch {
+        while self.shared.count() < self.shared.batching.batch {
             tokio::select! {
                 () = &mut wait => break,
                 () = self.shared.wake.notified() => {}
@@ -182,7 +244,7 @@ impl<T: Send, P: FnMut(Vec<T>) -> Batch + Send> Worker<T, P> {
     /// Sends all that waits now, each batch once: this is the end, and others wait for it.
     async fn drain(&mut self) {
         // What comes meanwhile comes after the end that was asked for.
-        let mut left = self.shared.lock().len();
+        let mut left = self.shared.count();
         while left > 0 {
             left = left.saturating_sub(self.shared.batching.batch);
             self.export(true).await;
@@ -190,12 +252,9 @@ impl<T: Send, P: FnMut(Vec<T>) -> Batch + Send> Worker<T, P> {
     }
 
     async fn export(&mut self, is_last: bool) {
-        let items = self.shared.take();
-        let count = items.len();
-        if count == 0 {
-            return;
-        }
-        let batch = (self.pack)(items);
+        let Some((mut items, count)) = self.shared.take() else { return };
+        let batch = (self.pack)(&mut items);
+        self.shared.give_back(items);
         let tally = &self.shared.tally;
         let (what, endpoint) = (self.what, self.outlet.endpoint());
         match self.outlet.send(&batch, is_last).await {

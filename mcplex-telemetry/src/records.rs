@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,7 +29,7 @@ use crate::tally::Tally;
 #[derive(Debug)]
 pub(crate) struct Recording {
     pub(crate) tally: Arc<Tally>,
-    queue: Arc<Queue<Entry>>,
+    queue: Arc<Queue<Vec<Entry>>>,
     limits: RecordLimits,
 }
 
@@ -48,7 +49,7 @@ impl Recording {
     ) -> Self {
         let tally = Arc::new(Tally::default());
         let resource = ResourceAttributesWithSchema::from(resource);
-        let pack = move |entries| pack(entries, &resource);
+        let pack = move |entries: &mut Vec<Entry>| pack(mem::take(entries), &resource);
         let counted = Arc::clone(&tally);
         let queue = Queue::start(carrier, records.batching, counted, outlet, "log records", pack);
         Self { tally, queue: Arc::new(queue), limits: records.limits }
@@ -104,7 +105,7 @@ fn scope(target: &str) -> String {
 /// Turns events into records.
 #[derive(Debug)]
 pub(crate) struct RecordLayer {
-    queue: Arc<Queue<Entry>>,
+    queue: Arc<Queue<Vec<Entry>>>,
     limits: RecordLimits,
 }
 

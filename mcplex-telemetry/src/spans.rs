@@ -18,7 +18,7 @@ use crate::plan::{Batching, Limits, Spans};
 use crate::queue::Queue;
 use crate::sampler::{self, LifecycleSampler};
 use crate::tally::Tally;
-use envelope::Envelope;
+use envelope::{Envelope, One, Written};
 
 /// How many lifecycle spans may wait.
 ///
@@ -27,6 +27,9 @@ use envelope::Envelope;
 const LIFECYCLE_QUEUE: usize = 2048;
 /// How long a lifecycle span waits at most: a trip is to be seen while it matters.
 const LIFECYCLE_DELAY: Duration = Duration::from_secs(1);
+
+/// Room for a span as it leaves; that of a call has some six hundred bytes.
+const USUAL_BYTES: usize = 768;
 
 /// The conventions that names follow.
 pub(crate) const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
@@ -57,10 +60,10 @@ impl Exporting {
         resource: &Resource,
     ) -> Self {
         let tally = Arc::new(Tally::default());
-        let envelope = Envelope::new(resource, spans.limits.value_length);
+        let envelope = Arc::new(Envelope::new(resource));
         let queue = |batching| {
-            let mut envelope = envelope.clone();
-            let pack = move |spans: Vec<SpanData>| Batch::Spans(envelope.around(&spans));
+            let envelope = Arc::clone(&envelope);
+            let pack = move |spans: &mut Written| Batch::Spans(envelope.around(spans));
             Queue::start(carrier, batching, Arc::clone(&tally), outlet.clone(), "spans", pack)
         };
         let requests = spans.batching;
@@ -69,7 +72,11 @@ impl Exporting {
             delay: requests.delay.min(LIFECYCLE_DELAY),
             ..requests
         };
-        let queues = Arc::new(Queues { lifecycle: queue(lifecycle), requests: queue(requests) });
+        let queues = Arc::new(Queues {
+            lifecycle: queue(lifecycle),
+            requests: queue(requests),
+            value_length: spans.limits.value_length,
+        });
         let provider = SdkTracerProvider::builder()
             .with_sampler(LifecycleSampler::new(spans.sampler.clone()))
             .with_span_limits(span_limits(spans.limits))
@@ -101,11 +108,13 @@ fn span_limits(limits: Limits) -> SpanLimits {
 /// In a shared queue a flood of requests evicts the trip that explains it.
 #[derive(Debug)]
 struct Queues {
-    lifecycle: Queue<SpanData>,
-    requests: Queue<SpanData>,
+    lifecycle: Queue<Written>,
+    requests: Queue<Written>,
+    /// How many characters of a text leave.
+    value_length: Option<usize>,
 }
 
-/// What the SDK hands spans to.
+/// What the SDK hands spans to; they are written by the thread that ends them.
 #[derive(Debug)]
 struct Processor(Arc<Queues>);
 
@@ -115,11 +124,12 @@ impl SpanProcessor for Processor {
     }
 
     fn on_end(&self, span: SpanData) {
-        if sampler::is_lifecycle(&span.attributes) {
-            self.0.lifecycle.push(span);
-        } else {
-            self.0.requests.push(span);
-        }
+        let queues = &self.0;
+        let is_lifecycle = sampler::is_lifecycle(&span.attributes);
+        let queue = if is_lifecycle { &queues.lifecycle } else { &queues.requests };
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        wire::span(&mut bytes, &span, queues.value_length);
+        queue.push(One { maker: envelope::maker(&span), bytes: &bytes });
     }
 
     /// Nobody asks the SDK to flush; [`Exporting::flush`] asks the queues.

@@ -138,8 +138,9 @@ async fn serve_connection(
     let options = &endpoint.options;
     let stream = Steady::new(stream, options.write_timeout);
     let (head_timeout, max_head) = (options.head_timeout, options.max_head);
+    let address = origin::address(from);
     let service = service_fn(move |mut request| {
-        origin::mark(&mut request, from);
+        origin::mark(&mut request, address.as_ref());
         Arc::clone(&endpoint).serve(request)
     });
     let mut connection = pin!(

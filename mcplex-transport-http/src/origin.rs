@@ -2,19 +2,20 @@
 
 use hyper::{HeaderMap, Request, http::Extensions};
 use mcplex_proto::{
-    peer::Origin,
+    peer::{Address, Origin},
     trace::{self, TraceContext},
 };
 use std::net::SocketAddr;
 
-/// The client's end of a connection, on each of its requests.
-#[derive(Clone, Copy, Debug)]
-struct Remote(SocketAddr);
+/// The client's end of a connection, where somebody exports spans.
+pub(crate) fn address(remote: SocketAddr) -> Option<Address> {
+    trace::is_on().then(|| remote.into())
+}
 
 /// Notes on a request from where it came.
-pub(crate) fn mark<B>(request: &mut Request<B>, remote: SocketAddr) {
-    if trace::is_on() {
-        request.extensions_mut().insert(Remote(remote));
+pub(crate) fn mark<B>(request: &mut Request<B>, address: Option<&Address>) {
+    if let Some(address) = address {
+        request.extensions_mut().insert(address.clone());
     }
 }
 
@@ -23,7 +24,7 @@ pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap) -> Origin {
     if !trace::is_on() {
         return Origin::default();
     }
-    let address = extensions.get::<Remote>().map(|remote| remote.0);
+    let address = extensions.get::<Address>().cloned();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let trace =
         text("traceparent").and_then(|parent| TraceContext::parse(parent, text("tracestate")));

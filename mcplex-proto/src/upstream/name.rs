@@ -32,6 +32,12 @@ impl UpstreamName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same name, for those who keep it as a text.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
 }
 
 impl fmt::Display for UpstreamName {

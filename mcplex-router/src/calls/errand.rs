@@ -25,7 +25,6 @@ use mcplex_proto::{
     id::Id,
     message::{Extra, Outcome},
     raw::{self, Raw},
-    trace,
     upstream::{Reply, Traced, Upstream, UpstreamError},
     version::{Era, Version},
 };
@@ -235,8 +234,7 @@ impl Errand {
             server.is_with(peer.incarnation);
         }
         let carried = (to.version, peer.as_deref());
-        let span = spans::again(server, &self.method, Some(&params), id, to);
-        let context = trace::context_of(&span);
+        let (span, context) = spans::again(server, self.method.clone(), Some(&params), id, to);
         let name = Params::read(Some(&params)).get("name").and_then(raw::string);
         let name = name.as_deref();
         let next = server.sent(span, &link.name, (name, name), carried);

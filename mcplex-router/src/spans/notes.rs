@@ -100,7 +100,7 @@ pub(crate) fn from_upstream(
         { attr::OTEL_KIND } = attr::KIND_SERVER,
         { attr::MCP_METHOD_NAME } = &*notification.method,
         { attr::MCP_PROTOCOL_VERSION } = peer.map(|peer| peer.version.as_str()),
-        { attr::MCP_SESSION_ID } = peer.and_then(Peer::session),
+        { attr::MCP_SESSION_ID } = peer.and_then(Peer::session).map(|name| &**name),
         { attr::MCP_RESOURCE_URI } = uri.as_deref(),
         { attr::NETWORK_TRANSPORT } = peer.map(|peer| peer.network),
         { attr::NETWORK_PROTOCOL_NAME } = protocol.map(|(name, _)| name),
@@ -152,8 +152,9 @@ pub(crate) fn to_upstream(
     }
     let peer = upstream.peer();
     let to = To { upstream: &link.name, peer: peer.as_deref(), version: None };
-    let span = to.span(&Span::none(), &notification.method, Subject::default(), None);
+    let span = to.span(&Span::none(), &notification.method, Subject::default());
     parent.into_iter().for_each(|parent| trace::set_parent(&span, parent));
+    to.describe(&span, notification.method.clone(), Subject::default(), (None, 1));
     let told = match link.propagate().trace {
         true => traced(&span, &notification),
         false => notification,

@@ -25,18 +25,18 @@ pub(crate) enum Why {
 }
 
 /// The span of a request of mcplex itself.
-pub(crate) fn own(method: &str, id: u64, to: To<'_>, why: Why) -> Watched {
+pub(crate) fn own(method: &'static str, id: u64, to: To<'_>, why: Why) -> Watched {
     if !is_on() {
         return Watched::unmeasured(Span::none());
     }
-    let span = to.span(&Span::none(), method, Subject::default(), Some(id));
+    let span = to.span(&Span::none(), method, Subject::default());
     let connect = to.peer.and_then(|peer| peer.connect.as_ref());
     match (why, connect) {
         (Why::Connect, Some(connect)) => trace::set_parent(&span, connect),
         (Why::Upkeep, Some(connect)) => trace::link(&span, connect, attr::LINK_CONNECT),
         (_, None) => {}
     }
-    let context = trace::context_of(&span);
+    let context = to.describe(&span, method.into(), Subject::default(), (Some(id), 1));
     Watched::unmeasured(span).within(context, None)
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn asked(
         { attr::OTEL_KIND } = attr::KIND_SERVER,
         { attr::MCP_METHOD_NAME } = &*request.method,
         { attr::MCP_PROTOCOL_VERSION } = from.version().map(Version::as_str),
-        { attr::MCP_SESSION_ID } = peer.and_then(mcplex_proto::peer::Peer::session),
+        { attr::MCP_SESSION_ID } = peer.and_then(mcplex_proto::peer::Peer::session).map(|name| &**name),
         { attr::JSONRPC_REQUEST_ID } = %request.id,
         { attr::NETWORK_TRANSPORT } = peer.map(|peer| peer.network),
         { attr::NETWORK_PROTOCOL_NAME } = protocol.map(|(name, _)| name),

@@ -15,7 +15,8 @@ const SOON: Duration = Duration::from_secs(20);
 /// Longer than a test waits.
 const LONG: Duration = Duration::from_secs(3600);
 
-fn pack(spans: Vec<Span>) -> Batch {
+fn pack(spans: &mut Vec<Span>) -> Batch {
+    let spans = mem::take(spans);
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
     Batch::Spans(ExportTraceServiceRequest { resource_spans }.encode_to_vec().into())
@@ -25,7 +26,11 @@ fn span(name: usize) -> Span {
     Span { name: name.to_string(), ..Span::default() }
 }
 
-fn queue(receiver: &Receiver, carrier: &Carrier, batching: Batching) -> (Queue<Span>, Arc<Tally>) {
+fn queue(
+    receiver: &Receiver,
+    carrier: &Carrier,
+    batching: Batching,
+) -> (Queue<Vec<Span>>, Arc<Tally>) {
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), receiver.endpoint());
     let options = Options { env: vec![endpoint], ..Options::default() };
     let way = plan(&options, false).unwrap().spans.unwrap().way;

@@ -10,6 +10,7 @@ use opentelemetry_sdk::trace::SpanData;
 use prost::Message as _;
 
 use super::{SCHEMA_URL, scope, wire};
+use crate::queue::Pile;
 
 /// The attribute under which the layer notes the target of a span, which does not leave.
 pub(super) const TARGET: &str = "target";
@@ -20,46 +21,53 @@ const HEAD: u32 = 1;
 const INNER: u32 = 2;
 const SCHEMA: u32 = 3;
 
+/// A span as it leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct One<'a> {
+    /// Which part of mcplex made it, as a place in [`attr::SCOPES`].
+    pub(super) maker: usize,
+    pub(super) bytes: &'a [u8],
+}
+
+/// The spans of a batch, as they leave, by what made them; in the order of [`attr::SCOPES`].
+#[derive(Debug, Default)]
+pub(super) struct Written(Vec<Vec<u8>>);
+
+impl Pile<One<'_>> for Written {
+    fn add(&mut self, One { maker, bytes }: One<'_>) {
+        if self.0.len() <= maker {
+            self.0.resize_with(attr::SCOPES.len().max(maker + 1), Vec::new);
+        }
+        wire::bytes(&mut self.0[maker], INNER, bytes);
+    }
+}
+
 /// Makes exports of spans.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Envelope {
     /// Whose spans they are.
     resource: Vec<u8>,
     /// What may have made them, in the order of [`attr::SCOPES`].
     scopes: Vec<Vec<u8>>,
-    /// How many characters of a text leave.
-    value_length: Option<usize>,
-    /// The spans of a batch by what made them, and one of them; kept, because memory that is new for
-    /// each batch costs more than what is written into it.
-    groups: Vec<Vec<u8>>,
-    one: Vec<u8>,
 }
 
 impl Envelope {
-    pub(super) fn new(resource: &Resource, value_length: Option<usize>) -> Self {
+    pub(super) fn new(resource: &Resource) -> Self {
         let ResourceAttributesWithSchema { attributes, .. } = resource.into();
         let resource = ResourceMessage { attributes: attributes.0, ..ResourceMessage::default() };
         let written =
             |word: &attr::Word| ScopeMessage::from((scope(word.name), None)).encode_to_vec();
-        let scopes: Vec<_> = attr::SCOPES.iter().map(written).collect();
-        let groups = vec![Vec::new(); scopes.len()];
-        let resource = resource.encode_to_vec();
-        Self { resource, scopes, value_length, groups, one: Vec::new() }
+        let scopes = attr::SCOPES.iter().map(written).collect();
+        Self { resource: resource.encode_to_vec(), scopes }
     }
 
-    /// An export of these spans.
-    pub(super) fn around(&mut self, spans: &[SpanData]) -> Bytes {
-        self.groups.iter_mut().for_each(Vec::clear);
-        for span in spans {
-            self.one.clear();
-            wire::span(&mut self.one, span, self.value_length);
-            wire::bytes(&mut self.groups[maker(span)], INNER, &self.one);
-        }
+    /// An export of these spans, which keep their memory for others.
+    pub(super) fn around(&self, spans: &mut Written) -> Bytes {
         let field = |length: usize| 1 + wire::sized(length);
         let schema = field(SCHEMA_URL.len());
         let group =
             |(scope, spans): (&Vec<u8>, &Vec<u8>)| field(scope.len()) + spans.len() + schema;
-        let made = || self.scopes.iter().zip(&self.groups).filter(|(_, spans)| !spans.is_empty());
+        let made = || self.scopes.iter().zip(&spans.0).filter(|(_, spans)| !spans.is_empty());
         let groups: usize = made().map(|made| field(group(made))).sum();
         let inner = field(self.resource.len()) + groups + schema;
         let mut out = Vec::with_capacity(field(inner));
@@ -72,6 +80,7 @@ impl Envelope {
             wire::text(&mut out, SCHEMA, SCHEMA_URL);
         }
         wire::text(&mut out, SCHEMA, SCHEMA_URL);
+        spans.0.iter_mut().for_each(Vec::clear);
         out.into()
     }
 }
@@ -79,7 +88,7 @@ impl Envelope {
 /// Which part of mcplex made a span, as a place in [`attr::SCOPES`].
 ///
 /// The layer has one tracer for all, because a second one would lose parents; it notes the target.
-fn maker(span: &SpanData) -> usize {
+pub(super) fn maker(span: &SpanData) -> usize {
     let target = span.attributes.iter().find(|pair| pair.key.as_str() == TARGET);
     let name = target.map_or(attr::SCOPE_PROGRAM, |it| attr::scope_of(&it.value.as_str()));
     attr::SCOPES.iter().position(|word| word.name == name).unwrap_or_default()

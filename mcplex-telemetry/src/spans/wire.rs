@@ -243,15 +243,18 @@ fn fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
 }
 
 /// Begins a message of so many bytes, which are to follow.
+#[inline]
 pub(super) fn message(out: &mut Vec<u8>, field: u32, length: usize) {
     key(out, field, LENGTH);
     varint(out, wide(length));
 }
 
+#[inline]
 fn key(out: &mut Vec<u8>, field: u32, kind: u32) {
     varint(out, (field << 3 | kind).into());
 }
 
+#[inline]
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);

@@ -69,7 +69,7 @@ impl Transport for HttpTransport {
 
     fn place(&self) -> Place {
         let url = Url::parse(&self.remote.url).ok();
-        let host = url.as_ref().and_then(|url| url.host_str().map(str::to_owned));
+        let host = url.as_ref().and_then(|url| url.host_str().map(Into::into));
         let port = url.as_ref().and_then(Url::port_or_known_default);
         Place { host, port, program: None }
     }

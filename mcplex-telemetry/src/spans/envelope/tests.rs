@@ -44,8 +44,22 @@ fn span(attributes: Vec<KeyValue>) -> SpanData {
     }
 }
 
-fn read(bytes: &Bytes) -> ExportTraceServiceRequest {
-    ExportTraceServiceRequest::decode(&**bytes).unwrap()
+/// What is read of an export of these spans.
+fn sent(
+    resource: &Resource,
+    limit: Option<usize>,
+    spans: &[SpanData],
+) -> ExportTraceServiceRequest {
+    let mut written = Written::default();
+    for span in spans {
+        let mut bytes = Vec::new();
+        wire::span(&mut bytes, span, limit);
+        written.add(One { maker: maker(span), bytes: &bytes });
+    }
+    let envelope = Envelope::new(resource);
+    let export = envelope.around(&mut written);
+    assert!(written.0.iter().all(Vec::is_empty), "they are sent twice");
+    ExportTraceServiceRequest::decode(&*export).unwrap()
 }
 
 #[test]
@@ -63,7 +77,7 @@ fn what_is_written_is_what_the_messages_of_otlp_would_write() {
     (quiet.events, quiet.links) = (SpanEvents::default(), SpanLinks::default());
     let spans = vec![span(plain), quiet];
     let resource = Resource::builder_empty().with_service_name("mcplex").build();
-    let written = read(&Envelope::new(&resource, None).around(&spans));
+    let written = sent(&resource, None, &spans);
     let expect = group_spans_by_resource_and_scope(spans, &(&resource).into());
     assert_eq!(written.resource_spans[0].scope_spans, expect[0].scope_spans);
     assert_eq!(written.resource_spans[0].resource, expect[0].resource);
@@ -74,7 +88,7 @@ fn a_span_stands_below_what_made_it_and_says_its_target_no_more() {
     let of = |target| span(vec![KeyValue::new(TARGET, target), KeyValue::new("a", "b")]);
     let spans = [attr::TARGET_ROUTED, attr::TARGET_LIFE, attr::TARGET_ROUTED, "else"].map(of);
     let resource = Resource::builder_empty().build();
-    let written = read(&Envelope::new(&resource, None).around(&spans));
+    let written = sent(&resource, None, &spans);
     let mut counts: Vec<_> = written.resource_spans[0]
         .scope_spans
         .iter()
@@ -93,7 +107,7 @@ fn a_span_stands_below_what_made_it_and_says_its_target_no_more() {
 fn texts_are_cut_and_unsigned_numbers_are_numbers_again() {
     let check = |pair: KeyValue, expect: &str| {
         let resource = Resource::builder_empty().build();
-        let written = read(&Envelope::new(&resource, Some(3)).around(&[span(vec![pair])]));
+        let written = sent(&resource, Some(3), &[span(vec![pair])]);
         let span = &written.resource_spans[0].scope_spans[0].spans[0];
         let value = span.attributes[0].value.as_ref().unwrap().value.as_ref().unwrap();
         assert_eq!(format!("{value:?}"), expect);
