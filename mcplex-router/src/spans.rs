@@ -1,8 +1,9 @@
 //! The two spans of a request: what a client asked, and what an upstream was asked for it.
 //!
 //! Neither span is ever entered; each ends when it is dropped. Without an exporter no field is
-//! computed. What is measured of a request travels with its span, in [`Watched`]. `notes` has the
-//! spans of notifications, `own` those of what mcplex asks by itself and of what upstreams ask.
+//! computed. What is measured of a request travels with its span, in [`Watched`]. `there` has
+//! the spans of what upstreams are asked, `notes` those of notifications, `own` those of what mcplex asks
+//! by itself and of what upstreams ask.
 
 use mcplex_proto::{
     attr::{self, Kind},
@@ -10,7 +11,7 @@ use mcplex_proto::{
     error::ErrorObject,
     message::{Outcome, Request},
     method,
-    peer::{Peer, protocol_over},
+    peer::protocol_over,
     raw::{self, Raw},
     trace::{self, TraceContext, Value},
     upstream::{Reply, UpstreamError, UpstreamName},
@@ -25,9 +26,11 @@ use crate::{
 
 mod notes;
 mod own;
+mod there;
 
 pub(crate) use notes::{Note, from_client, from_upstream, to_client, to_upstream};
 pub(crate) use own::{Asked, Why, asked, not_heard, not_listed, own, posed};
+pub(crate) use there::{To, again, client};
 
 /// What a request is about, for the names of its spans.
 #[derive(Clone, Copy, Default)]
@@ -111,11 +114,39 @@ fn server_span(
     let has_session = version.is_none_or(|version| version.era() == Era::Legacy);
     let protocol = protocol_over(network);
     let is_listen = request.method == method::LISTEN;
-    let span = tracing::info_span!(
+    let span = undescribed(&subject.title(&request.method));
+    let incoming = session.shared.options().incoming_context;
+    let later = heed(&span, incoming, named(params), origin.trace);
+    let address = origin.address.as_ref();
+    let context = trace::describe(
+        &span,
+        [
+            (attr::MCP_METHOD_NAME, Some(request.method.clone().into())),
+            (attr::MCP_PROTOCOL_VERSION, version.map(|version| version.as_str().into())),
+            (attr::MCP_SESSION_ID, origin.session.as_ref().filter(|_| has_session).map(Into::into)),
+            (attr::MCP_RESOURCE_URI, subject.uri.map(text)),
+            (attr::GEN_AI_TOOL_NAME, subject.tool.map(text)),
+            (attr::GEN_AI_PROMPT_NAME, subject.prompt.map(text)),
+            (attr::GEN_AI_OPERATION_NAME, subject.operation()),
+            (attr::JSONRPC_REQUEST_ID, Some(request.id.to_string().into())),
+            (attr::NETWORK_TRANSPORT, Some(network.into())),
+            (attr::NETWORK_PROTOCOL_NAME, protocol.map(|(name, _)| name.into())),
+            (attr::NETWORK_PROTOCOL_VERSION, protocol.map(|(_, version)| version.into())),
+            (attr::CLIENT_ADDRESS, address.map(|address| (&address.host).into())),
+            (attr::CLIENT_PORT, address.map(|address| address.port.into())),
+            (attr::SUBSCRIPTION_ID, is_listen.then(|| request.id.to_string().into())),
+        ],
+    );
+    (span, context, later)
+}
+
+/// The span of a client's request under its exported name, before its parent is known.
+fn undescribed(title: &str) -> Span {
+    tracing::info_span!(
         target: attr::TARGET_ROUTED,
         parent: None,
         attr::SERVER,
-        { attr::OTEL_NAME } = &*subject.title(&request.method),
+        { attr::OTEL_NAME } = title,
         { attr::OTEL_KIND } = attr::KIND_SERVER,
         { attr::MCP_METHOD_NAME } = Empty,
         { attr::MCP_PROTOCOL_VERSION } = Empty,
@@ -140,30 +171,7 @@ fn server_span(
         { attr::CAUSE_SPAN_ID } = Empty,
         { attr::OTEL_STATUS_CODE } = Empty,
         { attr::OTEL_STATUS_DESCRIPTION } = Empty,
-    );
-    let incoming = session.shared.options().incoming_context;
-    let later = heed(&span, incoming, named(params), origin.trace);
-    let address = origin.address.as_ref();
-    let context = trace::describe(
-        &span,
-        [
-            (attr::MCP_METHOD_NAME, Some(request.method.clone().into())),
-            (attr::MCP_PROTOCOL_VERSION, version.map(|version| version.as_str().into())),
-            (attr::MCP_SESSION_ID, origin.session.as_ref().filter(|_| has_session).map(Into::into)),
-            (attr::MCP_RESOURCE_URI, subject.uri.map(text)),
-            (attr::GEN_AI_TOOL_NAME, subject.tool.map(text)),
-            (attr::GEN_AI_PROMPT_NAME, subject.prompt.map(text)),
-            (attr::GEN_AI_OPERATION_NAME, subject.operation()),
-            (attr::JSONRPC_REQUEST_ID, Some(request.id.to_string().into())),
-            (attr::NETWORK_TRANSPORT, Some(network.into())),
-            (attr::NETWORK_PROTOCOL_NAME, protocol.map(|(name, _)| name.into())),
-            (attr::NETWORK_PROTOCOL_VERSION, protocol.map(|(_, version)| version.into())),
-            (attr::CLIENT_ADDRESS, address.map(|address| (&address.host).into())),
-            (attr::CLIENT_PORT, address.map(|address| address.port.into())),
-            (attr::SUBSCRIPTION_ID, is_listen.then(|| request.id.to_string().into())),
-        ],
-    );
-    (span, context, later)
+    )
 }
 
 /// Puts a span where a caller says that it belongs, as far as that is heeded.
@@ -213,138 +221,6 @@ pub(crate) fn greeted(server: &Watched, version: Option<Version>) {
 /// A list was asked for; `has_waited` for upstreams that had not come yet.
 pub(crate) fn listed(server: &Watched, has_waited: bool) {
     trace::describe(&server.span, [(attr::CACHE_HIT, Some((!has_waited).into()))]);
-}
-
-/// To whom a request goes.
-#[derive(Clone, Copy)]
-pub(crate) struct To<'a> {
-    pub(crate) upstream: &'a UpstreamName,
-    /// The life that gets it, as far as that is certain.
-    pub(crate) peer: Option<&'a Peer>,
-    /// The revision it is written in, as far as that is known.
-    pub(crate) version: Option<Version>,
-}
-
-impl To<'_> {
-    fn version(&self) -> Option<Version> {
-        self.peer.map(|peer| peer.version).or(self.version)
-    }
-
-    /// A span of what is sent there; its parent is that of a span which is not disabled, or nobody.
-    ///
-    /// It is described once its parent is known.
-    fn span(&self, parent: &Span, method: &str, subject: Subject<'_>) -> Span {
-        tracing::info_span!(
-            target: attr::TARGET_ROUTED,
-            parent: parent,
-            attr::CLIENT,
-            { attr::OTEL_NAME } = &*subject.title(method),
-            { attr::OTEL_KIND } = attr::KIND_CLIENT,
-            { attr::MCP_METHOD_NAME } = Empty,
-            { attr::MCP_PROTOCOL_VERSION } = Empty,
-            { attr::MCP_SESSION_ID } = Empty,
-            { attr::MCP_RESOURCE_URI } = Empty,
-            { attr::GEN_AI_TOOL_NAME } = Empty,
-            { attr::GEN_AI_PROMPT_NAME } = Empty,
-            { attr::GEN_AI_OPERATION_NAME } = Empty,
-            { attr::JSONRPC_REQUEST_ID } = Empty,
-            { attr::NETWORK_TRANSPORT } = Empty,
-            { attr::NETWORK_PROTOCOL_NAME } = Empty,
-            { attr::NETWORK_PROTOCOL_VERSION } = Empty,
-            { attr::SERVER_ADDRESS } = Empty,
-            { attr::SERVER_PORT } = Empty,
-            { attr::UPSTREAM_NAME } = Empty,
-            { attr::UPSTREAM_INCARNATION } = Empty,
-            { attr::REQUEST_ATTEMPT } = Empty,
-            { attr::SUBSCRIPTION_ID } = Empty,
-            { attr::RPC_RESPONSE_STATUS_CODE } = Empty,
-            { attr::ERROR_TYPE } = Empty,
-            { attr::CAUSE_TRACE_ID } = Empty,
-            { attr::CAUSE_SPAN_ID } = Empty,
-            { attr::OTEL_STATUS_CODE } = Empty,
-            { attr::OTEL_STATUS_DESCRIPTION } = Empty,
-        )
-    }
-
-    /// Says on a span what is sent there, and tells where it stands; `attempt` counts from 1.
-    fn describe(
-        &self,
-        span: &Span,
-        method: Cow<'static, str>,
-        subject: Subject<'_>,
-        (id, attempt): (Option<u64>, u32),
-    ) -> Option<TraceContext> {
-        let peer = self.peer;
-        let place = peer.map(|peer| &peer.place);
-        let protocol = peer.and_then(|peer| protocol_over(peer.network));
-        trace::describe(
-            span,
-            [
-                (attr::MCP_METHOD_NAME, Some(method.into())),
-                (attr::MCP_PROTOCOL_VERSION, self.version().map(|version| version.as_str().into())),
-                (attr::MCP_SESSION_ID, peer.and_then(Peer::session).map(Into::into)),
-                (attr::MCP_RESOURCE_URI, subject.uri.map(text)),
-                (attr::GEN_AI_TOOL_NAME, subject.tool.map(text)),
-                (attr::GEN_AI_PROMPT_NAME, subject.prompt.map(text)),
-                (attr::GEN_AI_OPERATION_NAME, subject.operation()),
-                (attr::JSONRPC_REQUEST_ID, id.map(|id| id.to_string().into())),
-                (attr::NETWORK_TRANSPORT, peer.map(|peer| peer.network.into())),
-                (attr::NETWORK_PROTOCOL_NAME, protocol.map(|(name, _)| name.into())),
-                (attr::NETWORK_PROTOCOL_VERSION, protocol.map(|(_, version)| version.into())),
-                (attr::SERVER_ADDRESS, place.and_then(|place| place.host.as_ref()).map(Into::into)),
-                (attr::SERVER_PORT, place.and_then(|place| place.port).map(Into::into)),
-                (attr::UPSTREAM_NAME, Some(self.upstream.into())),
-                (attr::UPSTREAM_INCARNATION, peer.map(|peer| peer.incarnation.0.into())),
-                (attr::REQUEST_ATTEMPT, Some(attempt.into()).filter(|_| attempt > 1)),
-            ],
-        )
-    }
-}
-
-/// A span that has begun, and where it stands if it is exported.
-pub(crate) type Begun = (Span, Option<TraceContext>);
-
-/// The span of a request to an upstream, under the names the upstream knows; one for each try.
-pub(crate) fn client(
-    server: &Watched,
-    method: Cow<'static, str>,
-    subject: Subject<'_>,
-    id: u64,
-    to: To<'_>,
-) -> Begun {
-    if server.span.is_disabled() {
-        return (Span::none(), None);
-    }
-    let attempt = server.tries();
-    let span = to.span(&server.span, &method, subject);
-    let context = to.describe(&span, method, subject, (Some(id), attempt));
-    if attempt == 1 {
-        trace::describe(&server.span, [(attr::UPSTREAM_NAME, Some(to.upstream.into()))]);
-    }
-    (span, context)
-}
-
-/// The span of another try of a call, whose request was answered with a question.
-pub(crate) fn again(
-    server: &Watched,
-    method: Cow<'static, str>,
-    params: Option<&Raw>,
-    id: u64,
-    to: To<'_>,
-) -> Begun {
-    if server.span.is_disabled() {
-        return (Span::none(), None);
-    }
-    let params = Params::read(params);
-    let name = params.get("name").and_then(raw::string);
-    let uri = params.get("uri").and_then(raw::string);
-    let is_tool = method == method::TOOLS_CALL;
-    let subject = Subject {
-        tool: name.as_deref().filter(|_| is_tool),
-        prompt: name.as_deref().filter(|_| !is_tool),
-        uri: uri.as_deref(),
-    };
-    client(server, method, subject, id, to)
 }
 
 /// Codes with which a server says that the client is at fault: no failure of whoever answers so.
