@@ -32,7 +32,9 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-use crate::{challenge::Challenge, clock::Clock, fetch::Fetch, flight::Flight, secret::Secret};
+use crate::{
+    challenge::Challenge, clock::Clock, fetch::Fetch, flight::Flight, metadata, secret::Secret,
+};
 use ask::Asker;
 use futures_util::FutureExt as _;
 use server::Server;
@@ -224,7 +226,7 @@ impl Shared {
             }
             Err(error) => {
                 let because = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(resource = %self.options.resource, %error, because, "no token");
+                tracing::warn!(resource = metadata::shown(&self.options.resource), %error, because, "no token");
                 if matches!(error, AuthError::LoginNeeded { .. }) {
                     state.refresh = None;
                 }

@@ -111,7 +111,7 @@ pub(crate) async fn resource(
     resource: &Url,
     hint: Option<&Url>,
 ) -> Result<Page<ResourceMetadata>, DiscoveryError> {
-    let of = resource.as_str();
+    let of = &*metadata::shown(resource);
     let places = match hint {
         Some(hint) => vec![hint.clone()],
         None => metadata::resource_well_known(resource),

@@ -2,6 +2,7 @@
 
 use crate::{
     address::{Trust, UrlFault},
+    metadata::shown,
     secret::Secret,
 };
 use async_trait::async_trait;
@@ -79,7 +80,7 @@ impl fmt::Debug for Body {
 #[non_exhaustive]
 pub enum FetchError {
     /// The URL must not be used.
-    #[error("{url} is not fetched")]
+    #[error("{} is not fetched", shown(url))]
     Url {
         /// Which.
         url: Url,

@@ -151,6 +151,16 @@ pub struct ResourceMetadata {
     pub resource_name: Option<String>,
 }
 
+/// A URL as people may see it: what stands after a `?` or before an `@` is often a key.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // Neither can be set where there is no host, and then there is nothing to hide.
+    let _has_none = url.set_username("").is_ok() && url.set_password(None).is_ok();
+    url.into()
+}
+
 /// Where the metadata of a resource lies: for its path first, then for the whole host.
 pub(crate) fn resource_well_known(resource: &Url) -> Vec<Url> {
     let mut paths = resource_paths(resource);
@@ -200,6 +210,12 @@ mod tests {
 
     fn urls(all: &[Url]) -> Vec<&str> {
         all.iter().map(Url::as_str).collect()
+    }
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_a_key() {
+        let url = Url::parse("https://me:pw@a.example:8443/mcp?key=s#t").unwrap();
+        assert_eq!(shown(&url), "https://a.example:8443/mcp");
     }
 
     #[test]

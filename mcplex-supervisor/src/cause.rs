@@ -1,11 +1,12 @@
 //! Why an incarnation ended, in words for people, spans and the machine.
 
 #[cfg(test)]
-use crate::diagnosis::diagnose;
+use crate::diagnosis::{Where, diagnose};
 use crate::{breaker::TripCause, diagnosis::Diagnosis, event::Failure};
 use mcplex_proto::{
     attr,
     handshake::HandshakeError,
+    plain,
     transport::{ConnectError, Ending},
     upstream::LastDeath,
     version::Version,
@@ -42,8 +43,12 @@ impl Cause {
         with_words(self.what(), words)
     }
 
-    /// What happened, without its words.
+    /// What happened, without its words. The upstream may have made up a part of it.
     fn what(&self) -> String {
+        plain::sentence(&self.told()).into_owned()
+    }
+
+    fn told(&self) -> String {
         match self {
             Self::Ended(ending) => ending.to_string(),
             Self::OutputClosed => "it closed its output but went on running".to_owned(),
@@ -312,7 +317,7 @@ mod tests {
         let cause = TripCause::TooManyDeaths { deaths: 6, window: Duration::from_secs(60) };
         let words = ["Error: API_ID is required".to_owned()];
         let death = Cause::Ended(Ending::Exited(1));
-        let diagnosis = diagnose(&death, &words);
+        let diagnosis = diagnose(&death, &words, Where::Here);
         assert_eq!(
             trip_sentence(cause, &death.sentence(&["Error: API_ID is required"]), &diagnosis),
             "6 deaths in 60 s; the last time it exited with code 1; its last words: Error: API_ID \

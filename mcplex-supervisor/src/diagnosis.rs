@@ -39,11 +39,24 @@ impl Diagnosis {
     }
 }
 
+/// Whose process the upstream is: one that somebody else runs has no command and no variables here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Where {
+    Here,
+    Elsewhere,
+}
+
 /// What a death was probably caused by, and what to do.
-pub(crate) fn diagnose(cause: &Cause, words: &[String]) -> Diagnosis {
+pub(crate) fn diagnose(cause: &Cause, words: &[String], place: Where) -> Diagnosis {
     match by_words(words) {
         Some((cause, advice)) => Diagnosis { cause: Some(cause), advice },
-        None => Diagnosis { cause: None, advice: by_kind(cause) },
+        None => {
+            let advice = match place {
+                Where::Here => None,
+                Where::Elsewhere => elsewhere(cause).map(str::to_owned),
+            };
+            Diagnosis { cause: None, advice: advice.unwrap_or_else(|| by_kind(cause)) }
+        }
     }
 }
 
@@ -154,6 +167,31 @@ fn by_kind(cause: &Cause) -> String {
         }
     };
     advice.to_owned()
+}
+
+/// The same where it is another word for a server that somebody else runs.
+fn elsewhere(cause: &Cause) -> Option<&'static str> {
+    Some(match cause {
+        Cause::Handshake(HandshakeError::Refused(_) | HandshakeError::Malformed(_)) => {
+            "look into the log of that server; if what answers there is none of MCP, correct `url`"
+        }
+        Cause::HandshakeTimeout(..) => {
+            "it takes the request and does not answer; look into its log, or raise \
+             `handshake_timeout` if it is slow"
+        }
+        Cause::Hung => {
+            "look into its log; set `probe = false` if it cannot answer while it is idle"
+        }
+        Cause::OutputClosed | Cause::WriteFailed(_) | Cause::EraProbe(_) => {
+            "look whether the server runs, and into its log"
+        }
+        Cause::Ended(_)
+        | Cause::Broken(_)
+        | Cause::WriteStalled(_)
+        | Cause::Connect(_)
+        | Cause::NotGranted(_)
+        | Cause::Handshake(_) => return None,
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::{
     rate::{Flow, Rate},
 };
 use mcplex_proto::{
+    plain::plain,
     redact::Secrets,
     transport::{LastWords, LogSink, Word},
     upstream::UpstreamName,
@@ -186,7 +187,7 @@ impl Lines {
 
     /// Ends the line.
     fn end(&mut self, is_logged: bool) {
-        let text = plain(&String::from_utf8_lossy(&self.line));
+        let text = plain(&String::from_utf8_lossy(&self.line)).into_owned();
         self.line.clear();
         if text.trim().is_empty() {
             return;
@@ -245,42 +246,6 @@ pub(crate) fn clock() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "a line of a log is dated; nothing is decided by it")]
 fn wall_clock() -> SystemTime {
     SystemTime::now()
-}
-
-/// Without escape sequences and control characters, which could rewrite a person's terminal.
-fn plain(text: &str) -> String {
-    // Most lines have none; in a flood it would be most of what a line costs.
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        match c {
-            '\x1b' => skip_escape(&mut rest),
-            '\t' => out.push(c),
-            _ if c.is_control() => {}
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-/// Skips what follows an escape character: a colour, a title, or a single character.
-fn skip_escape(rest: &mut std::str::Chars<'_>) {
-    match rest.next() {
-        Some('[') => {
-            rest.find(|c| ('@'..='~').contains(c));
-        }
-        Some(']') => {
-            while let Some(c) = rest.next() {
-                if c == '\x07' || (c == '\x1b' && rest.next().is_some()) {
-                    break;
-                }
-            }
-        }
-        Some(_) | None => {}
-    }
 }
 
 #[cfg(test)]
@@ -367,15 +332,5 @@ mod tests {
         let long = vec![b'x'; 3 * MAX_LINE].leak();
         let kept = heard(long, 5).await;
         assert_eq!(kept, ["x".repeat(MAX_LINE)]);
-    }
-
-    #[test]
-    fn what_could_rewrite_a_terminal_is_removed() {
-        let check = |text, expect| assert_eq!(plain(text), expect, "{text:?}");
-        check("\x1b[1;31mred\x1b[0m", "red");
-        check("a\x1b]0;title\x07b", "ab");
-        check("a\x1b]0;title\x1b\\b", "ab");
-        check("a\tb\x08\rc", "a\tbc");
-        check("end\x1b", "end");
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     discovery::{self, DiscoveryError, Page},
     fetch::Fetch,
     jose,
-    metadata::{Issuer, ServerMetadata},
+    metadata::{self, Issuer, ServerMetadata},
     secret::Secret,
 };
 use ring::digest::{SHA256, digest};
@@ -243,7 +243,7 @@ fn issuer(options: &LoginOptions, named: Option<Vec<String>>) -> Result<Issuer, 
         }
         (Some(ours), None) => Ok(ours.clone()),
         (None, named) => {
-            let (of, member) = (options.resource.to_string(), "authorization_servers");
+            let (of, member) = (metadata::shown(&options.resource), "authorization_servers");
             let own = || vec![options.resource.origin().ascii_serialization()];
             let mut fault = None;
             for text in named.unwrap_or_else(own) {

@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     fetch::Fetch,
     flight::Flight,
-    metadata::{Issuer, ServerMetadata},
+    metadata::{self, Issuer, ServerMetadata},
     secret::Secret,
 };
 use futures_util::FutureExt as _;
@@ -189,7 +189,7 @@ impl Shared {
             }
             Err(error) => {
                 let because = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(resource = %self.options.resource, %error, because, "no token");
+                tracing::warn!(resource = metadata::shown(&self.options.resource), %error, because, "no token");
                 state.server = None;
                 // The other kind asks nobody, so it may be found again at once.
                 let passes = error.is_passing().then(|| (self.clock.uptime(), error.clone()));
@@ -387,7 +387,7 @@ impl Shared {
     }
 
     fn nobody(&self) -> AuthError {
-        AuthError::NobodyLoggedIn { resource: self.options.resource.to_string() }
+        AuthError::NobodyLoggedIn { resource: metadata::shown(&self.options.resource) }
     }
 
     /// Locks for a moment, never over a wait.

@@ -301,6 +301,9 @@ fn the_probe_carries_its_envelope() {
 #[test]
 fn a_title_is_what_can_be_read_of_it() {
     let check = |text: &str, expect: &str| assert_eq!(title(text), expect);
+    check(r#"{"name":"a\u001b[31mb\nc","version":"\u0007"}"#, "ab c ");
+    let long = format!(r#"{{"name":"{}"}}"#, "n".repeat(5_000));
+    assert_eq!(title(&long).len(), 100);
     check(r#"{"name":"a","version":"1","title":"A"}"#, "a 1");
     check(r#"{"name":"a","version":1}"#, "a");
     check("{}", "without a name");

@@ -2,10 +2,11 @@
 
 use crate::{
     edit,
+    plain::plain,
     raw::{self, Raw},
     version::{Era, Version},
 };
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// What a server said of itself when its session was opened.
 #[derive(Clone, Debug)]
@@ -48,12 +49,19 @@ impl ServerInfo {
 /// Name and version out of a `clientInfo` or `serverInfo` object, for people.
 #[must_use]
 pub fn title(implementation: &str) -> String {
-    let word = |name| edit::member(implementation, name).and_then(raw::string);
+    let word = |name| edit::member(implementation, name).and_then(raw::string).map(short);
     match (word("name"), word("version")) {
         (Some(name), Some(version)) => format!("{name} {version}"),
-        (Some(name), None) => name.into_owned(),
+        (Some(name), None) => name,
         (None, _) => "without a name".to_owned(),
     }
+}
+
+/// How much of a name or a version is shown, in characters; whoever chose it may have meant harm.
+const TITLE: usize = 100;
+
+fn short(word: Cow<'_, str>) -> String {
+    plain(&word).chars().take(TITLE).collect()
 }
 
 /// Which eras are tried, and in which order.

@@ -1,4 +1,5 @@
 use super::*;
+use mcplex_proto::error::ErrorObject;
 use std::time::Duration;
 
 fn check(line: &str, cause: &str) {
@@ -78,7 +79,7 @@ fn what_servers_say_is_understood() {
 #[test]
 fn a_variable_is_named_in_the_advice() {
     let words = ["Error: MY_KEY must be set".to_owned()];
-    let found = diagnose(&Cause::Hung, &words);
+    let found = diagnose(&Cause::Hung, &words, Where::Here);
     assert_eq!(found.advice, "set MY_KEY in `env` of the server");
 }
 
@@ -98,11 +99,31 @@ fn every_row_is_whole() {
 
 #[test]
 fn a_death_without_words_has_advice_all_the_same() {
-    let advice = |cause: Cause| diagnose(&cause, &[]).advice;
+    let advice = |cause: Cause| diagnose(&cause, &[], Where::Here).advice;
     assert!(advice(Cause::Ended(Ending::Exited(0))).contains("on_exit_0"));
     assert!(advice(Cause::Ended(Ending::Signaled(9))).contains("kernel"));
     assert!(
         advice(Cause::HandshakeTimeout(Duration::ZERO, "initialize")).contains("handshake_timeout")
     );
     assert!(!advice(Cause::OutputClosed).is_empty());
+}
+
+#[test]
+fn nobody_is_sent_to_a_command_that_a_server_elsewhere_does_not_have() {
+    let refused = || HandshakeError::Refused(ErrorObject::new(-32603, "not JSON"));
+    let causes = [
+        Cause::Handshake(refused()),
+        Cause::Handshake(HandshakeError::Malformed("x".to_owned())),
+        Cause::HandshakeTimeout(Duration::ZERO, "initialize"),
+        Cause::Hung,
+        Cause::OutputClosed,
+        Cause::EraProbe("x".to_owned()),
+    ];
+    for cause in causes {
+        let advice = diagnose(&cause, &[], Where::Elsewhere).advice;
+        assert!(advice.contains("log"), "{advice}");
+        for word in ["command", "`env`", "by hand"] {
+            assert!(!advice.contains(word), "{cause:?}: {advice}");
+        }
+    }
 }

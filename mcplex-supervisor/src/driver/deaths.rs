@@ -4,7 +4,7 @@ use super::{Driver, Phase};
 use crate::{
     blackbox,
     cause::{Cause, trip_rule, trip_sentence},
-    diagnosis::{Diagnosis, diagnose},
+    diagnosis::{Diagnosis, Where, diagnose},
     event::{Event, Failure, Note},
     handle::Sent,
     time::Time,
@@ -108,7 +108,11 @@ impl Driver {
         let suspects = self.black_box.suspect(&signatures);
         // Understood before the secrets are taken out, which may be what it complains of.
         let plain: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
-        let mut diagnosis = diagnose(cause, &plain);
+        let place = match self.spec.transport.place().host {
+            Some(_) => Where::Elsewhere,
+            None => Where::Here,
+        };
+        let mut diagnosis = diagnose(cause, &plain, place);
         if usage.is_some_and(|usage| usage.out_of_memory) {
             diagnosis = Diagnosis::out_of_memory();
         }

@@ -101,6 +101,9 @@ async fn who_has_not_logged_in_is_told_so_and_who_does_is_noticed() {
     let refused = may.rejected(None, 401, Some("Bearer")).await;
     assert_eq!(refused.unwrap_err().to_string(), nobody);
     assert!(matches!(must.standing().unwrap(), Standing::Nobody));
+    let keyed = Url::parse("https://m.example/mcp?key=geheim").unwrap();
+    let keyed = person.source(|options| options.resource = keyed.clone());
+    assert_eq!(header(&keyed).await, Err(nobody.to_owned()));
 
     person.file().save(&kept(&[], &[])).unwrap();
     assert_eq!(header(&must).await, Ok(Some("Bearer t1".to_owned())));
