@@ -18,7 +18,10 @@ use crate::{
     socket::Listener,
     status::Snapshot,
 };
-use hyper::{Request, Response, StatusCode};
+use hyper::{
+    Request, Response, StatusCode,
+    header::{self, HeaderValue},
+};
 use mcplex_proto::trace::{self, TraceContext};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,6 +31,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 mod dashboard;
 mod describe;
 pub(crate) mod http;
+pub(crate) mod patient;
 pub(crate) mod routes;
 mod spans;
 
@@ -57,6 +61,9 @@ pub struct Kept {
     /// What was called.
     pub calls: Calls,
 }
+
+/// What a listener says whose stream of events was cut off: the id of the last one it had.
+const LAST_EVENT: &str = "last-event-id";
 
 /// Writes all metrics as they are now.
 pub type Metrics = fn() -> String;
@@ -169,10 +176,17 @@ impl Control {
         let (method, uri) = (request.method(), request.uri());
         let span = spans::of(request);
         let followed = match routes::Route::of(method, uri) {
-            Ok(route) => self.follow(route, dashboard, trace::context_of(&span)).await,
+            Ok(route) => {
+                let last = request.headers().get(LAST_EVENT);
+                self.follow(route, dashboard, trace::context_of(&span), last).await
+            }
             Err(wrong) => Err(wrong),
         };
-        let answer = followed.unwrap_or_else(|wrong| problem_answer(&wrong));
+        let mut answer = followed.unwrap_or_else(|wrong| problem_answer(&wrong));
+        if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let methods = HeaderValue::from_static(routes::Route::methods_of(uri));
+            answer.headers_mut().insert(header::ALLOW, methods);
+        }
         spans::answered(&span, answer.status());
         answer
     }
@@ -182,6 +196,7 @@ impl Control {
         route: routes::Route,
         dashboard: Option<&str>,
         request: Option<TraceContext>,
+        last: Option<&HeaderValue>,
     ) -> Result<Response<Body>, (StatusCode, Problem)> {
         use routes::Route;
         let value = match route {
@@ -192,7 +207,7 @@ impl Control {
             Route::Health => return Ok(text_answer("ok\n".to_owned())),
             Route::Readiness => return Ok(self.readiness()),
             Route::Metrics => return self.metrics(),
-            Route::Events => return self.events(),
+            Route::Events => return self.events(last),
             Route::Description => describe::openapi(),
             Route::Status => to_value(&self.snapshot(dashboard)),
             Route::Upstreams => to_value(&self.operator.upstreams()),
@@ -276,8 +291,13 @@ impl Control {
         }
     }
 
-    fn events(&self) -> Result<Response<Body>, (StatusCode, Problem)> {
-        match self.kept.events.listen() {
+    /// Events from now on, or from the one after which a listener was cut off.
+    fn events(&self, last: Option<&HeaderValue>) -> Result<Response<Body>, (StatusCode, Problem)> {
+        let listener = match last.and_then(|last| last.to_str().ok()) {
+            Some(last) => self.kept.events.listen_after(last),
+            None => self.kept.events.listen(),
+        };
+        match listener {
             Some(listener) => Ok(event_stream(listener)),
             None => {
                 let problem = Problem::new(BUSY, "as many listen to events as may");

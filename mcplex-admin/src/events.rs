@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -93,6 +94,8 @@ pub struct Events(Arc<Shared>);
 struct Shared {
     past: Mutex<Past>,
     out: broadcast::Sender<Arc<Event>>,
+    /// Tells this process from the ones before it, which counted from 1 as well.
+    run: u64,
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +108,7 @@ impl Default for Events {
     /// Nothing has happened.
     fn default() -> Self {
         let (out, _) = broadcast::channel(BEHIND);
-        Self(Arc::new(Shared { past: Mutex::default(), out }))
+        Self(Arc::new(Shared { past: Mutex::default(), out, run: unix_ms() }))
     }
 }
 
@@ -152,13 +155,41 @@ impl Events {
     pub fn listen(&self) -> Option<Listener> {
         // Of two that come at the same time one may be too many, which harms nobody.
         let has_room = self.0.out.receiver_count() < LISTENERS;
-        has_room.then(|| Listener(self.0.out.subscribe()))
+        has_room.then(|| Listener {
+            run: self.0.run,
+            before: VecDeque::new(),
+            news: self.0.out.subscribe(),
+        })
+    }
+
+    /// The same for somebody who was cut off after the event of this id: what is kept of those since
+    /// comes first. All that is kept does when it was an event of another process.
+    #[must_use]
+    pub fn listen_after(&self, id: &str) -> Option<Listener> {
+        let past = lock(&self.0.past);
+        // Under the lock, so that nothing is heard twice and nothing falls between.
+        let mut listener = self.listen()?;
+        let (run, number) = id.split_once('-').unwrap_or_default();
+        let is_ours = run.parse() == Ok(self.0.run);
+        let last = number.parse().ok().filter(|_| is_ours).unwrap_or(0).min(past.last);
+        let of = past.of.values().flatten().filter(|event| event.number > last);
+        let mut since: Vec<_> = of.cloned().collect();
+        since.sort_by_key(|event| event.number);
+        let missed = (past.last - last).saturating_sub(since.len() as u64);
+        let gap = (missed > 0).then_some(Heard::Missed(missed));
+        listener.before = gap.into_iter().chain(since.into_iter().map(Heard::Event)).collect();
+        Some(listener)
     }
 }
 
 /// Somebody who listens.
 #[derive(Debug)]
-pub struct Listener(broadcast::Receiver<Arc<Event>>);
+pub struct Listener {
+    run: u64,
+    /// What happened before it listened, and is wanted.
+    before: VecDeque<Heard>,
+    news: broadcast::Receiver<Arc<Event>>,
+}
 
 /// What somebody who listens hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,12 +203,30 @@ pub enum Heard {
 impl Listener {
     /// Waits for the next event; `None` when there will be none.
     pub async fn next(&mut self) -> Option<Heard> {
-        match self.0.recv().await {
+        if let Some(heard) = self.before.pop_front() {
+            return Some(heard);
+        }
+        match self.news.recv().await {
             Ok(event) => Some(Heard::Event(event)),
             Err(RecvError::Lagged(missed)) => Some(Heard::Missed(missed)),
             Err(RecvError::Closed) => None,
         }
     }
+}
+
+impl Listener {
+    /// What somebody who hears this event can go on after.
+    #[must_use]
+    pub fn id_of(&self, event: &Event) -> String {
+        format!("{}-{}", self.run, event.number)
+    }
+}
+
+/// When this process began, as people call it.
+#[expect(clippy::disallowed_methods, reason = "only tells two processes apart")]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Locks for a moment, never over a wait.
@@ -225,6 +274,46 @@ mod tests {
         assert_eq!(listener.next().await, Some(Heard::Missed(more)));
         let Some(Heard::Event(next)) = listener.next().await else { panic!("no event") };
         assert_eq!(next.number, more + 1);
+    }
+
+    #[tokio::test]
+    async fn who_was_cut_off_goes_on_where_it_was() {
+        let events = Events::default();
+        for incarnation in 1..=3 {
+            events.tell(event("a", incarnation));
+        }
+        let id = |number| {
+            let listener = events.listen().unwrap();
+            listener.id_of(&Event { number, ..Event::default() })
+        };
+        let heard = async |id: &str| {
+            let mut listener = events.listen_after(id).unwrap();
+            let mut heard = Vec::new();
+            while !listener.before.is_empty() {
+                heard.push(match listener.next().await.unwrap() {
+                    Heard::Event(event) => event.number,
+                    Heard::Missed(count) => count * 1000,
+                });
+            }
+            heard
+        };
+        assert_eq!(heard(&id(1)).await, [2, 3]);
+        assert_eq!(heard(&id(3)).await, Vec::<u64>::new());
+        // Of another process, or of nobody.
+        assert_eq!(heard("7-2").await, [1, 2, 3]);
+        assert_eq!(heard("nonsense").await, [1, 2, 3]);
+        // More than is kept has happened since.
+        for incarnation in 0..2 * KEPT as u64 {
+            events.tell(event("a", 10 + incarnation));
+        }
+        let since = heard(&id(3)).await;
+        assert_eq!((since.len(), since[0]), (KEPT + 1, KEPT as u64 * 1000));
+        // Then whatever is new.
+        let mut listener = events.listen_after(&id(u64::MAX)).unwrap();
+        events.tell(event("b", 1));
+        assert!(
+            matches!(listener.next().await, Some(Heard::Event(event)) if event.upstream == "b")
+        );
     }
 
     #[test]

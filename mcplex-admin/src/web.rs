@@ -9,6 +9,7 @@ use crate::{
     control::{
         Control, Problem,
         http::{Body, accept_all, connection, problem_answer},
+        patient::Patient,
         routes::Route,
     },
     token::Token,
@@ -73,7 +74,7 @@ impl Web {
         let web = Arc::new(self);
         let serve = |stream| {
             let web = Arc::clone(&web);
-            connection(stream, move |request| {
+            connection(Patient::new(stream), move |request| {
                 let web = Arc::clone(&web);
                 async move { web.answer(&request).await }
             })

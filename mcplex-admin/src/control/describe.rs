@@ -2,7 +2,7 @@
 
 use super::{
     Problem,
-    routes::{Entry, Kind, TABLE},
+    routes::{Entry, Kind, Parameter, TABLE},
 };
 use crate::operator::Verb;
 use serde_json::{Map, Value, json};
@@ -43,8 +43,13 @@ fn operation(entry: &Entry) -> Value {
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
         })
         .collect();
-    parameters.extend(entry.query.iter().map(|(name, meaning)| {
-        let schema = json!({ "type": "string" });
+    parameters.extend(entry.query.iter().map(|(name, kind, meaning)| {
+        let schema = match kind {
+            Parameter::Name => json!({ "type": "string" }),
+            Parameter::Number => json!({ "type": "integer", "minimum": 0 }),
+            Parameter::Flag => json!({ "type": "string", "enum": ["0", "1"] }),
+            Parameter::Word(word) => json!({ "type": "string", "enum": [word] }),
+        };
         json!({ "name": name, "in": "query", "description": meaning, "schema": schema })
     }));
     let content = match entry.answer {
@@ -62,6 +67,11 @@ fn operation(entry: &Entry) -> Value {
         "parameters": parameters,
         "responses": { "200": { "description": entry.summary, "content": content }, "default": error },
     });
+    if let Some((status, when)) = entry.also {
+        let content = operation["responses"]["200"]["content"].clone();
+        operation["responses"][status.to_string()] =
+            json!({ "description": when, "content": content });
+    }
     if entry.is_open {
         operation["security"] = json!([]);
     }
@@ -86,7 +96,9 @@ fn schema(sample: &Value) -> Value {
         Value::Object(members) => {
             let properties: Map<_, _> =
                 members.iter().map(|(name, value)| (name.clone(), schema(value))).collect();
-            json!({ "type": "object", "properties": properties })
+            // Whatever is known of one is known of all.
+            let required: Vec<_> = members.keys().collect();
+            json!({ "type": "object", "properties": properties, "required": required })
         }
     }
 }
@@ -121,7 +133,7 @@ mod tests {
         }
         page.push_str("\n## Parameters after the question mark\n\n| request | parameter | what |\n| --- | --- | --- |\n");
         for entry in TABLE {
-            for (name, meaning) in entry.query {
+            for (name, _, meaning) in entry.query {
                 writeln!(page, "| `{} {}` | `{name}` | {meaning} |", entry.method(), entry.path)
                     .expect("a text takes everything");
             }
@@ -147,10 +159,10 @@ mod tests {
         let sample = json!({ "a": [{ "b": 1 }], "c": null, "d": true });
         let expect = json!({ "type": "object", "properties": {
             "a": { "type": "array", "items": {
-                "type": "object", "properties": { "b": { "type": "integer" } } } },
+                "type": "object", "properties": { "b": { "type": "integer" } }, "required": ["b"] } },
             "c": {},
             "d": { "type": "boolean" },
-        } });
+        }, "required": ["a", "c", "d"] });
         assert_eq!(schema(&sample), expect);
     }
 

@@ -158,7 +158,7 @@ pub(crate) fn event_stream(listener: Listener) -> Response<Body> {
     let first = futures_util::stream::once(async { ": listening\n\n".to_owned() });
     let rest = futures_util::stream::unfold(listener, |mut listener| async move {
         let text = match timeout(STILL_HERE, listener.next()).await {
-            Ok(Some(heard)) => written(&heard),
+            Ok(Some(heard)) => written(&listener, &heard),
             Ok(None) => return None,
             Err(_) => ": still here\n\n".to_owned(),
         };
@@ -168,11 +168,12 @@ pub(crate) fn event_stream(listener: Listener) -> Response<Body> {
 }
 
 /// One event; JSON has no line breaks that are not escaped.
-fn written(heard: &Heard) -> String {
+fn written(listener: &Listener, heard: &Heard) -> String {
     match heard {
         Heard::Event(event) => {
             let data = super::to_value(&**event);
-            format!("id: {}\nevent: {}\ndata: {data}\n\n", event.number, event.kind.as_str())
+            let id = listener.id_of(event);
+            format!("id: {id}\nevent: {}\ndata: {data}\n\n", event.kind.as_str())
         }
         Heard::Missed(count) => {
             format!("event: missed\ndata: {}\n\n", json!({ "count": count }))

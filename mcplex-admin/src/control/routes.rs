@@ -14,6 +14,10 @@ use mcplex_proto::{report::CrashReport, upstream::Health};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
+mod given;
+
+pub(super) use given::{Given, Parameter};
+
 /// Lines of a log unless told otherwise; a screen and a half.
 const LINES: usize = 50;
 
@@ -50,12 +54,14 @@ pub(super) struct Entry {
     pub(super) path: &'static str,
     /// What it is for.
     pub(super) summary: &'static str,
-    /// Its parameters after the question mark, each with what it means.
-    pub(super) query: &'static [(&'static str, &'static str)],
+    /// Its parameters after the question mark, each with what it may be and what it means.
+    pub(super) query: &'static [(&'static str, Parameter, &'static str)],
     /// Whether monitors may ask it without a token.
     pub(super) is_open: bool,
     /// What it answers.
     pub(super) answer: Kind,
+    /// Another status that has the same body, and when.
+    pub(super) also: Option<(u16, &'static str)>,
     make: fn(&Given<'_>) -> Result<Route, Wrong>,
 }
 
@@ -74,43 +80,9 @@ pub(super) enum Kind {
 
 type Wrong = (StatusCode, Problem);
 
-/// What a request has brought for the parameters of its line.
-pub(super) struct Given<'a> {
-    /// What stands in the path for what is in braces, in that order.
-    parts: Vec<String>,
-    query: &'a str,
-}
-
-impl Given<'_> {
-    fn part(&self, at: usize) -> String {
-        self.parts.get(at).cloned().unwrap_or_default()
-    }
-
-    fn number(&self, text: &str) -> Result<usize, Wrong> {
-        text.parse().map_err(|_| {
-            let message = format!("{text:?} is no number");
-            (StatusCode::BAD_REQUEST, Problem::new("bad-request", message))
-        })
-    }
-
-    fn verb(&self, at: usize) -> Result<Verb, Wrong> {
-        let word = self.part(at);
-        let found = Verb::ALL.into_iter().find(|verb| verb.as_str() == word);
-        found.ok_or_else(|| nothing_at(&word))
-    }
-
-    fn word(&self, wanted: &str) -> Option<String> {
-        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.into_iter().find(|(key, _)| *key == wanted).map(|(_, value)| plain(value))
-    }
-
-    fn flag(&self, key: &str, default: bool) -> bool {
-        self.word(key).map_or(default, |value| value == "1")
-    }
-}
-
-const UPSTREAM: (&str, &str) = ("upstream", "Only of this upstream.");
-const WAIT: (&str, &str) = ("wait", "0 answers at once; otherwise when it has had its effect.");
+const UPSTREAM: (&str, Parameter, &str) = ("upstream", Parameter::Name, "Only of this upstream.");
+const WAIT: (&str, Parameter, &str) =
+    ("wait", Parameter::Flag, "0 answers at once; otherwise when it has had its effect.");
 
 const GET: Entry = Entry {
     is_post: false,
@@ -119,6 +91,7 @@ const GET: Entry = Entry {
     query: &[],
     is_open: false,
     answer: Kind::Text,
+    also: None,
     make: |_| Ok(Route::Health),
 };
 
@@ -146,6 +119,7 @@ pub(super) static TABLE: &[Entry] = &[
         summary: "200 once every upstream that starts with mcplex has come up or failed; 503 before.",
         is_open: true,
         answer: Kind::Json(|| json!({ "ready": true, "starting": 0 })),
+        also: Some((503, "Some are still starting for the first time.")),
         make: |_| Ok(Route::Readiness),
         ..GET
     },
@@ -197,12 +171,12 @@ pub(super) static TABLE: &[Entry] = &[
         path: "/api/v1/upstreams/{upstream}/logs",
         summary: "The last lines of its log.",
         query: &[
-            ("lines", "How many; 50 unless it is said."),
-            ("follow", "1 goes on with each line that comes."),
+            ("lines", Parameter::Number, "How many; 50 unless it is said."),
+            ("follow", Parameter::Flag, "1 goes on with each line that comes."),
         ],
         make: |given| {
             let lines = given.word("lines").map_or(Ok(LINES), |text| given.number(&text))?;
-            let follow = given.flag("follow", false);
+            let follow = given.flag("follow", false)?;
             Ok(Route::Logs { upstream: given.part(0), lines, follow })
         },
         ..GET
@@ -217,7 +191,7 @@ pub(super) static TABLE: &[Entry] = &[
         }),
         make: |given| {
             let (upstream, verb) = (given.part(0), given.verb(1)?);
-            Ok(Route::Act { upstream, verb, waits: given.flag("wait", true) })
+            Ok(Route::Act { upstream, verb, waits: given.flag("wait", true)? })
         },
         ..POST
     },
@@ -250,7 +224,8 @@ pub(super) static TABLE: &[Entry] = &[
     Entry {
         path: "/api/v1/events",
         summary: "Each event as it happens: `changed` and `died` with an event of the timeline, \
-                  `missed` with the count of those that came too fast for whoever reads.",
+                  `missed` with the count of those that came too fast for whoever reads. With \
+                  `Last-Event-ID` it begins with what is kept of those since.",
         answer: Kind::Events,
         make: |_| Ok(Route::Events),
         ..GET
@@ -266,11 +241,13 @@ pub(super) static TABLE: &[Entry] = &[
     Entry {
         path: "/api/v1/tools",
         summary: "Figures of each tool that was called, by name, from the start on.",
-        query: &[("by", "`upstream` puts the tools of each upstream together.")],
+        query: &[(
+            "by",
+            Parameter::Word("upstream"),
+            "`upstream` puts the tools of each upstream together.",
+        )],
         answer: Kind::Json(|| json!([Figures::default()])),
-        make: |given| {
-            Ok(Route::Tools { by_upstream: given.word("by").as_deref() == Some("upstream") })
-        },
+        make: |given| Ok(Route::Tools { by_upstream: given.is_word("by", "upstream")? }),
         ..GET
     },
     Entry {
@@ -291,8 +268,10 @@ pub(super) static TABLE: &[Entry] = &[
         path: "/api/v1/{verb}",
         summary: "Starts, stops, restarts or resets all upstreams for which that makes sense.",
         query: &[WAIT],
-        answer: Kind::Json(|| json!({ "outcomes": [] })),
-        make: |given| Ok(Route::ActOnAll { verb: given.verb(0)?, waits: given.flag("wait", true) }),
+        answer: Kind::Json(|| json!({ "outcomes": [{ "upstream": "" }] })),
+        make: |given| {
+            Ok(Route::ActOnAll { verb: given.verb(0)?, waits: given.flag("wait", true)? })
+        },
         ..POST
     },
 ];
@@ -300,6 +279,8 @@ pub(super) static TABLE: &[Entry] = &[
 impl Route {
     /// What a request asks for. The control socket has it without `/api`.
     pub(crate) fn of(method: &Method, uri: &Uri) -> Result<Self, Wrong> {
+        // The same without its body, which is left out by whoever sends the answer.
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
         let mut wanted = None;
         for entry in TABLE {
             let Some(parts) = entry.fits(uri.path()) else { continue };
@@ -316,6 +297,14 @@ impl Route {
         let Some(wanted) = wanted else { return Err(nothing_at(uri.path())) };
         let message = format!("{} is asked for with {wanted}", uri.path());
         Err((StatusCode::METHOD_NOT_ALLOWED, Problem::new("wrong-method", message)))
+    }
+
+    /// With which methods a path may be asked for.
+    pub(crate) fn methods_of(uri: &Uri) -> &'static str {
+        match Self::of(&Method::POST, uri) {
+            Err((StatusCode::METHOD_NOT_ALLOWED, _)) => "GET, HEAD",
+            Ok(_) | Err(_) => "POST",
+        }
     }
 
     /// The path of what a request changes, with the names of its parameters; nothing of one that only

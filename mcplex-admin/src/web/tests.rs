@@ -10,7 +10,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use mcplex_proto::{report::CrashReport, trace::TraceContext, upstream::Health};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -203,6 +203,64 @@ async fn other_names_and_other_pages_get_nothing() {
     served.end().await;
 }
 
+/// Whether an answer has the kind and the members that are described, and no others.
+#[track_caller]
+fn assert_as_described(answer: &str, content: &Value, line: &str) {
+    let (kind, media) = content.as_object().unwrap().iter().next().unwrap();
+    let head = answer.split_once("\r\n\r\n").unwrap().0;
+    assert!(head.contains(&format!("content-type: {kind}")), "{line}: {head}");
+    if kind == "application/json" {
+        let value: Value = serde_json::from_str(body(answer)).unwrap();
+        fits(&value, &media["schema"], line);
+    }
+}
+
+#[track_caller]
+fn fits(value: &Value, schema: &Value, place: &str) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    // What may be null is described as anything.
+    assert!(schema["type"].is_null() || schema["type"] == kind, "{place}: {value} is no {schema}");
+    for item in value.as_array().into_iter().flatten() {
+        fits(item, &schema["items"], place);
+    }
+    let Some(members) = value.as_object().filter(|_| schema["type"] == "object") else { return };
+    for name in schema["required"].as_array().unwrap() {
+        assert!(members.contains_key(name.as_str().unwrap()), "{place}: no {name} in {value}");
+    }
+    // The description itself is described by others.
+    for (name, member) in members.iter().filter(|_| !place.ends_with("openapi.json")) {
+        let known = &schema["properties"][name];
+        assert!(!known.is_null(), "{place}: {name} is not described");
+        fits(member, known, &format!("{place}/{name}"));
+    }
+}
+
+#[tokio::test]
+async fn methods_are_as_monitors_and_browsers_have_them() {
+    let served = Served::new(Health::Ready);
+    let (code, text) = served.told("HEAD /healthz").await;
+    assert_eq!((code, body(&text)), (200, ""));
+    assert!(text.contains("content-length: 3"), "{text}");
+    for (line, methods) in [
+        ("DELETE /api/v1/status", "GET, HEAD"),
+        ("OPTIONS /api/v1/upstreams/files/logs", "GET, HEAD"),
+        ("GET /api/v1/reload", "POST"),
+        ("HEAD /api/v1/upstreams/files/stop?wait=perhaps", "POST"),
+    ] {
+        let (code, text) = served.told(line).await;
+        assert_eq!(code, 405, "{line}: {text}");
+        assert!(text.contains(&format!("allow: {methods}\r\n")), "{line}: {text}");
+    }
+    served.end().await;
+}
+
 #[tokio::test]
 async fn all_that_is_described_answers() {
     let served = Served::new(Health::Ready);
@@ -226,7 +284,25 @@ async fn all_that_is_described_answers() {
             }
             let (code, text) = served.told(&line).await;
             assert_eq!(code, 200, "{line}: {text}");
+            let said = &at[method]["responses"]["200"]["content"];
+            assert_as_described(&text, said, &line);
         }
+    }
+    // What goes wrong is described as well.
+    for (line, expect) in [
+        ("GET /api/v1/upstreams/nobody", 404),
+        ("GET /api/v1/crashes/files/99", 404),
+        ("GET /api/v1/upstreams/files/logs?lines=-1", 400),
+        ("GET /api/v1/upstreams/files/logs?follow=perhaps", 400),
+        ("GET /api/v1/tools?by=day", 400),
+        ("POST /api/v1/upstreams/files/start?wait=perhaps", 400),
+        ("PUT /api/v1/reload", 405),
+        ("GET /api/v1/nothing", 404),
+    ] {
+        let (code, text) = served.told(line).await;
+        assert_eq!(code, expect, "{line}: {text}");
+        let error = json!({ "application/json": { "schema": described["components"]["schemas"]["Error"] } });
+        assert_as_described(&text, &error, line);
     }
     assert!(count > 15, "{count}");
     served.end().await;
@@ -242,8 +318,19 @@ async fn events_are_heard_as_they_happen() {
     let upstream = "files".to_owned();
     served.events.tell(Event { upstream, incarnation: 7, ..Event::default() });
     let event = read_until(&mut stream, "\n\n").await;
-    assert!(event.contains("id: 1\nevent: changed\ndata: {"), "{event}");
+    assert!(event.contains("-1\nevent: changed\ndata: {"), "{event}");
     assert!(event.contains(r#""incarnation":7"#), "{event}");
+    // Whoever was cut off says which one was the last.
+    let id = event.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    let upstream = "files".to_owned();
+    served.events.tell(Event { upstream, incarnation: 8, ..Event::default() });
+    let last = format!("Last-Event-ID: {id}");
+    let mut again = served.send("GET /api/v1/events", &[&headers[..], &[&last]].concat()).await;
+    let event = read_until(&mut again, "}\n\n").await;
+    assert!(
+        event.contains("-2\nevent: changed") && event.contains(r#""incarnation":8"#),
+        "{event}"
+    );
     let (_, past) = served.told("GET /api/v1/timeline?upstream=files").await;
     assert!(past.contains(r#""incarnation":7"#), "{past}");
     served.end().await;

@@ -24,6 +24,13 @@ fn a_path_says_what_is_asked_for() {
         post("/v1/upstreams/a-b/stop?wait=0"),
         Ok(Route::Act { upstream: name(), verb: Verb::Stop, waits: false })
     );
+    for (value, waits) in [("1", true), ("true", true), ("0", false), ("false", false)] {
+        let path = format!("/v1/upstreams/a-b/stop?wait={value}");
+        let wanted = Route::Act { upstream: name(), verb: Verb::Stop, waits };
+        assert_eq!(route(&Method::POST, &path), Ok(wanted));
+    }
+    let huge = format!("/v1/crashes/a-b/{}", "9".repeat(40));
+    assert_eq!(get(&huge), Ok(Route::Crash { upstream: name(), number: usize::MAX }));
     let path = format!("/v1/upstreams/{}/why", crate::client::escaped("a/s1"));
     assert_eq!(get(&path), Ok(Route::Why { upstream: "a/s1".to_owned() }));
     assert_eq!(post("/v1/reload"), Ok(Route::Reload));
