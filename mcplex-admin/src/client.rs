@@ -102,6 +102,12 @@ impl Client {
         Ok(Self { sender, pid, _connection: task })
     }
 
+    /// Who listens there, where the system says so.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
     /// Asks for something.
     ///
     /// # Errors

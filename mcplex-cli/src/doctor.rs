@@ -83,7 +83,7 @@ pub(crate) async fn examine(
             let checks = running::checks(settings, found).await;
             report.checks.extend(checks);
         }
-        None if report.is_silent => {}
+        None if report.is_silent || report.is_strange => {}
         None => report.checks.extend(knock::port(settings.config(), address).await),
     }
     progress.say("address", "looked at");
@@ -93,7 +93,10 @@ pub(crate) async fn examine(
     progress.say("machine", "looked at");
     let _upkeep = host::adopt();
     let servers = chosen(settings, wanted);
-    let host = wire::host(settings.config(), seed());
+    // Only so many are tried at once, and one that hangs holds up no other.
+    let mut alone = settings.config().clone();
+    alone.host.max_starts = AT_ONCE;
+    let host = wire::host(&alone, seed());
     let tokens = Tokens::new(places.state(settings.config()).as_deref());
     let trials = servers.into_iter().map(|server| {
         let mine = running.as_mut().map(|found| found.take(&server.name));
@@ -106,8 +109,8 @@ pub(crate) async fn examine(
             progress,
             stop: stop.clone(),
         };
-        let is_silent = report.is_silent;
-        async move { look_at(trial, mine, wanted, is_silent).await }
+        let may_run = report.is_silent || report.is_strange;
+        async move { look_at(trial, mine, wanted, may_run).await }
     });
     // Polled here, so that whoever drops this drops every trial.
     report.upstreams = stream::iter(trials).buffered(AT_ONCE).collect().await;
@@ -119,7 +122,7 @@ async fn look_at(
     trial: Trial<'_>,
     running: Option<Vec<UpstreamStatus>>,
     wanted: &Wanted,
-    is_silent: bool,
+    may_run: bool,
 ) -> Patient {
     let is_named = wanted.upstreams.contains(&trial.server.name);
     let mut patient = Patient::new(&trial.server.name);
@@ -131,10 +134,10 @@ async fn look_at(
     patient.findings.extend(rows.iter().map(running::upstream));
     // A second copy beside one that may start at any moment could do harm.
     let is_down = rows.iter().all(|row| row.health == Health::Tripped);
-    let is_tried = wanted.tries_all || (is_down && !is_silent);
+    let is_tried = wanted.tries_all || (is_down && !may_run);
     if is_tried {
         trial.run(&mut patient).await;
-    } else if is_silent {
+    } else if may_run {
         patient.findings.push(Finding::skipped("not tried, since it may run"));
     }
     patient
@@ -176,19 +179,23 @@ async fn find(settings: &Settings, places: &Places, report: &mut Report) -> Opti
         return None;
     }
     for path in places.sockets() {
+        let mut pid = None;
         let answer = match Client::connect(&path).await {
-            Ok(mut client) => client.get("/v1/status").await,
+            Ok(mut client) => {
+                pid = client.pid();
+                client.get("/v1/status").await
+            }
             Err(error) => Err(error),
         };
         match answer {
             Ok(value) => match serde_json::from_value::<Snapshot>(value) {
-                Ok(snapshot) => {
-                    let instance = &snapshot.instance;
-                    report.running =
-                        Some(Target { pid: instance.pid, version: instance.version.clone() });
-                    return Some(Found { instance: snapshot.instance, rows: snapshot.upstreams });
+                // Members that are missing are none of an mcplex.
+                Ok(Snapshot { instance, upstreams }) if !instance.version.is_empty() => {
+                    let version = instance.version.clone();
+                    report.running = Some(Target { pid: instance.pid, version });
+                    return Some(Found { instance, rows: upstreams });
                 }
-                Err(_) => report.checks.push(running::strange()),
+                Ok(_) | Err(_) => report.is_strange = true,
             },
             Err(silent @ ClientError::Silent { .. }) => {
                 report.is_silent = true;
@@ -196,7 +203,11 @@ async fn find(settings: &Settings, places: &Places, report: &mut Report) -> Opti
                 return None;
             }
             Err(ClientError::NotRunning { .. }) => {}
-            Err(_) => report.checks.push(running::strange()),
+            Err(_) => report.is_strange = true,
+        }
+        if report.is_strange {
+            report.checks.push(running::strange(&path, pid));
+            return None;
         }
     }
     let what = "none runs with this configuration; each server is tried alone";

@@ -347,13 +347,19 @@ fn make_folder(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(folder)
 }
 
+/// The file that is locked by whoever writes to a file of lines.
+#[must_use]
+pub fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
 /// Keeps other processes from writing the same file, which would move it aside under us.
 #[cfg(unix)]
 fn lock(path: &Path) -> io::Result<Option<File>> {
     use rustix::fs::{FlockOperation, flock};
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = private_file().write(true).open(name)?;
+    let file = private_file().write(true).open(lock_path(path))?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     Ok(Some(file))
 }

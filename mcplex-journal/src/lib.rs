@@ -41,6 +41,6 @@ mod journal;
 mod private;
 mod rotated;
 
-pub use journal::{Journal, Options, Words};
+pub use journal::{Journal, Options, Words, lock_path};
 pub use private::{private_file, private_folder};
 pub use rotated::{Failed, Limits, Rotated, aside, is_at};

@@ -16,10 +16,14 @@ use std::{pin::pin, time::Duration};
 use tokio::sync::watch;
 
 pub(crate) fn run(options: &DoctorOptions) -> Result<(), Failure> {
-    let settings = match load(options) {
-        Ok(settings) => settings,
-        Err(failure) => return Err(unreadable(options, failure)),
-    };
+    match examine(options) {
+        Ok(report) => conclude(options, &report),
+        Err(failure) => Err(told(options, failure)),
+    }
+}
+
+fn examine(options: &DoctorOptions) -> Result<Report, Failure> {
+    let settings = load(options)?;
     let wanted = Wanted {
         upstreams: options.upstream.clone(),
         limit: options.timeout.map(Duration::from_secs),
@@ -30,7 +34,7 @@ pub(crate) fn run(options: &DoctorOptions) -> Result<(), Failure> {
     let report = runtime.block_on(look(&settings, &wanted));
     // A lookup of a name may wait for long, and nobody waits for it any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    conclude(options, &report?)
+    report
 }
 
 fn load(options: &DoctorOptions) -> Result<Settings, Failure> {
@@ -39,15 +43,30 @@ fn load(options: &DoctorOptions) -> Result<Settings, Failure> {
     Ok(settings)
 }
 
-/// The file cannot be used, and so nothing else can be looked at.
-fn unreadable(options: &DoctorOptions, failure: Failure) -> Failure {
+/// Whoever reads JSON gets a document, also of why nothing could be looked at.
+fn told(options: &DoctorOptions, failure: Failure) -> Failure {
     if !options.json {
         return failure;
     }
-    let hint = failure.hint().unwrap_or("correct it, and look again");
-    let finding = Finding::broken("configuration", failure.sentence(), hint);
+    let (about, cause, what) = match failure.code() {
+        Code::Configuration => ("configuration", "configuration", failure.sentence()),
+        Code::Unknown => ("configuration", "unknown-upstream", failure.sentence()),
+        Code::Interrupted | Code::Terminated | Code::Hangup => {
+            ("doctor", "interrupted", "somebody ended it before it was done".to_owned())
+        }
+        Code::Failed
+        | Code::Address
+        | Code::NotRunning
+        | Code::Busy
+        | Code::Silent
+        | Code::Broken => ("doctor", "failed", failure.sentence()),
+    };
+    let hint = failure.hint().unwrap_or(match cause {
+        "interrupted" => "look again",
+        _ => "correct it, and look again",
+    });
     let mut report = Report::new(options.config.config.as_deref());
-    report.checks.push(Check::new("configuration", finding));
+    report.checks.push(Check::new(about, Finding::broken(cause, what, hint)));
     match print(&json(&report.judged())) {
         Ok(()) => failure,
         Err(unprinted) => unprinted,

@@ -84,6 +84,16 @@ pub(crate) fn of_silence(limit: Duration, handshake: Duration) -> Finding {
     Finding::broken("hung", what, hint)
 }
 
+/// Not even its start has begun.
+pub(crate) fn of_no_room(limit: Duration) -> Finding {
+    let what = format!("the machine had no room for its start within {} s", limit.as_secs());
+    Finding::broken(
+        "host",
+        what,
+        "raise the limits of processes and open files, or run fewer servers",
+    )
+}
+
 /// It was ready, and its lists took too long.
 pub(crate) fn of_late_lists(limit: Duration) -> Finding {
     let what =

@@ -142,6 +142,9 @@ pub(crate) struct Report {
     /// Whether an mcplex runs that does not answer, which has an exit code of its own.
     #[serde(skip)]
     pub(crate) is_silent: bool,
+    /// Whether somebody answers in its place who may be one of another version.
+    #[serde(skip)]
+    pub(crate) is_strange: bool,
 }
 
 impl Report {
@@ -154,6 +157,7 @@ impl Report {
             checks: Vec::new(),
             upstreams: Vec::new(),
             is_silent: false,
+            is_strange: false,
         }
     }
 

@@ -174,6 +174,10 @@ pub(crate) async fn port(config: &Config, address: SocketAddr) -> Option<Check> 
         Who::OtherHost => taken("an mcplex of another configuration is there".to_owned()),
         Who::Foreign(what) => taken(what),
         Who::Mute => taken("something is there that says nothing".to_owned()),
+        // Somebody has it, and has no room for one more connection.
+        Who::Away(why) if holder(address).is_some() => {
+            taken(format!("it was asked in vain: {why}"))
+        }
         Who::Away(why) => Finding::broken(
             "port",
             format!("{address} cannot be used: {why}"),

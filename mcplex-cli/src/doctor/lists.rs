@@ -58,6 +58,13 @@ pub(crate) async fn read(upstream: &dyn Upstream, info: &ServerInfo, client: &Ra
                 if count > 0 || word == "tool" {
                     listed.counts.push(format!("{count} {word}{s}{more}"));
                 }
+                if !is_whole && count == 0 {
+                    // What has a hundred pages and nothing on them has no end.
+                    listed.is_empty = false;
+                    listed
+                        .failures
+                        .push(format!("{method} has {PAGES} pages with nothing on them"));
+                }
             }
             Err(why) => {
                 listed.is_empty = false;

@@ -30,8 +30,9 @@ pub(crate) fn checks(settings: &Settings, places: &Places, pid: Option<u32>) -> 
         checks.push(Check::new("state", writable(&state)));
         checks.extend(room(&state).map(|finding| Check::new("disk", finding)));
     }
-    checks
-        .extend(journals::files(settings).map(|(what, path)| Check::new(what, kept(what, &path))));
+    checks.extend(
+        journals::files(settings).map(|(what, path)| Check::new(what, kept(what, &path, pid))),
+    );
     checks
 }
 
@@ -112,8 +113,9 @@ fn existing(folder: &Path) -> PathBuf {
     found.unwrap_or(folder).to_owned()
 }
 
-/// Whether a file of lines can be written; nothing is written to find out.
-fn kept(what: &'static str, file: &Path) -> Finding {
+/// Whether a file of lines can be written by the mcplex that runs, or by one that would; nothing is
+/// written to find out.
+fn kept(what: &'static str, file: &Path, running: Option<u32>) -> Finding {
     let shown = file.display();
     let (is_there, problem) = match fs::metadata(file) {
         Ok(found) if found.is_file() => (true, refuses(file)),
@@ -126,12 +128,19 @@ fn kept(what: &'static str, file: &Path) -> Finding {
             )
         }
     };
+    let other = writer(file).filter(|pid| Some(*pid) != running);
+    let problem = problem.or_else(|| other.map(|pid| format!("process {pid} has it")));
     match problem {
         None if is_there => Finding::well(format!("{shown} can be written")),
         None => Finding::well(format!("{shown} can be made")),
         Some(why) => {
             let what_is = format!("{shown} cannot be written: {why}");
-            let hint = "give it to this user, or name another file";
+            let hint = match other {
+                Some(_) => {
+                    "end that one, or name another file: two would move it away from each other"
+                }
+                None => "give it to this user, or name another file",
+            };
             match what {
                 "audit log" => {
                     Finding::broken("audit-log", what_is + "; mcplex does not start", hint)
@@ -140,6 +149,28 @@ fn kept(what: &'static str, file: &Path) -> Finding {
             }
         }
     }
+}
+
+/// Which process writes a file of lines, as the system lists its locks.
+#[cfg(target_os = "linux")]
+fn writer(file: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    let lock = fs::metadata(mcplex_journal::lock_path(file)).ok()?;
+    let (major, minor) = (rustix::fs::major(lock.dev()), rustix::fs::minor(lock.dev()));
+    let wanted = format!("{major:02x}:{minor:02x}:{}", lock.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        // `1: FLOCK ADVISORY WRITE 42 08:01:131073 0 EOF`
+        let words: Vec<_> = line.split_whitespace().collect();
+        let (kind, pid, place) = (words.get(1)?, words.get(4)?, words.get(5)?);
+        if *kind == "FLOCK" && *place == wanted { pid.parse().ok() } else { None }
+    })
+}
+
+/// Nothing lists them there.
+#[cfg(not(target_os = "linux"))]
+fn writer(_: &Path) -> Option<u32> {
+    None
 }
 
 /// Why nothing can be written there.
@@ -260,7 +291,7 @@ mod tests {
     fn a_file_of_lines_has_to_be_one_that_can_be_written() {
         let dir = tempfile::tempdir().unwrap();
         let check = |what, path: &Path, level, cause: Option<&str>| {
-            let found = kept(what, path);
+            let found = kept(what, path, None);
             assert_eq!((found.level, found.cause), (level, cause), "{found:?}");
         };
         let file = dir.path().join("file");
@@ -271,6 +302,15 @@ mod tests {
         check("audit log", &file.join("below"), Level::Broken, Some("audit-log"));
         check("log", dir.path(), Level::Warning, Some("log-file"));
         check("audit log", Path::new("/dev/null"), Level::Broken, Some("audit-log"));
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{FlockOperation, flock};
+            let lock = fs::File::create(mcplex_journal::lock_path(&file)).unwrap();
+            flock(&lock, FlockOperation::LockExclusive).unwrap();
+            check("audit log", &file, Level::Broken, Some("audit-log"));
+            // It is the very one that is asked about.
+            assert_eq!(kept("audit log", &file, Some(std::process::id())).cause, None);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a person at a terminal sees while the doctor works: a line per step.
 
+use mcplex_proto::plain::sentence;
 use std::io::{IsTerminal as _, Write as _};
 
 /// Says what is under way, on a terminal only.
@@ -17,7 +18,7 @@ impl Progress {
     pub(crate) fn say(self, who: &str, what: &str) {
         if self.is_shown {
             // Nobody may be there to read it.
-            let _is_read = writeln!(std::io::stderr(), "  {who}: {what}");
+            let _is_read = writeln!(std::io::stderr(), "  {who}: {}", sentence(what));
         }
     }
 }

@@ -84,6 +84,13 @@ pub(crate) fn refused(refusal: Option<&Refusal>, report: &CrashReport) -> Findin
         let hint = "a server answers there, but nothing of MCP at this path: correct the path in \
                     `url`, often /mcp or /sse";
         ("no-such-path", hint)
+    } else if has("407") {
+        (
+            "http",
+            "a proxy on the way wants a name and a password: look into `HTTPS_PROXY` and the like",
+        )
+    } else if has("429") {
+        ("http", "it is asked more often than it allows; wait, or ask who runs it for more")
     } else if has("5") {
         ("http", "it is there and cannot serve; look into its log, or wait")
     } else if has("") {
@@ -99,6 +106,13 @@ pub(crate) fn refused(refusal: Option<&Refusal>, report: &CrashReport) -> Findin
         ("tls", hint)
     } else if text.contains("speaks protocol version") {
         ("unknown-revision", advice)
+    } else if text.contains("the answer cannot be read") {
+        ("http", "what answers there does not speak MCP: correct `url`")
+    } else if text.contains("cannot be reached") {
+        // Somebody took the connection, which was tried before.
+        let hint = "somebody is there who does not speak HTTP: correct the port in `url`, or write \
+                    https:// if it speaks TLS";
+        ("http", hint)
     } else if text.starts_with("it did not answer") {
         ("hung", "it takes the request and does not answer it; look into its log")
     } else {
@@ -131,6 +145,14 @@ mod tests {
         assert_eq!(away("a cannot be reached: it answered with HTTP status 503 S"), "http");
         assert_eq!(away("a cannot be reached: invalid peer certificate: UnknownIssuer"), "tls");
         assert_eq!(of(None, Some(io::ErrorKind::InvalidData), "a cannot be reached: x"), "tls");
+        let hint = |text: &str| {
+            let refusal = Refusal { kind: None, io: None, text: text.to_owned() };
+            refused(Some(&refusal), &CrashReport::default()).hint.unwrap()
+        };
+        assert!(hint("it answered with HTTP status 429 T").contains("more often than it allows"));
+        assert!(hint("it answered with HTTP status 407 P").contains("proxy"));
+        assert!(hint("a cannot be reached: Connection reset by peer").contains("https://"));
+        assert!(hint("the answer cannot be read: not JSON").contains("correct `url`"));
     }
 
     #[test]

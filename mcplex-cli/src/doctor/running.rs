@@ -12,7 +12,7 @@ use mcplex_admin::{
     status::{Breaker, UpstreamStatus},
 };
 use mcplex_proto::{handshake::title, redact::redact, upstream::Health};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 /// Everything but its upstreams.
 pub(crate) async fn checks(settings: &Settings, found: &Found) -> Vec<Check> {
@@ -47,16 +47,25 @@ pub(crate) async fn checks(settings: &Settings, found: &Found) -> Vec<Check> {
 
 /// It was found, and is silent.
 pub(crate) fn silent(error: &ClientError) -> Check {
-    let hint = "`kill -CONT PID` lets it go on if somebody stopped it; else end it with `kill PID`, and \
-                start it again";
+    let pid = if let ClientError::Silent { pid: Some(pid) } = error {
+        pid.to_string()
+    } else {
+        "PID".to_owned()
+    };
+    let hint = format!(
+        "`kill -CONT {pid}` lets it go on if somebody stopped it; else end it with `kill {pid}`, and \
+         start it again"
+    );
     let finding = Finding::broken("silent", error.to_string(), hint);
     Check::new("mcplex", finding)
 }
 
 /// It says what this program does not understand.
-pub(crate) fn strange() -> Check {
-    let what = "something answers at the control socket that this version does not understand";
-    let hint = "restart the running mcplex, so that it is of the same version as this one";
+pub(crate) fn strange(socket: &Path, pid: Option<u32>) -> Check {
+    let who = pid.map_or_else(|| "something".to_owned(), |pid| format!("process {pid}"));
+    let what = format!("{who} answers at {} in words that are not understood", socket.display());
+    let hint =
+        "if it is an mcplex of another version, restart it; if not, end it and remove that file";
     Check::new("mcplex", Finding::broken("version", what, hint))
 }
 

@@ -1,6 +1,7 @@
 //! The report as people read it.
 
 use super::finding::{Finding, Level, Patient, Report};
+use mcplex_proto::plain::sentence as sentence_of;
 use std::fmt::Write as _;
 
 /// How wide the first column is; longer names push the rest.
@@ -57,12 +58,14 @@ fn line(text: &mut String, name: &str, finding: &Finding, is_colourful: bool) {
         true => format!("{colour}{word}\x1b[0m"),
         false => word,
     };
-    put(text, &format!("{name:<NAME$}  {word} {}\n", finding.what));
+    // Much of it was said by others, and this goes to a terminal.
+    let what = sentence_of(&finding.what);
+    put(text, &format!("{name:<NAME$}  {word} {what}\n"));
     for said in &finding.said {
-        put(text, &format!("{:NAME$}           | {said}\n", ""));
+        put(text, &format!("{:NAME$}           | {}\n", "", sentence_of(said)));
     }
     if let Some(hint) = &finding.hint {
-        put(text, &format!("{:NAME$}           hint: {hint}\n", ""));
+        put(text, &format!("{:NAME$}           hint: {}\n", "", sentence_of(hint)));
     }
 }
 
@@ -97,6 +100,19 @@ fn verdict(report: &Report) -> String {
 mod tests {
     use super::*;
     use crate::doctor::finding::{Check, Step};
+
+    #[test]
+    fn what_others_say_cannot_write_lines_of_ours() {
+        let mut report = Report::new(None);
+        let what = "tools/list was refused: \x1b[2Jno\nmail  ok  all is well";
+        report.checks.push(Check::new("mcplex", Finding::broken("a", what, "\x1b[31mb")));
+        let shown = text(&report.judged(), false);
+        assert!(!shown.contains('\x1b') && shown.contains("refused: no mail  ok"), "{shown}");
+        let long = Finding::well("x".repeat(100_000));
+        let mut report = Report::new(None);
+        report.checks.push(Check::new("mcplex", long));
+        assert!(text(&report.judged(), false).len() < 3_000);
+    }
 
     #[test]
     fn a_report_is_read_from_top_to_bottom() {

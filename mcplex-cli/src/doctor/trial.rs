@@ -41,6 +41,10 @@ const FOR_LISTS: Duration = Duration::from_secs(30);
 /// How long one is watched after its lists: what crashes in a loop often answers first.
 const WATCHED: Duration = Duration::from_millis(500);
 
+/// How long a start may wait until the machine has room for it. Nothing else is started here that it
+/// would have to wait for.
+const FOR_ROOM: Duration = Duration::from_secs(10);
+
 /// How much longer than its steps an end may take, for a busy host.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -144,6 +148,7 @@ impl Trial<'_> {
                 restart: Restart::Never,
                 probe: None,
                 idle_stop: None,
+                start_wait: spec.options.start_wait.min(FOR_ROOM),
                 ..spec.options
             },
             starts: Starts::Now,
@@ -203,13 +208,15 @@ impl Trial<'_> {
                 let limit = self.limit();
                 let finding = match is_open {
                     true => cause::of_late_lists(limit),
+                    false if notes.starts == 0 => cause::of_no_room(limit),
                     false => cause::of_silence(limit, self.handshake_limit()),
                 };
                 findings.push(finding.saying(lines()));
             }
             Outcome::Interrupted => findings.push(Finding::skipped("interrupted")),
         }
-        if notes.noise > 0 {
+        // What a server elsewhere answers that is none of MCP is told as its cause.
+        if notes.noise > 0 && matches!(self.server.reach, Reach::Process(_)) {
             findings.push(cause::of_noise(notes.noise, notes.first_noise.as_deref()));
         }
         let ready = patient.steps.iter().filter(|step| matches!(step.step, "start" | "handshake"));
@@ -295,7 +302,9 @@ impl Script<'_> {
             match heard {
                 Heard::Changed(Health::Ready) => return Ok(()),
                 // One that ended when it was asked for its era is started again, as in a gateway.
-                Heard::Died(report) if report.is_counted => return Err(report),
+                Heard::Died(report) if report.is_counted || self.has_not_begun() => {
+                    return Err(report);
+                }
                 Heard::Died(report) => last = Some(report),
                 Heard::Changed(Health::Tripped | Health::Stopped) => {
                     if let Some(report) = last.take() {
@@ -308,6 +317,13 @@ impl Script<'_> {
         }
         // Its task has ended, which its owner sees.
         std::future::pending().await
+    }
+
+    /// Whether the machine lacks something: a gateway waits until that is over, and a person wants to
+    /// know it.
+    fn has_not_begun(&self) -> bool {
+        let notes = self.notes.read();
+        notes.starts == 0 || notes.refusal.is_some()
     }
 
     /// How long its start and its handshake took.

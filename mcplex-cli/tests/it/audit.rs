@@ -113,6 +113,44 @@ fn every_call_has_a_line_also_those_that_are_refused() {
 }
 
 #[test]
+fn who_was_meant_stands_in_the_line_although_nobody_answered() {
+    let setup = Setup::new(AUDIT)
+        .server_with("rests", &[], "idle_stop = \"300ms\"\ncall_timeout = \"1s\"")
+        .server_with(
+            "down",
+            &["--die-before-handshake", "0"],
+            "max_deaths = 0\ncooldown_first = \"60s\"",
+        );
+    let mut gateway = setup.serve();
+    gateway.wait_event("down", "upstream tripped");
+    let mut client = gateway.client_of(&["sleep"]);
+    gateway.wait_event("rests", "upstream is not used");
+    // It waits for the next life, which has it when it is too late.
+    client.call("sleep", &json!({ "ms": 60_000 }));
+    // Nobody has ever seen the list of this one.
+    client.call("down__add", &json!({ "a": 1, "b": 2 }));
+    gateway.signal(Signal::TERM);
+    assert!(gateway.ended().success());
+    let all = calls(&setup);
+    let told: Vec<_> = all
+        .iter()
+        .map(|line| (&line["outcome"], &line["error"], &line["upstream"], &line["incarnation"]))
+        .collect();
+    let expect = [
+        ("error", "timeout", "rests", json!(2)),
+        ("rejected", "mcplex.upstream_tripped", "down", Value::Null),
+    ];
+    let expect: Vec<_> = expect
+        .into_iter()
+        .map(|(outcome, error, upstream, life)| {
+            (json!(outcome), json!(error), json!(upstream), life)
+        })
+        .collect();
+    let expect: Vec<_> = expect.iter().map(|(a, b, c, d)| (a, b, c, d)).collect();
+    assert_eq!(told, expect, "{all:#?}");
+}
+
+#[test]
 fn prompts_resources_and_calls_that_are_given_up_have_lines_too() {
     let log = ["--call-log", "calls"];
     let setup =
@@ -282,6 +320,10 @@ fn without_its_audit_log_nothing_is_served() {
     let ran = second.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     assert!(ran.stderr.contains("another mcplex has it"), "{}", ran.stderr);
+    let ran = second.run(&["doctor"]);
+    let holder = format!("process {} has it", gateway.pid());
+    assert!(ran.code == 9 && ran.stdout.contains(&holder), "{}", ran.stdout);
+    assert!(ok(&first, &["doctor"]).contains("audit.jsonl can be written"));
 }
 
 #[test]

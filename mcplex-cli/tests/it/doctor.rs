@@ -139,17 +139,75 @@ fn what_cannot_be_looked_at_has_codes_of_its_own() {
     let broken = setup(
         "[[servers]]\nname = \"a\"\ncommand = \"a\"\nenv = { TOKEN = \"${MCPLEX_TEST_NOT_SET}\" }",
     );
-    let (code, report) = report(&broken, &[]);
+    let (code, found) = report(&broken, &[]);
     assert_eq!(code, 3);
-    let finding = check(&report, "configuration");
+    let finding = check(&found, "configuration");
     assert_eq!(finding["cause"], "configuration");
-    assert!(finding["what"].as_str().unwrap().contains("MCPLEX_TEST_NOT_SET"), "{report:#}");
+    assert!(finding["what"].as_str().unwrap().contains("MCPLEX_TEST_NOT_SET"), "{found:#}");
     let ran = broken.run(&["doctor"]);
     assert_eq!((ran.code, &*ran.stdout), (3, ""));
     let good = setup("").server("files", &[]);
     let ran = good.run(&["doctor", "--upstream", "flies"]);
     assert_eq!(ran.code, 6, "{}", ran.stderr);
     assert!(ran.stderr.contains("did you mean files?"), "{}", ran.stderr);
+    // Whoever reads JSON gets some, whatever happens.
+    let (code, found) = report(&good, &["--upstream", "flies"]);
+    let finding = check(&found, "configuration");
+    assert_eq!((code, &finding["cause"]), (6, &"unknown-upstream".into()));
+    assert_eq!(
+        (&finding["hint"], &found["verdict"]),
+        (&"did you mean files?".into(), &"broken".into())
+    );
+}
+
+/// A machine that is short of descriptors is not the fault of a server.
+#[test]
+fn a_start_that_the_machine_has_no_room_for_is_told_as_that() {
+    let setup = setup("").server("files", &[]);
+    setup.write();
+    #[expect(clippy::disallowed_methods, reason = "a shell sets limits")]
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 40; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_mcplex")]);
+    command.args(["doctor", "--json"]);
+    let ran = setup.dress(command).stdin(Stdio::null()).output().unwrap();
+    let found: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(ran.status.code(), Some(9), "{found:#}");
+    has(&found, "files", "broken", "host", &["had no room for its start", "open files"]);
+    assert_eq!(check(&found, "open files")["cause"], "open-files");
+}
+
+#[test]
+fn whoever_answers_in_its_place_is_named_and_nothing_is_started_beside_it() {
+    use std::os::unix::net::UnixListener;
+    let setup = setup("");
+    let spawns = setup.path("spawns");
+    let setup = setup.server("files", &["--spawn-log", &spawns]);
+    let run = setup.serve();
+    run.wait_event("files", "upstream connected");
+    let socket = fs::read_dir(run_folder(&setup)).unwrap().map(|entry| entry.unwrap().path());
+    let socket = socket.into_iter().find(|path| !path.to_str().unwrap().ends_with(".mcp.sock"));
+    drop(run);
+    let socket = socket.unwrap();
+    fs::remove_file(&socket).unwrap();
+    for answer in ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "\u{0}\u{1}garbage"] {
+        let listener = UnixListener::bind(&socket).unwrap();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let _is_asked = stream.read(&mut [0; 4096]);
+                let _is_read = stream.write_all(answer.as_bytes());
+            }
+        });
+        let (code, found) = report(&setup, &[]);
+        let finding = check(&found, "mcplex");
+        assert_eq!((code, &finding["cause"]), (9, &"version".into()), "{found:#}");
+        let what = finding["what"].as_str().unwrap();
+        assert!(what.contains(&format!("process {} ", std::process::id())), "{what}");
+        assert!(what.contains(socket.to_str().unwrap()), "{what}");
+        let files = upstream(&found, "files");
+        assert_eq!(files["findings"][0]["what"], "not tried, since it may run");
+        fs::remove_file(&socket).unwrap();
+    }
+    assert_eq!(setup.lines("spawns").len(), 1);
 }
 
 /// Whoever answers each connection with these bytes, once it was asked; nothing is silence.
@@ -220,15 +278,36 @@ fn servers_elsewhere_are_told_apart() {
         ("no-such-path", format!("http://{}/mcp", http("404 Not Found")), "correct the path"),
         ("http", format!("http://{}/mcp", http("503 Away")), "503"),
     ];
+    // What is wrong with a server elsewhere is nothing that a command or a variable here could mend.
+    let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
+    let odd = [
+        ("page", foreigner(page), "does not speak MCP"),
+        ("busy", http("429 Too Many Requests"), "more often than it allows"),
+        ("mute", foreigner("\u{15}\u{3}\u{3}\u{0}\u{2}"), "https://"),
+    ];
     let mut setup = setup("");
     for (cause, url, _) in &cases {
         setup.push(&format!("[[servers]]\nname = \"{cause}\"\nurl = \"{url}\""));
     }
+    for (name, address, _) in &odd {
+        let url = format!("http://{address}/mcp?key=geheim");
+        setup.push(&format!("[[servers]]\nname = \"{name}\"\nurl = \"{url}\""));
+    }
+    let keyed = format!("http://{}/mcp?key=geheim", http("401 Unauthorized"));
+    setup.push(&format!("[[servers]]\nname = \"keyed\"\nurl = \"{keyed}\""));
     let (code, report) = report(&setup, &[]);
     assert_eq!(code, 9);
     for (cause, _, words) in &cases {
         has(&report, cause, "broken", cause, &[words]);
     }
+    for (name, _, words) in &odd {
+        has(&report, name, "broken", "http", &[words]);
+        let findings = upstream(&report, name)["findings"].to_string();
+        for word in ["command", "stdout", "`env`"] {
+            assert!(!findings.contains(word), "{name}: {findings}");
+        }
+    }
+    assert!(!report.to_string().contains("geheim"), "{report:#}");
 }
 
 #[test]
@@ -305,8 +384,8 @@ fn an_mcplex_that_is_halted_is_silent_and_nothing_is_started_beside_it() {
 }
 
 /// A doctor whose servers stand, and everything it has started.
-fn at_work(setup: &Setup, servers: usize) -> (Gateway, Watch) {
-    let doctor = setup.start(&["doctor"], Stdio::null());
+fn at_work(setup: &Setup, servers: usize, args: &[&str]) -> (Gateway, Watch) {
+    let doctor = setup.start(args, Stdio::null());
     let stand = (0..100_000).any(|_| {
         thread::yield_now();
         setup.lines("spawns").len() == servers
@@ -325,13 +404,20 @@ fn ctrl_c_ends_whatever_it_started() {
     let short = "grace_eof = \"100ms\"\ngrace_term = \"100ms\"";
     let setup = setup.server("hung", &flags).server_with("deaf", &deaf, short);
     // One that ignores SIGTERM is started by a shell that does.
-    let (mut doctor, watch) = at_work(&setup, 2);
+    let (mut doctor, watch) = at_work(&setup, 2, &["doctor"]);
     doctor.signal(Signal::INT);
     assert_eq!(doctor.ended().code(), Some(130));
     doctor.wait_for("interrupted; what was started has ended");
     assert_eq!(watch.left_after(PATIENCE), Vec::<u32>::new());
     fs::remove_file(setup.file("spawns")).unwrap();
-    let (mut doctor, watch) = at_work(&setup, 2);
+    let (mut doctor, watch) = at_work(&setup, 2, &["doctor", "--json"]);
+    doctor.signal(Signal::TERM);
+    assert_eq!(doctor.ended().code(), Some(143));
+    let found: Value = serde_json::from_reader(doctor.child.stdout.take().unwrap()).unwrap();
+    assert_eq!(check(&found, "doctor")["cause"], "interrupted");
+    assert_eq!(watch.left_after(PATIENCE), Vec::<u32>::new());
+    fs::remove_file(setup.file("spawns")).unwrap();
+    let (mut doctor, watch) = at_work(&setup, 2, &["doctor"]);
     doctor.signal(Signal::KILL);
     doctor.ended();
     assert_eq!(watch.left_after(PATIENCE), Vec::<u32>::new());
