@@ -62,13 +62,17 @@ impl Job {
         let failed = |what: &str, error: &std::io::Error| {
             Failure::from_error(Code::Failed, what.to_owned(), error)
         };
+        let program = env::current_exe()
+            .map_err(|error| failed("mcplex does not know its own program", &error))?;
+        let config_file = fs::canonicalize(&file)
+            .map_err(|error| failed("the configuration has no absolute path", &error))?;
+        writable(&program)?;
+        writable(&config_file)?;
         Ok(Self {
             name: name.to_owned(),
-            program: env::current_exe()
-                .map_err(|error| failed("mcplex does not know its own program", &error))?,
-            config: fs::canonicalize(&file)
-                .map_err(|error| failed("the configuration has no absolute path", &error))?,
-            path: env::var("PATH").unwrap_or_default(),
+            program,
+            config: config_file,
+            path: env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned(),
             home: home()?,
             stop: config.gateway.drain + ends.max().unwrap_or_default() + SLACK,
         })
@@ -84,6 +88,20 @@ impl Job {
         let config = self.config.display();
         [format!("{MARK}; the next one writes it anew."), format!("{NAMES_CONFIG}{config}")]
     }
+}
+
+/// Refuses a path that a line of a unit or of a property list cannot hold: a line break would begin a
+/// setting of its own, and what ends a folder's name would not be read as a part of it.
+fn writable(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().and_then(Path::to_str).unwrap_or_default();
+    let is_odd = folder.ends_with(|c: char| c.is_whitespace() || c == '\\');
+    let fits = path.to_str().is_some_and(|text| !text.contains(char::is_control));
+    if fits && !is_odd {
+        return Ok(());
+    }
+    let what = format!("no service can be given the path {:?}", path.display().to_string());
+    Err(Failure::new(Code::Failed, what)
+        .with_hint("move it to a folder with a plain name: no line breaks, no space at the end"))
 }
 
 /// The folder of the user.
@@ -111,7 +129,8 @@ pub(crate) fn installed(file: &Path) -> Installed {
         return Installed::Foreign;
     }
     let named = text.lines().find_map(|line| line.split_once(NAMES_CONFIG));
-    Installed::Yes(named.map(|(_, path)| PathBuf::from(path.trim_end_matches("-->").trim())))
+    let plain = |path: &str| launchd::uncommented(path.trim_end_matches("-->").trim());
+    Installed::Yes(named.map(|(_, path)| PathBuf::from(plain(path))))
 }
 
 /// Writes a file as a whole; one of somebody else stays.
@@ -164,6 +183,17 @@ mod tests {
         let text =
             "# ${COMMENT}\na = \"${API_KEY} $${NOT} ${WITH:-x}\"\nb = \"${HOME}/${API_KEY}\"\n";
         assert_eq!(variables(text), ["API_KEY"]);
+    }
+
+    #[test]
+    fn a_path_that_would_be_read_as_something_else_is_refused() {
+        for good in ["/a b/c%d/mcplex.toml", "/ü/'q\"/$x/mcplex.toml", "/a\\b/--x/mcplex.toml"] {
+            assert!(writable(Path::new(good)).is_ok(), "{good}");
+        }
+        for bad in ["/a\nExecStartPre=evil/mcplex.toml", "/a /mcplex.toml", "/a\\/mcplex.toml"] {
+            let failure = writable(Path::new(bad)).unwrap_err();
+            assert!(!failure.sentence().contains('\n'), "{bad:?}");
+        }
     }
 
     #[test]

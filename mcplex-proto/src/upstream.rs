@@ -76,6 +76,8 @@ pub enum UpstreamError {
         upstream: UpstreamName,
         /// How long was waited.
         timeout: Duration,
+        /// The life that had the call; nothing when it waited for one all the time.
+        from: Option<Incarnation>,
     },
     /// Too many calls wait already; nothing was sent.
     #[error("upstream {upstream} has {limit} calls waiting already")]
@@ -191,6 +193,20 @@ impl UpstreamError {
         }
     }
 
+    /// The life that had the call and gave no answer.
+    #[must_use]
+    pub fn from(&self) -> Option<Incarnation> {
+        match self {
+            Self::Died { from, .. } | Self::Timeout { from, .. } => *from,
+            Self::Unavailable { .. }
+            | Self::Tripped { .. }
+            | Self::QueueFull { .. }
+            | Self::SessionsFull { .. }
+            | Self::OtherEra { .. }
+            | Self::Stopped { .. } => None,
+        }
+    }
+
     /// Whether the call never left, so that it cannot have taken effect.
     #[must_use]
     pub fn was_refused(&self) -> bool {
@@ -288,7 +304,7 @@ impl UpstreamError {
                         "outcome": "unknown", "safeToRetry": safe_to_retry,
                         "suspect": is_suspect }),
             ),
-            Self::Timeout { upstream, timeout } => (
+            Self::Timeout { upstream, timeout, .. } => (
                 error::UPSTREAM_TIMEOUT,
                 json!({ "server": upstream.as_str(), "timeoutMs": ms(&Some(*timeout)),
                         "sent": true, "outcome": "unknown" }),

@@ -53,7 +53,7 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
             "The same, and a call of the same name and arguments was in flight at an earlier death.",
         ),
         (
-            UpstreamError::Timeout { upstream: name(), timeout: Duration::from_secs(900) },
+            UpstreamError::Timeout { upstream: name(), timeout: Duration::from_secs(900), from: None },
             "It did not answer within `supervise.call_timeout`; it was told that nobody waits.",
         ),
         (

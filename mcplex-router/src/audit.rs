@@ -173,13 +173,13 @@ fn own(result: &Raw) -> Option<&str> {
 
 /// A call that no upstream was asked for was refused, if it failed.
 fn refused_here(call: &mut Audited, outcome: &Outcome) {
-    if call.outcome != "error" {
-        return;
+    if call.outcome == "error" {
+        call.outcome = "rejected";
+        if let Some((_, kind)) = call.code.and_then(UpstreamError::of_code) {
+            call.error = Some(Cow::Borrowed(kind));
+        }
     }
-    call.outcome = "rejected";
-    if let Some((_, kind)) = call.code.and_then(UpstreamError::of_code) {
-        call.error = Some(Cow::Borrowed(kind));
-    }
+    // Nobody knows the tool, but by its name it can only be one of a server that is down.
     if let (None, Outcome::Result(result)) = (&call.upstream, outcome) {
         let server = own(result).and_then(|own| edit::member(own, "server"));
         let server = server.and_then(raw::string);

@@ -345,8 +345,8 @@ pub(crate) fn failed(
     refusal: &Outcome,
 ) {
     unanswered(client, error, is_sure);
-    if let UpstreamError::Died { from: Some(from), .. } = error {
-        server.is_with(*from);
+    if let Some(from) = error.from() {
+        server.is_with(from);
     }
     refused(server, error, refusal);
 }
@@ -357,7 +357,7 @@ pub(crate) fn failed(
 pub(crate) fn unanswered(client: &Watched, error: &UpstreamError, is_sure: bool) {
     client.failed(error.kind());
     if !client.span.is_disabled() && client.is_first_word() {
-        if let (UpstreamError::Died { from: Some(from), .. }, false) = (error, is_sure) {
+        if let (Some(from), false) = (error.from(), is_sure) {
             client.span.record(attr::UPSTREAM_INCARNATION, from.0);
         }
         fail(&client.span, error.kind());

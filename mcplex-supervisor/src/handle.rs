@@ -279,7 +279,8 @@ impl Upstream for Handle {
             ("reason", Raw::of("it took too long").as_str()),
         ]);
         self.send(None, Notification::new(method::CANCELLED, Some(params)).into());
-        Err(UpstreamError::Timeout { upstream: self.shared.name.clone(), timeout: limit })
+        let from = self.shared.life_with(forget.id);
+        Err(UpstreamError::Timeout { upstream: self.shared.name.clone(), timeout: limit, from })
     }
 
     fn renew(&self, id: u64, at_least: Duration) {
@@ -391,6 +392,12 @@ impl Shared {
         ledger.clients += usize::from(!sent.is_upkeep);
         ledger.calls.insert(id, sent);
         true
+    }
+
+    /// Which life has a call; nothing while the call waits for one.
+    fn life_with(&self, id: u64) -> Option<Incarnation> {
+        let is_sent = lock(&self.sent).calls.contains_key(&id);
+        lock(&self.peer).as_ref().filter(|_| is_sent).map(|peer| peer.incarnation)
     }
 
     pub(crate) fn lands(&self, id: u64) -> Option<Sent> {

@@ -26,7 +26,6 @@ pub(crate) fn plist(job: &Job) -> String {
     let (program, file, folder) = (path(&job.program), path(&job.config), path(job.folder()));
     let (label, log) = (text(&label(&job.name)), path(&log(&job.home, &job.name)));
     let (search, stop) = (text(&job.path), job.stop.as_secs());
-    let comment = |text: String| escaped(&text).replace("--", "- -");
     format!(
         "\
 <?xml version=\"1.0\" encoding=\"UTF-8\"?>
@@ -55,10 +54,30 @@ pub(crate) fn plist(job: &Job) -> String {
 </dict>
 </plist>
 ",
-        comment(mark),
-        // A path is needed as it is; one with two dashes cannot stand in a comment.
-        config.replace("--", "- -"),
+        commented(&mark),
+        commented(&config),
     )
+}
+
+/// How a second dash is written in a comment, in which two in a row may not stand.
+const DASH: &str = "&#45;";
+
+/// A text as it may stand in a comment.
+fn commented(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter == '-' && out.ends_with('-') {
+            out.push_str(DASH);
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+/// The text that was [`commented`].
+pub(crate) fn uncommented(text: &str) -> String {
+    text.replace(DASH, "-")
 }
 
 fn escaped(text: &str) -> String {
@@ -90,6 +109,18 @@ mod tests {
             "<integer>21</integer>",
         ] {
             assert!(plist.contains(part), "{part} is not in {plist}");
+        }
+        for dashes in ["/a--b/c.toml", "/a---b/c.toml", "/-----/c.toml", "/a/c.toml"] {
+            let job = Job { config: dashes.into(), ..job.clone() };
+            let plist = super::plist(&job);
+            let comments = plist.lines().filter_map(|line| line.strip_prefix("<!-- "));
+            for comment in comments.filter_map(|line| line.strip_suffix(" -->")) {
+                assert!(!comment.contains("--"), "{comment}");
+            }
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("x.plist"), plist).unwrap();
+            let found = crate::service::installed(&dir.path().join("x.plist"));
+            assert_eq!(found, crate::service::Installed::Yes(Some(dashes.into())));
         }
         let file = Path::new("/Users/a/Library/LaunchAgents/dev.mcplex.work.plist");
         assert_eq!(super::file(&job.home, &job.name), file);

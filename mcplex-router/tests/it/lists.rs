@@ -238,7 +238,7 @@ fn a_hung_list_hides_no_other_and_is_read_again() {
     );
     let name = UpstreamName::new("a").unwrap();
     let timeout = Duration::from_secs(30);
-    world.upstreams[0].ends(Err(UpstreamError::Timeout { upstream: name, timeout }));
+    world.upstreams[0].ends(Err(UpstreamError::Timeout { upstream: name, timeout, from: None }));
     world.run();
     assert!(world.upstreams[0].calls()[0].contains("prompts/list"));
     world.upstreams[0].answers(r#"{"prompts":[{"name":"p"}]}"#);

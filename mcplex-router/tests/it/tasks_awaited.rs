@@ -120,8 +120,11 @@ fn a_call_that_is_given_up_cancels_its_task() {
         },
         |world, _| {
             let upstream = UpstreamName::new("a").unwrap();
-            world.upstreams[0]
-                .ends(Err(UpstreamError::Timeout { upstream, timeout: Duration::from_secs(1) }));
+            world.upstreams[0].ends(Err(UpstreamError::Timeout {
+                upstream,
+                timeout: Duration::from_secs(1),
+                from: None,
+            }));
             world.run();
         },
     ];

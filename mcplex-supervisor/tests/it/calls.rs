@@ -160,6 +160,7 @@ async fn a_call_that_takes_too_long_is_cancelled_and_its_late_answer_is_only_an_
     let id = id_of(&world.server().take(), "slow");
     let error = end(call).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Timeout { .. }), "{error}");
+    assert_eq!(error.from(), Some(Incarnation(1)), "the life that had it");
     world.settle().await;
     assert_eq!(
         world.server().take(),
