@@ -25,7 +25,13 @@ use hyper::{
 use mcplex_proto::trace::{self, TraceContext};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 mod dashboard;
@@ -47,6 +53,9 @@ pub struct Control {
     metrics: Option<Metrics>,
     /// The way to the dashboard, with its token.
     dashboard: Option<String>,
+    /// Whether the first starts were over once: what starts later, by a reload or for a client, is no
+    /// reason to send clients away.
+    is_ready: AtomicBool,
 }
 
 /// What is remembered for operators.
@@ -132,7 +141,14 @@ impl Control {
     /// A control for these upstreams and what is kept of them.
     #[must_use]
     pub fn new(operator: Arc<dyn Operator>, kept: Kept) -> Self {
-        Self { operator, acts: Acts::default(), kept, metrics: None, dashboard: None }
+        Self {
+            operator,
+            acts: Acts::default(),
+            kept,
+            metrics: None,
+            dashboard: None,
+            is_ready: AtomicBool::new(false),
+        }
     }
 
     /// The same with metrics.
@@ -276,7 +292,11 @@ impl Control {
     /// comes before.
     fn readiness(&self) -> Response<Body> {
         let all = self.operator.upstreams();
-        let starting = all.iter().filter(|one| one.is_in_first_start()).count();
+        let mut starting = all.iter().filter(|one| one.is_in_first_start()).count();
+        if starting == 0 || self.is_ready.load(Ordering::Relaxed) {
+            self.is_ready.store(true, Ordering::Relaxed);
+            starting = 0;
+        }
         let code = if starting == 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json_answer(code, &json!({ "ready": starting == 0, "starting": starting }))
     }

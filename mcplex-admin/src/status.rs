@@ -155,7 +155,9 @@ impl UpstreamStatus {
     #[must_use]
     pub fn is_in_first_start(&self) -> bool {
         let is_first = self.incarnation <= 1 && self.last_error.is_none();
-        self.is_enabled && !self.is_lazy && is_first && self.health == Health::Recovering
+        // Children beside the first come and go with clients.
+        let is_wanted = self.is_enabled && !self.is_lazy && self.member.is_none();
+        is_wanted && is_first && self.health == Health::Recovering
     }
 
     /// Whether it has died and waits for its next life.

@@ -77,14 +77,13 @@ pub(crate) async fn examine(
     report.checks.push(file(settings));
     let mut running = find(settings, &places, &mut report).await;
     progress.say("configuration", "read");
-    let address = settings.config().gateway.listen;
     match &running {
         Some(found) => {
             let checks = running::checks(settings, found).await;
             report.checks.extend(checks);
         }
         None if report.is_silent || report.is_strange => {}
-        None => report.checks.extend(knock::port(settings.config(), address).await),
+        None => report.checks.extend(knock::ports(settings.config()).await),
     }
     progress.say("address", "looked at");
     report.checks.extend(premises::collectors(settings).await);

@@ -93,7 +93,7 @@ fn setting(layers: &Layers, path: &[&str], key: String, value: &Value) -> Settin
         | ["servers", _, "auth", "client_secret" | "private_key" | "refresh_token"] => {
             HIDDEN.to_owned()
         }
-        ["servers", _, "url"] => match written(value).split_once('?') {
+        ["servers", _, "url"] | ["telemetry", "endpoint"] => match written(value).split_once('?') {
             Some((plain, _)) => format!("{plain}?{HIDDEN}\""),
             None => written(value),
         },

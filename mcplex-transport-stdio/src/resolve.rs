@@ -52,7 +52,11 @@ fn resolve_at_home(
         return Err(not_executable(file, None));
     }
     if is_path {
-        let what = format!("there is no file {}", candidates[0].display());
+        let named = candidates[0].display();
+        let what = match candidates[0].is_dir() {
+            true => format!("{named} is a folder, and no program"),
+            false => format!("there is no file {named}"),
+        };
         let hint = "correct `command`, or install the program there";
         return Err(permanent("not_found", what, hint, None));
     }
@@ -151,6 +155,7 @@ mod tests {
         check("absent", None, Err(("not_found", &path)));
         check("./absent", Some(dir), Err(("not_found", "absent")));
         check("", None, Err(("not_found", &path)));
+        check("./", Some(dir), Err(("not_found", "is a folder")));
         check("runs", Some(&dir.join("gone")), Err(("bad_cwd", "gone")));
         check("runs", Some(&dir.join("lies")), Err(("bad_cwd", "no directory")));
         check("ru\0ns", None, Err(("nul", "NUL")));

@@ -47,7 +47,7 @@ fn operation(entry: &Entry) -> Value {
         let schema = match kind {
             Parameter::Name => json!({ "type": "string" }),
             Parameter::Number => json!({ "type": "integer", "minimum": 0 }),
-            Parameter::Flag => json!({ "type": "string", "enum": ["0", "1"] }),
+            Parameter::Flag => json!({ "type": "string", "enum": ["0", "1", "false", "true"] }),
             Parameter::Word(word) => json!({ "type": "string", "enum": [word] }),
         };
         json!({ "name": name, "in": "query", "description": meaning, "schema": schema })

@@ -11,7 +11,7 @@ use crate::{
 use async_trait::async_trait;
 use mcplex_proto::{report::CrashReport, trace::TraceContext, upstream::Health};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -22,9 +22,9 @@ use tokio::{
 
 const TOKEN: &str = "0123456789abcdef";
 
-/// One upstream that is as it is.
+/// One upstream that is as a test says.
 #[derive(Debug)]
-struct Still(UpstreamStatus, watch::Sender<u64>);
+struct Still(Arc<Mutex<UpstreamStatus>>, watch::Sender<u64>);
 
 #[async_trait]
 impl Operator for Still {
@@ -33,7 +33,7 @@ impl Operator for Still {
     }
 
     fn upstreams(&self) -> Vec<UpstreamStatus> {
-        vec![self.0.clone()]
+        vec![self.0.lock().unwrap().clone()]
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -59,6 +59,7 @@ impl Operator for Still {
 struct Served {
     address: SocketAddr,
     events: Events,
+    status: Arc<Mutex<UpstreamStatus>>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -79,7 +80,9 @@ impl Served {
             ..UpstreamStatus::default()
         };
         let kept = Kept { crashes, logs, events: events.clone(), calls: Calls::begin() };
-        let control = Control::new(Arc::new(Still(status, watch::channel(0).0)), kept)
+        let status = Arc::new(Mutex::new(status));
+        let still = Still(Arc::clone(&status), watch::channel(0).0);
+        let control = Control::new(Arc::new(still), kept)
             .with_metrics(Some(|| "mcplex_up 1\n".to_owned()))
             .with_dashboard(Some("a link with the token".to_owned()));
         let door = Door::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -90,7 +93,7 @@ impl Served {
         let serving = tokio::spawn(web.serve(door, async {
             let _is_told = stopped.await.is_ok();
         }));
-        Self { address, events, stop, serving }
+        Self { address, events, status, stop, serving }
     }
 
     async fn end(self) {
@@ -341,6 +344,13 @@ async fn it_is_ready_once_the_first_starts_are_over() {
     let served = Served::new(Health::Recovering);
     let (code, text) = served.ask("GET /readyz", &["Host: localhost"]).await;
     assert_eq!((code, body(&text)), (503, r#"{"ready":false,"starting":1}"#));
+    let ready = async || served.ask("GET /readyz", &["Host: localhost"]).await.0;
+    // A child that was made for a client is none of the first.
+    served.status.lock().unwrap().member = Some("files/s1".to_owned());
+    assert_eq!(ready().await, 200);
+    // Nor is one that a reload has added later.
+    served.status.lock().unwrap().member = None;
+    assert_eq!(ready().await, 200);
     assert_eq!(served.ask("GET /healthz", &["Host: localhost"]).await.0, 200);
     served.end().await;
 }

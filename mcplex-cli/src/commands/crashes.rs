@@ -11,7 +11,7 @@ use mcplex_admin::{
     crashes::{Summary, read_all, summaries},
     why::{date, long},
 };
-use mcplex_proto::report::CrashReport;
+use mcplex_proto::{plain::plain, report::CrashReport};
 use serde::de::DeserializeOwned;
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -172,7 +172,8 @@ fn list_under(text: &mut String, head: &str, items: impl Iterator<Item = String>
         writeln!(text, "\n{head}").expect("a text takes everything");
     }
     for item in items {
-        writeln!(text, "  {item}").expect("a text takes everything");
+        // Names of tools and messages are as others wrote them.
+        writeln!(text, "  {}", plain(&item)).expect("a text takes everything");
     }
 }
 
@@ -252,6 +253,9 @@ last messages (> to it, < from it)
   00:00:00.240  > {\"jsonrpc\":\"2.0\"}
 ";
         assert_eq!(document(&report), expect);
+        let odd = CallInFlight { name: Some("a\x1b[2J\nb".to_owned()), ..CallInFlight::default() };
+        let odd = CrashReport { in_flight: vec![odd], ..report.clone() };
+        assert!(document(&odd).contains(" a b, since") && !document(&odd).contains('\x1b'));
         let member = CrashReport { member: Some("telegram/s17".to_owned()), ..report };
         assert!(document(&member).starts_with("upstream  telegram, life 6 of telegram/s17\n"));
     }

@@ -65,7 +65,8 @@ fn told(options: &DoctorOptions, failure: Failure) -> Failure {
         "interrupted" => "look again",
         _ => "correct it, and look again",
     });
-    let mut report = Report::new(options.config.config.as_deref());
+    let file = options.config.config.clone().or_else(settings::find);
+    let mut report = Report::new(file.as_deref());
     report.checks.push(Check::new(about, Finding::broken(cause, what, hint)));
     match print(&json(&report.judged())) {
         Ok(()) => failure,

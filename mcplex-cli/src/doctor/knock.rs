@@ -151,23 +151,32 @@ pub(crate) fn host_of(config: &Config, address: SocketAddr) -> String {
     listed.cloned().unwrap_or_else(|| reachable(address).to_string())
 }
 
-/// Whether an mcplex that does not run yet would get its address.
-pub(crate) async fn port(config: &Config, address: SocketAddr) -> Option<Check> {
-    if address.port() == 0 {
-        return None;
+/// Whether an mcplex that does not run yet would get its addresses.
+pub(crate) async fn ports(config: &Config) -> Vec<Check> {
+    let clients = Some((config.gateway.listen, "port", "gateway.listen"));
+    let operators = config.admin.listen.map(|address| (address, "admin port", "admin.listen"));
+    let mut checks = Vec::new();
+    for (address, about, setting) in clients.into_iter().chain(operators) {
+        if address.port() != 0 {
+            checks.push(Check::new(about, port(config, address, setting).await));
+        }
     }
+    checks
+}
+
+async fn port(config: &Config, address: SocketAddr, setting: &str) -> Finding {
     let who = knock(address, &host_of(config, address), &config.gateway.path).await;
     let taken = |what: String| {
         let hint = match holder(address) {
-            Some(holder) => format!("stop {holder}, or choose another `gateway.listen`"),
+            Some(holder) => format!("stop {holder}, or choose another `{setting}`"),
             None => format!(
-                "`ss -ltnp 'sport = :{}'` says who it is: stop it, or choose another `gateway.listen`",
+                "`ss -ltnp 'sport = :{}'` says who it is: stop it, or choose another `{setting}`",
                 address.port()
             ),
         };
         Finding::broken("port", format!("{address} is taken: {what}"), hint)
     };
-    let finding = match who {
+    match who {
         Who::Nobody => Finding::well(format!("{address} is free")),
         Who::Mcp(info) => taken(format!("an MCP server is there, {}", title(&info))),
         Who::Guarded => taken("something that asks for a token is there".to_owned()),
@@ -181,10 +190,9 @@ pub(crate) async fn port(config: &Config, address: SocketAddr) -> Option<Check> 
         Who::Away(why) => Finding::broken(
             "port",
             format!("{address} cannot be used: {why}"),
-            "choose an address of this machine for `gateway.listen`; 127.0.0.1 always works",
+            format!("choose an address of this machine for `{setting}`; 127.0.0.1 always works"),
         ),
-    };
-    Some(Check::new("port", finding))
+    }
 }
 
 /// Who has a port, in words.

@@ -26,13 +26,17 @@ pub(crate) fn checks(settings: &Settings, places: &Places, pid: Option<u32>) -> 
     if settings.config().gateway.watch && settings.file.is_some() {
         checks.extend(watches().map(|finding| Check::new("file watch", finding)));
     }
-    if let Some(state) = places.state(settings.config()) {
-        checks.push(Check::new("state", writable(&state)));
-        checks.extend(room(&state).map(|finding| Check::new("disk", finding)));
+    let state = places.state(settings.config());
+    if let Some(state) = &state {
+        checks.push(Check::new("state", writable(state)));
+        checks.extend(room(state).map(|finding| Check::new("disk", finding)));
     }
-    checks.extend(
-        journals::files(settings).map(|(what, path)| Check::new(what, kept(what, &path, pid))),
-    );
+    for (what, file) in journals::files(settings) {
+        checks.push(Check::new(what, kept(what, &file, pid)));
+        // One that is elsewhere may be on another disk.
+        let folder = file.parent().filter(|folder| state.as_deref() != Some(folder));
+        checks.extend(folder.and_then(room).map(|finding| Check::new("disk", finding)));
+    }
     checks
 }
 
@@ -213,16 +217,17 @@ fn state_is_wrong(what: String) -> Finding {
 
 /// How much room there is.
 #[cfg(unix)]
-fn room(state: &Path) -> Option<Finding> {
+fn room(folder: &Path) -> Option<Finding> {
     /// Below this the logs and reports of a crash loop may fill the disk within an hour.
     const LITTLE: u64 = 512 * 1024 * 1024;
 
     /// Below this nothing can be relied upon to be written.
     const NOTHING: u64 = 16 * 1024 * 1024;
-    let found = rustix::fs::statvfs(existing(state)).ok()?;
+    let found = rustix::fs::statvfs(existing(folder)).ok()?;
     let free = found.f_bavail.saturating_mul(found.f_frsize);
-    let what = format!("{} MB free for {}", free / (1024 * 1024), state.display());
-    let hint = "make room; `[history]` bounds what mcplex keeps";
+    let what = format!("{} MB free for {}", free / (1024 * 1024), folder.display());
+    let hint =
+        "make room; `[history]`, `[audit]` and `telemetry.log_file_total` bound what mcplex keeps";
     Some(match free {
         _ if free < NOTHING => Finding::broken("disk", what, hint),
         _ if free < LITTLE => Finding::warning("disk", what, hint),

@@ -324,6 +324,12 @@ fn without_its_audit_log_nothing_is_served() {
     let holder = format!("process {} has it", gateway.pid());
     assert!(ran.code == 9 && ran.stdout.contains(&holder), "{}", ran.stdout);
     assert!(ok(&first, &["doctor"]).contains("audit.jsonl can be written"));
+    // A disk of its own may be full while that of the state folder is not.
+    assert!(
+        ran.stdout.contains(&format!("MB free for {}", state(&first).display())),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]

@@ -249,6 +249,13 @@ fn a_foreign_service_at_the_port_neither_breaks_nor_halts_it() {
         assert!(text.contains(&format!("process {} ", std::process::id())), "{text}");
         assert_eq!(upstream(&report, "a")["level"], "ok");
     }
+    // The address of operators as well.
+    let address = foreigner("SSH-2.0-OpenSSH_9.6\r\n");
+    let setup = setup(&format!("[admin]\nlisten = \"{address}\"")).server("a", &[]);
+    let (code, found) = report(&setup, &[]);
+    let port = check(&found, "admin port");
+    assert_eq!((code, &port["cause"]), (9, &"port".into()), "{found:#}");
+    assert!(port["hint"].as_str().unwrap().contains("another `admin.listen`"), "{port}");
     // Another mcplex has it.
     let other = Setup::new("").server("a", &[]);
     let gateway = other.serve();

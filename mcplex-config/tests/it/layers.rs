@@ -108,7 +108,9 @@ fn a_server_overrides_only_what_it_names() {
 fn texts_are_expanded_and_secrets_stay_hidden() {
     let loaded = load(with_env(
         toml(
-            "[gateway]\nname = '${WHO:-nobody}'\n[[servers]]\nname = 'a'\ncommand = '${DIR}/x'\n\
+            "[gateway]\nname = '${WHO:-nobody}'\n\
+             [telemetry]\nendpoint = 'http://c:4318/x?key=geheim'\n\
+             [[servers]]\nname = 'a'\ncommand = '${DIR}/x'\n\
              args = ['--key=${KEY}', '$${KEY}']\nenv = { TOKEN = '${KEY}' }\ncwd = '${DIR}'\n\
              [[servers]]\nname = 'off'\ncommand = 'x'\nenabled = false\nenv = { T = '${UNSET}' }\n",
         ),
@@ -129,6 +131,7 @@ fn texts_are_expanded_and_secrets_stay_hidden() {
         found.map(|setting| setting.value.clone()).unwrap()
     };
     assert_eq!(value("servers.a.env.TOKEN"), "(hidden)");
+    assert_eq!(value("telemetry.endpoint").trim_matches('"'), "http://c:4318/x?(hidden)");
     assert_eq!(value("servers.a.args"), "[\"--key=${KEY}\", \"$${KEY}\"]");
 }
 
