@@ -1,6 +1,7 @@
 //! A server elsewhere: name, connection, encryption, permission and path, told apart in words.
 
 use super::{finding::Finding, watched::Refusal};
+use futures_util::future::select_ok;
 use mcplex_proto::{redact::redact, report::CrashReport};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
@@ -11,6 +12,9 @@ use url::Url;
 
 /// How long a name or a connection may take; a working one needs a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many addresses of one name are tried; names with more lead to the same place.
+const ADDRESSES: usize = 16;
 
 /// Host and port of an address.
 fn place(url: &str) -> Result<(String, u16), Finding> {
@@ -46,14 +50,7 @@ pub(crate) async fn resolve(url: &str) -> Result<String, Finding> {
 pub(crate) async fn reach(url: &str) -> Result<String, Finding> {
     let found = addresses(url).await?;
     let (host, port) = place(url)?;
-    let connected = match timeout(PATIENCE, TcpStream::connect(&found[..])).await {
-        Ok(connected) => connected,
-        Err(_) => {
-            let why = format!("nothing within {} s", PATIENCE.as_secs());
-            Err(io::Error::new(io::ErrorKind::TimedOut, why))
-        }
-    };
-    let Err(error) = connected else { return Ok(format!("port {port} is open")) };
+    let Err(error) = connect(&found).await else { return Ok(format!("port {port} is open")) };
     let hint = if error.kind() == io::ErrorKind::ConnectionRefused {
         "start the server, or correct the port in `url`"
     } else if error.kind() == io::ErrorKind::TimedOut {
@@ -62,6 +59,20 @@ pub(crate) async fn reach(url: &str) -> Result<String, Finding> {
         "look whether this machine reaches that network"
     };
     Err(Finding::broken("tcp", format!("{host}:{port} takes no connection: {error}"), hint))
+}
+
+/// Connects to any of these, all at once: where one family of addresses leads nowhere, which many
+/// networks have of IPv6, the other one is used, as by whoever calls the server.
+async fn connect(addresses: &[SocketAddr]) -> io::Result<()> {
+    let tries =
+        addresses.iter().take(ADDRESSES).map(|address| Box::pin(TcpStream::connect(*address)));
+    match timeout(PATIENCE, select_ok(tries)).await {
+        Ok(connected) => connected.map(drop),
+        Err(_) => {
+            let why = format!("nothing within {} s", PATIENCE.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, why))
+        }
+    }
 }
 
 /// A session was not had, though connections are.
@@ -85,10 +96,9 @@ pub(crate) fn refused(refusal: Option<&Refusal>, report: &CrashReport) -> Findin
                     `url`, often /mcp or /sse";
         ("no-such-path", hint)
     } else if has("407") {
-        (
-            "http",
-            "a proxy on the way wants a name and a password: look into `HTTPS_PROXY` and the like",
-        )
+        let hint = "a proxy answers there, and mcplex uses none: write the address of the server itself \
+                    as `url`";
+        ("http", hint)
     } else if has("429") {
         ("http", "it is asked more often than it allows; wait, or ask who runs it for more")
     } else if has("5") {
@@ -128,6 +138,21 @@ mod tests {
     fn of(kind: Option<&'static str>, io: Option<io::ErrorKind>, text: &str) -> &'static str {
         let refusal = Refusal { kind, io, text: text.to_owned() };
         refused(Some(&refusal), &CrashReport::default()).cause.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_does_not_hide_one_that_works() {
+        let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&nowhere, 1).unwrap();
+        let address = nowhere.local_addr().unwrap();
+        // Past its queue connections wait for ever.
+        let wait = Duration::from_millis(200);
+        let queue: Vec<_> = (0..8)
+            .map_while(|_| std::net::TcpStream::connect_timeout(&address, wait).ok())
+            .collect();
+        assert!(queue.len() < 8, "its queue is endless");
+        let there = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        connect(&[address, there.local_addr().unwrap()]).await.unwrap();
     }
 
     #[test]
