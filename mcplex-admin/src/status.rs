@@ -86,6 +86,9 @@ pub struct UpstreamStatus {
     pub incarnation: u64,
     /// Since when its health is what it is, in milliseconds of Unix time.
     pub since_ms: u64,
+    /// Since when it has had trouble, in milliseconds of Unix time: from the first death or start
+    /// after which it was not well until it is ready and no death counts any more.
+    pub trouble_since_ms: Option<u64>,
     /// How long the current life has been ready.
     pub uptime_ms: Option<u64>,
     /// The revision of the protocol that the current life speaks, once it is ready.
@@ -128,6 +131,7 @@ impl Default for UpstreamStatus {
             url: None,
             incarnation: 0,
             since_ms: 0,
+            trouble_since_ms: None,
             uptime_ms: None,
             protocol: None,
             era: None,

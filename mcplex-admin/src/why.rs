@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 pub fn why(upstream: &UpstreamStatus, last: Option<&CrashReport>) -> String {
     let mut said = Said(String::new());
     said.push(&now(upstream));
+    said.push_some(trouble(upstream));
     match upstream.health {
         Health::Tripped | Health::Recovering => {
             said.push_some(death(upstream, last));
@@ -97,6 +98,12 @@ fn now(upstream: &UpstreamStatus) -> String {
         ),
         Health::Stopped => format!("{name} was stopped at {since}"),
     }
+}
+
+/// When it all began, where that was before it became what it is: a trip is seldom the beginning.
+fn trouble(upstream: &UpstreamStatus) -> Option<String> {
+    let since = upstream.trouble_since_ms.filter(|since| since + 1_000 <= upstream.since_ms)?;
+    Some(format!("Its trouble began at {}", date(since)))
 }
 
 /// What ended its last life, and what that means for the breaker.

@@ -17,6 +17,7 @@ use std::{
     future::Future,
     io::IsTerminal as _,
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Runs a command that asks.
@@ -169,6 +170,13 @@ pub(crate) fn unknown(name: &str, known: &[String]) -> Failure {
         [] => failure.with_hint("no upstream is known here"),
         several => failure.with_hint(format!("these are known: {}", several.join(", "))),
     }
+}
+
+/// What people call the time, in milliseconds of Unix time.
+#[expect(clippy::disallowed_methods, reason = "told to people; nothing is decided by it")]
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether to use colours.

@@ -264,6 +264,7 @@ impl Row {
             url: self.url.clone(),
             incarnation: status.incarnation.0,
             since_ms: past.since_ms,
+            trouble_since_ms: past.trouble_since(&status, unix_ms(wall_clock())),
             uptime_ms: status.uptime.map(ms),
             protocol: version.map(|version| version.to_string()),
             era: version.map(|version| version.era().to_string()),

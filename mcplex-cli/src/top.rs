@@ -21,10 +21,7 @@ use crate::{
     console,
     exit::{Code, Failure},
 };
-use std::{
-    io::IsTerminal as _,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::io::IsTerminal as _;
 
 /// How many keys may wait; nobody types faster than they are taken.
 const KEYS: usize = 64;
@@ -35,6 +32,13 @@ pub(crate) async fn run(options: &ConfigOptions) -> Result<(), Failure> {
         return Err(Failure::new(Code::Failed, "`mcplex top` needs a terminal").with_hint(
             "`mcplex status` prints the same once, `mcplex status --watch` again and again",
         ));
+    }
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        return Err(Failure::new(
+            Code::Failed,
+            "this terminal has no cursor that could be moved (TERM=dumb)",
+        )
+        .with_hint("`mcplex status --watch` needs none"));
     }
     // While the terminal is still as it was, so that it can be said plainly that nobody runs.
     let mut client = console::connect(options).await?;
@@ -47,7 +51,7 @@ pub(crate) async fn run(options: &ConfigOptions) -> Result<(), Failure> {
     let mut keys = screen::keys(KEYS).map_err(|error| no_terminal(&error))?;
     feed.look_at(state.selected_name());
     loop {
-        let look = Look { now_ms: now_ms(), is_colourful: console::is_colourful() };
+        let look = Look { now_ms: console::now_ms(), is_colourful: console::is_colourful() };
         if screen.draw(|frame| view::draw(&state, &look, frame)).is_err() {
             // The terminal is gone, and nobody is left who could be told.
             return Ok(());
@@ -64,19 +68,13 @@ pub(crate) async fn run(options: &ConfigOptions) -> Result<(), Failure> {
                 // Without a key for ever: the terminal is gone.
                 Some(Want::Quit) | None => return Ok(()),
                 Some(Want::Act(verb, upstream)) => feed.act(verb, upstream),
+                Some(Want::Suspend) => screen.suspend().map_err(|error| no_terminal(&error))?,
                 Some(Want::Nothing) => {}
             },
             () = ends.next() => return Ok(()),
         }
         feed.look_at(state.selected_name());
     }
-}
-
-/// What people call the time.
-#[expect(clippy::disallowed_methods, reason = "told to people; nothing is decided by it")]
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn no_terminal(error: &std::io::Error) -> Failure {

@@ -270,6 +270,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_says_moves_no_cursor_and_fills_no_screen() {
+        let refused = |message: &str| {
+            let error = mcplex_proto::error::ErrorObject::new(-32000, message);
+            Cause::Handshake(HandshakeError::Refused(error)).sentence(&[])
+        };
+        assert_eq!(
+            refused("no\x1b[2J\x1b]0;title\x07 key\nof \u{202e}mine"),
+            "the server refused to initialize: no key of mine (code -32000)"
+        );
+        assert!(refused(&"é".repeat(1 << 20)).ends_with("é…"));
+    }
+
+    #[test]
     fn a_version_that_is_refused_is_not_asked_for_again() {
         let refused = |code| {
             let error = mcplex_proto::error::ErrorObject::new(code, "no");

@@ -45,6 +45,20 @@ fn ready() {
 }
 
 #[test]
+fn trouble_that_is_older_than_its_health_is_told() {
+    let trouble = |since_ms: u64| {
+        let trouble_since_ms = Some(since_ms);
+        why(&UpstreamStatus { trouble_since_ms, ..upstream(Health::Tripped) }, None)
+    };
+    let told = "its breaker tripped at 2026-01-01 00:00:00 UTC. Its trouble began at 2025-12-31 \
+                22:00:00 UTC. ";
+    let text = trouble(1_767_225_600_000 - 7_200_000);
+    assert!(text.contains(told), "{text}");
+    // The same moment is not told twice.
+    assert!(!trouble(1_767_225_600_000 - 999).contains("trouble"));
+}
+
+#[test]
 fn degraded() {
     check(
         &upstream(Health::Degraded),

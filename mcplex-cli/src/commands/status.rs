@@ -6,8 +6,8 @@ use crate::{
     exit::{Failure, print},
 };
 use mcplex_admin::{
-    status::{Snapshot, UpstreamStatus},
-    why::long,
+    status::{Instance, Snapshot, UpstreamStatus},
+    why::{date, long},
 };
 use mcplex_proto::upstream::Health;
 use std::{fmt::Write as _, time::Duration};
@@ -27,7 +27,11 @@ pub(crate) fn run(options: &StatusOptions) -> Result<(), Failure> {
                 let value = serde_json::to_value(&snapshot).unwrap_or_default();
                 if options.watch { format!("{value}\n") } else { format!("{value:#}\n") }
             } else {
-                let look = Look { width: console::width(), is_colourful: console::is_colourful() };
+                let look = Look {
+                    width: console::width(),
+                    is_colourful: console::is_colourful(),
+                    now_ms: console::now_ms(),
+                };
                 let clear = if options.watch && look.width.is_some() { CLEAR } else { "" };
                 format!("{clear}{}", table(&snapshot, &look))
             };
@@ -44,6 +48,8 @@ pub(crate) fn run(options: &StatusOptions) -> Result<(), Failure> {
 struct Look {
     width: Option<usize>,
     is_colourful: bool,
+    /// Unix time, for how long ago something was.
+    now_ms: u64,
 }
 
 /// What stands above each column; the last one takes what is left of the line.
@@ -80,7 +86,7 @@ const PROTOCOL: usize = 5;
 const WIDE: usize = 100;
 
 fn table(snapshot: &Snapshot, look: &Look) -> String {
-    let rows: Vec<_> = snapshot.upstreams.iter().map(row).collect();
+    let rows: Vec<_> = snapshot.upstreams.iter().map(|it| row(it, look.now_ms)).collect();
     let last = HEAD.len() - 1;
     let mut head = HEAD;
     if snapshot.upstreams.iter().any(|upstream| upstream.url.is_some()) {
@@ -100,6 +106,9 @@ fn table(snapshot: &Snapshot, look: &Look) -> String {
     if rows.is_empty() {
         text.push_str("(the configuration names no upstream)\n");
     }
+    if let Some(hint) = hint(&snapshot.upstreams) {
+        writeln!(text, "\n{hint}").expect("a text takes everything");
+    }
     let instance = &snapshot.instance;
     if instance.attached > 0 {
         let (clients, are) =
@@ -107,39 +116,73 @@ fn table(snapshot: &Snapshot, look: &Look) -> String {
         writeln!(text, "\n{} {clients} of other processes {are} attached.", instance.attached)
             .expect("a text takes everything");
     }
-    if instance.lost_lines + instance.lost_reports > 0 {
-        writeln!(
-            text,
-            "\nNot kept: {} lines of logs, {} crash reports; the disk is too slow or full.",
-            instance.lost_lines, instance.lost_reports
-        )
-        .expect("a text takes everything");
-    }
-    if instance.lost_spans + instance.lost_records > 0 {
-        writeln!(
-            text,
-            "\nNot exported: {} spans, {} log records; `mcplex doctor` looks at the collector.",
-            instance.lost_spans, instance.lost_records
-        )
-        .expect("a text takes everything");
-    }
-    if instance.lost_audit + instance.lost_log > 0 {
-        writeln!(
-            text,
-            "\nNot kept: {} lines of the audit log, {} lines of the log file; the disk is too slow or \
-             full.",
-            instance.lost_audit, instance.lost_log
-        )
-        .expect("a text takes everything");
+    for notice in notices(instance) {
+        writeln!(text, "\n{notice}").expect("a text takes everything");
     }
     text
 }
 
-fn row(upstream: &UpstreamStatus) -> [String; 11] {
+/// What is not as it should be with mcplex itself, in sentences.
+pub(crate) fn notices(instance: &Instance) -> Vec<String> {
+    const DISK: &str = "the disk is too slow or full";
+    let mut notices = Vec::new();
+    if instance.lost_lines + instance.lost_reports > 0 {
+        let Instance { lost_lines: lines, lost_reports: reports, .. } = instance;
+        notices.push(format!("Not kept: {lines} lines of logs, {reports} crash reports; {DISK}."));
+    }
+    if instance.lost_spans + instance.lost_records > 0 {
+        notices.push(format!(
+            "Not exported: {} spans, {} log records; `mcplex doctor` looks at the collector.",
+            instance.lost_spans, instance.lost_records
+        ));
+    }
+    if instance.lost_audit + instance.lost_log > 0 {
+        notices.push(format!(
+            "Not kept: {} lines of the audit log, {} lines of the log file; {DISK}.",
+            instance.lost_audit, instance.lost_log
+        ));
+    }
+    if !instance.needs_restart.is_empty() {
+        notices.push(format!(
+            "Changed in the file, and only the next start of mcplex applies it: {}.",
+            instance.needs_restart.join(", ")
+        ));
+    }
+    notices
+}
+
+/// Where it is told what to do, if there is anything to do.
+fn hint(upstreams: &[UpstreamStatus]) -> Option<String> {
+    let is_ill = |it: &&UpstreamStatus| it.trouble_since_ms.is_some() && !it.is_in_first_start();
+    let mut ill: Vec<_> = upstreams.iter().filter(is_ill).map(|it| it.name.as_str()).collect();
+    ill.dedup();
+    match &ill[..] {
+        [] => None,
+        [only] => Some(format!("`mcplex why {only}` tells what to do.")),
+        [first, ..] => Some(format!(
+            "{} have trouble; `mcplex why {first}` tells of one what to do.",
+            ill.len()
+        )),
+    }
+}
+
+/// What is wrong with it, since when.
+fn trouble(upstream: &UpstreamStatus, now_ms: u64) -> String {
+    let error = upstream.last_error.as_ref().or(upstream.reason.as_ref());
+    let since = upstream
+        .trouble_since_ms
+        .map(|since| format!("since {} ({})", date(since), short(now_ms.saturating_sub(since))));
+    match (since, error) {
+        (Some(since), Some(error)) => format!("{since}: {error}"),
+        (Some(only), None) => only,
+        (None, error) => error.cloned().unwrap_or_default(),
+    }
+}
+
+fn row(upstream: &UpstreamStatus, now_ms: u64) -> [String; 11] {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let time = |ms: Option<u64>| or_none(ms.map(short));
     let health = if upstream.is_enabled { upstream.health.as_str() } else { "disabled" };
-    let error = upstream.last_error.clone().or_else(|| upstream.reason.clone());
     [
         upstream.member.as_ref().unwrap_or(&upstream.name).clone(),
         health.to_owned(),
@@ -151,7 +194,7 @@ fn row(upstream: &UpstreamStatus) -> [String; 11] {
         time(upstream.retry_after_ms),
         upstream.tools.to_string(),
         upstream.in_flight.to_string(),
-        error.unwrap_or_default(),
+        trouble(upstream, now_ms),
     ]
 }
 
@@ -236,6 +279,10 @@ fn colour(health: Health) -> &'static str {
 mod tests {
     use super::*;
 
+    fn look(width: Option<usize>) -> Look {
+        Look { width, is_colourful: false, now_ms: 1_767_225_693_000 }
+    }
+
     fn snapshot() -> Snapshot {
         let files = UpstreamStatus {
             name: "files".to_owned(),
@@ -257,7 +304,8 @@ mod tests {
             max_deaths: 5,
             trips: 1,
             retry_after_ms: Some(61_000),
-            last_error: Some("it exited with code 1: API_ID is not set".to_owned()),
+            trouble_since_ms: Some(1_767_225_600_000),
+            last_error: Some("it exited with code 1: no API_ID".to_owned()),
             ..UpstreamStatus::default()
         };
         Snapshot { upstreams: vec![files, telegram], ..Snapshot::default() }
@@ -265,13 +313,14 @@ mod tests {
 
     #[test]
     fn the_table_fits_into_80_columns() {
-        let look = Look { width: Some(80), is_colourful: false };
-        let text = table(&snapshot(), &look);
+        let text = table(&snapshot(), &look(Some(80)));
         let expect = "\
 UPSTREAM  HEALTH     PID  LIFE  UP    DEATHS       NEXT TRY  TOOLS  CALLS
 files     ready    41234     1  2h2m  0            -            12      1
 telegram  tripped      -     6  -     6 (5 borne)  1m1s          0      0
-  it exited with code 1: API_ID is not set
+  since 2026-01-01 00:00:00 UTC (1m33s): it exited with code 1: no API_ID
+
+`mcplex why telegram` tells what to do.
 ";
         assert_eq!(text, expect);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
@@ -282,7 +331,7 @@ telegram  tripped      -     6  -     6 (5 borne)  1m1s          0      0
         let mut snapshot = snapshot();
         let url = Some("https://mcp.example/a/very/long/path/mcp".to_owned());
         snapshot.upstreams[0] = UpstreamStatus { pid: None, url, ..snapshot.upstreams[0].clone() };
-        let text = table(&snapshot, &Look { width: None, is_colourful: false });
+        let text = table(&snapshot, &look(None));
         assert!(text.contains("PID OR URL"), "{text}");
         assert!(text.contains("  mcp.example/a/very/long/path/…  "), "{text}");
     }
@@ -292,16 +341,17 @@ telegram  tripped      -     6  -     6 (5 borne)  1m1s          0      0
         let mut snapshot = snapshot();
         let member = Some("files/2".to_owned());
         snapshot.upstreams.push(UpstreamStatus { member, ..snapshot.upstreams[0].clone() });
-        let text = table(&snapshot, &Look { width: None, is_colourful: false });
+        let text = table(&snapshot, &look(None));
         assert!(text.contains("\nfiles/2   ready"), "{text}");
     }
 
     #[test]
     fn a_wide_one_says_all_and_colours_only_the_health() {
-        let text = table(&snapshot(), &Look { width: None, is_colourful: true });
+        let text = table(&snapshot(), &Look { is_colourful: true, ..look(None) });
         assert!(text.contains("\x1b[31mtripped\x1b[0m"), "{text}");
-        assert!(text.trim_end().ends_with("0  it exited with code 1: API_ID is not set"), "{text}");
-        let plain = table(&snapshot(), &Look { width: None, is_colourful: false });
+        let error = "0  since 2026-01-01 00:00:00 UTC (1m33s): it exited with code 1: no API_ID";
+        assert!(text.contains(error), "{text}");
+        let plain = table(&snapshot(), &look(None));
         assert!(!plain.contains('\x1b'));
         assert!(plain.contains("2h2m  2026-07-28  0 "), "{plain}");
     }

@@ -10,7 +10,10 @@ use ratatui::{
     backend::CrosstermBackend,
     crossterm::{
         cursor::Show,
-        event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+        event::{
+            self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent,
+            KeyEventKind, KeyModifiers,
+        },
         execute,
         terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
     },
@@ -55,6 +58,34 @@ impl Screen {
         self.terminal.draw(draw)?;
         Ok(())
     }
+
+    /// Gives the terminal to the shell until it brings this back.
+    pub(super) fn suspend(&mut self) -> io::Result<()> {
+        give_back(&mut io::stdout());
+        stop_until_continued();
+        enable_raw_mode()?;
+        // What was there is on the other screen.
+        enter(&mut io::stdout())?;
+        self.terminal.clear()
+    }
+}
+
+/// Stops all of this job, as Ctrl-Z does to a program that leaves its terminal as it is. Where no shell
+/// could bring it back the system does nothing.
+#[cfg(unix)]
+fn stop_until_continued() {
+    use rustix::process::{Signal, kill_current_process_group};
+    let _is_stopped = kill_current_process_group(Signal::TSTP).is_ok();
+}
+
+#[cfg(not(unix))]
+fn stop_until_continued() {}
+
+/// Takes the second screen. What is pasted there comes as a whole, and means nothing: else its letters
+/// would be keys, and one of them resets.
+fn enter(out: &mut impl Write) -> io::Result<()> {
+    IS_TAKEN.store(true, Ordering::Relaxed);
+    execute!(out, EnterAlternateScreen, EnableBracketedPaste)
 }
 
 /// Leaves the second screen and shows the cursor when it is dropped, also by a panic.
@@ -62,8 +93,7 @@ struct Taken<W: Write>(W);
 
 impl<W: Write> Taken<W> {
     fn new(mut out: W) -> io::Result<Self> {
-        IS_TAKEN.store(true, Ordering::Relaxed);
-        let entered = execute!(out, EnterAlternateScreen);
+        let entered = enter(&mut out);
         // Made first, so that half of it is undone.
         let taken = Self(out);
         entered.map(|()| taken)
@@ -80,7 +110,7 @@ impl<W: Write> Drop for Taken<W> {
 fn give_back(out: &mut impl Write) {
     if IS_TAKEN.swap(false, Ordering::Relaxed) {
         // The terminal may be gone, and then nobody misses this.
-        let _is_shown = execute!(out, LeaveAlternateScreen, Show).is_ok();
+        let _is_shown = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, Show).is_ok();
         let _is_plain = disable_raw_mode().is_ok();
     }
 }
@@ -133,7 +163,12 @@ fn key(event: &Event) -> Option<Key> {
         return None;
     }
     if modifiers.contains(KeyModifiers::CONTROL) {
-        return Some(if *code == KeyCode::Char('c') { Key::Quit } else { Key::Other });
+        #[expect(clippy::wildcard_enum_match_arm, reason = "most keys mean nothing here")]
+        return Some(match code {
+            KeyCode::Char('c') => Key::Quit,
+            KeyCode::Char('z') => Key::Suspend,
+            _ => Key::Other,
+        });
     }
     #[expect(clippy::wildcard_enum_match_arm, reason = "most keys mean nothing here")]
     Some(match code {
@@ -190,13 +225,14 @@ mod tests {
 
     #[test]
     fn a_terminal_is_given_back_once_also_by_a_panic() {
-        let all = "\x1b[?1049h\x1b[?1049l\x1b[?25h";
+        let (taken, given) = ("\x1b[?1049h\x1b[?2004h", "\x1b[?2004l\x1b[?1049l\x1b[?25h");
+        let all = format!("{taken}{given}");
         assert_eq!(written(|| {}), all);
         assert_eq!(written(|| panic!("a bug")), all);
         // The hook of a panic comes first, and then there is nothing left to do.
         let mut first = Vec::new();
-        assert_eq!(written(|| give_back(&mut first)), "\x1b[?1049h");
-        assert_eq!(first, b"\x1b[?1049l\x1b[?25h");
+        assert_eq!(written(|| give_back(&mut first)), taken);
+        assert_eq!(first, given.as_bytes());
     }
 
     #[test]
@@ -212,13 +248,72 @@ mod tests {
         check(KeyCode::Char('r'), none, Some(Key::Reset));
         check(KeyCode::Char('?'), KeyModifiers::SHIFT, Some(Key::Help));
         check(KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Key::Quit));
+        check(KeyCode::Char('z'), KeyModifiers::CONTROL, Some(Key::Suspend));
         // A terminal that asks for another page must not reset anything.
         check(KeyCode::Char('r'), KeyModifiers::CONTROL, Some(Key::Other));
         check(KeyCode::F(1), none, Some(Key::Other));
         assert_eq!(key(&Event::Resize(80, 24)), Some(Key::Redraw));
         assert_eq!(key(&Event::FocusLost), None);
+        assert_eq!(key(&Event::Paste("rsy".to_owned())), None);
         let press = KeyEvent::new(KeyCode::Char('q'), none);
         let released = KeyEvent { kind: KeyEventKind::Release, ..press };
         assert_eq!(key(&Event::Key(released)), None);
+    }
+
+    /// What the child of the next test does: a panic while the terminal is taken, as by a bug.
+    #[test]
+    #[ignore = "it is run in a terminal by `a_panic_is_read_on_a_terminal_that_works`"]
+    fn a_panic_in_a_terminal() {
+        let mut screen = Screen::take().unwrap();
+        screen.draw(|_| ()).unwrap();
+        panic!("a bug of ours");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_panic_is_read_on_a_terminal_that_works() {
+        use rustix::{
+            pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt},
+            termios::{LocalModes, tcgetattr},
+        };
+        use std::{fs::File, io::Read as _, process::Stdio};
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let outside = openpt(flags).unwrap();
+        unlockpt(&outside).unwrap();
+        let inside = ioctl_tiocgptpeer(&outside, flags).unwrap();
+        let side = || Stdio::from(inside.try_clone().unwrap());
+        // This very program, which has all of the code and no way of its own to be made to panic.
+        #[expect(clippy::disallowed_methods, reason = "the terminal is the point of the test")]
+        let mut child = std::process::Command::new("setsid")
+            .arg("--ctty")
+            .arg(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "top::screen::tests::a_panic_in_a_terminal",
+                "--ignored",
+                "--nocapture",
+            ])
+            .args(["--test-threads", "1"])
+            .stdin(side())
+            .stdout(side())
+            .stderr(side())
+            .spawn()
+            .unwrap();
+        let status = child.wait().unwrap();
+        // Before the last of the inside is closed, which ends what can be read.
+        let modes = tcgetattr(&inside).unwrap().local_modes;
+        drop(inside);
+        let (mut outside, mut bytes, mut part) = (File::from(outside), Vec::new(), [0; 4096]);
+        while let Ok(count @ 1..) = outside.read(&mut part) {
+            bytes.extend_from_slice(&part[..count]);
+        }
+        assert!(!status.success(), "{status}");
+        assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON), "{modes:?}");
+        let mut terminal = vt100::Parser::new(24, 80, 0);
+        terminal.process(&bytes);
+        let screen = terminal.screen();
+        assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
+        // Said after the screen of the shell was back, so that it is still there to be read.
+        assert!(screen.contents().contains("a bug of ours"), "{}", screen.contents());
     }
 }

@@ -10,8 +10,9 @@ use mcplex_admin::{
 use mcplex_proto::{report::CrashReport, upstream::Health};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Events that are kept: a large screen full, many times over.
-const EVENTS: usize = 1_000;
+/// Events that are kept of each upstream, as many as mcplex itself keeps: one that dies in a loop pushes
+/// out its own past and nobody else's.
+const EVENTS: usize = 100;
 
 /// How far one press of a page key goes.
 const PAGE: usize = 10;
@@ -111,6 +112,8 @@ pub(crate) enum Key {
     Toggle,
     Yes,
     Help,
+    /// Gives the terminal to the shell until it is brought back.
+    Suspend,
     Quit,
     /// Any other one, which is a no where something is asked.
     Other,
@@ -123,6 +126,7 @@ pub(crate) enum Key {
 pub(crate) enum Want {
     Nothing,
     Act(Verb, String),
+    Suspend,
     Quit,
 }
 
@@ -204,7 +208,6 @@ impl State {
             News::Detail(detail) => self.detail = Some(*detail),
             News::Past(events) => {
                 self.events = events.into();
-                self.forget();
             }
             News::Event(event) => self.hear(*event),
             News::Warning(text) => self.said = Some(Said::Bad(text)),
@@ -239,19 +242,22 @@ impl State {
             row.retry_after_ms = event.retry_after_ms;
             row.uptime_ms = row.uptime_ms.filter(|_| row.is_up());
         }
+        let is_its = |other: &Event| other.upstream == event.upstream;
+        if self.events.iter().filter(|other| is_its(other)).count() >= EVENTS
+            && let Some(oldest) = self.events.iter().position(is_its)
+        {
+            self.events.remove(oldest);
+        }
         self.events.push_back(event);
-        self.forget();
-    }
-
-    fn forget(&mut self) {
-        let extra = self.events.len().saturating_sub(EVENTS);
-        self.events.drain(..extra);
     }
 
     /// What a key does; a question that is open takes the next one.
     pub(crate) fn press(&mut self, key: Key) -> Want {
         if key == Key::Redraw {
             return Want::Nothing;
+        }
+        if key == Key::Suspend {
+            return Want::Suspend;
         }
         if let Some((verb, upstream)) = self.question.take() {
             return if key == Key::Yes { self.act(verb, upstream) } else { Want::Nothing };
@@ -271,7 +277,7 @@ impl State {
             Key::Up | Key::Down | Key::PageUp | Key::PageDown | Key::First | Key::Last => {
                 self.go(key);
             }
-            Key::Yes | Key::Other | Key::Redraw => {}
+            Key::Yes | Key::Suspend | Key::Other | Key::Redraw => {}
         }
         Want::Nothing
     }
@@ -305,6 +311,7 @@ impl State {
             | Key::Toggle
             | Key::Yes
             | Key::Help
+            | Key::Suspend
             | Key::Quit
             | Key::Other
             | Key::Redraw => now,

@@ -8,7 +8,7 @@ pub(crate) use self::paint::Look;
 
 use self::paint::{cut, left_and_right};
 use super::state::{Link, Page, Said, State};
-use crate::commands::status::short;
+use crate::commands::status::{notices, short};
 use mcplex_proto::upstream::Health;
 use ratatui::{
     Frame,
@@ -22,7 +22,7 @@ use ratatui::{
 const LEAST: (u16, u16) = (40, 10);
 
 /// What the keys do, for the help.
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("up, down, k, j", "select; in one upstream: move its last words"),
     ("page up, page down", "the same in larger steps"),
     ("home, end, g, G", "to the first, to the last"),
@@ -31,6 +31,7 @@ const KEYS: [(&str, &str); 9] = [
     ("r", "reset: forget its deaths, start it at once"),
     ("s", "stop what runs (it asks first), start what is stopped"),
     ("?", "this"),
+    ("Ctrl-Z", "back to the shell for now; `fg` goes on"),
     ("q, Ctrl-C", "leave; mcplex goes on"),
 ];
 
@@ -85,13 +86,14 @@ fn summary(state: &State, look: &Look, width: u16) -> Line<'static> {
         1 => " 1 upstream".to_owned(),
         count => format!(" {count} upstreams"),
     })];
+    // The worst first, which a narrow terminal must not cut off.
     for health in [
-        Health::Ready,
-        Health::Degraded,
-        Health::Recovering,
         Health::Tripped,
-        Health::Idle,
+        Health::Recovering,
+        Health::Degraded,
         Health::Stopped,
+        Health::Idle,
+        Health::Ready,
     ] {
         let count = rows.iter().filter(|row| row.health == health).count();
         if count > 0 {
@@ -119,6 +121,10 @@ fn footer(state: &State, look: &Look, width: u16) -> Line<'static> {
     };
     if let Some((text, style)) = told {
         return Line::styled(cut(&text, width), style);
+    }
+    if let Some(notice) = notices(&state.snapshot.instance).first() {
+        let text = format!(" ? help  q quit  {notice}");
+        return Line::styled(cut(&text, width), look.of(Health::Recovering));
     }
     let text = match state.page {
         Page::Fleet => " up/down select  enter look  r reset  s stop/start  ? help  q quit",

@@ -175,11 +175,11 @@ impl Setup {
         self.launch(self.dress(command), terminal)
     }
 
-    /// `mcplex` in a session of its own, whose terminal is what it gets as stdin.
-    pub(crate) fn in_session(&self, args: &[&str]) -> Command {
-        #[expect(clippy::disallowed_methods, reason = "a shell would start mcplex like this")]
+    /// A program in a session of its own, whose terminal is what it gets as stdin.
+    pub(crate) fn in_session(&self, program: &str, args: &[&str]) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "a terminal would start it like this")]
         let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(env!("CARGO_BIN_EXE_mcplex")).args(args);
+        command.arg("--ctty").arg(program).args(args);
         self.dress(command)
     }
 

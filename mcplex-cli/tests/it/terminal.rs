@@ -49,18 +49,22 @@ fn pair((columns, lines): (u16, u16)) -> (OwnedFd, OwnedFd) {
     (outside, inside)
 }
 
-/// Starts `mcplex` with these arguments in the inside of a terminal, in a session of its own.
-fn start(setup: &Setup, args: &[&str], inside: &OwnedFd) -> Child {
-    let mut command = setup.in_session(args);
+const MCPLEX: &str = env!("CARGO_BIN_EXE_mcplex");
+
+/// Starts a program in the inside of a terminal, in a session of its own.
+fn start(setup: &Setup, program: &str, args: &[&str], inside: &OwnedFd) -> Child {
+    let mut command = setup.in_session(program, args);
+    if command.get_envs().all(|(name, _)| name != "TERM") {
+        command.env("TERM", "xterm-256color");
+    }
     let side = || Stdio::from(inside.try_clone().unwrap());
-    command.env("TERM", "xterm-256color").stdin(side()).stdout(side()).stderr(side());
-    command.spawn().unwrap()
+    command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap()
 }
 
 /// How a program ends whose terminal is closed when it shows a text, as by whoever closes a window.
 pub(crate) fn closed(setup: &Setup, args: &[&str], of: (u16, u16), text: &str) -> ExitStatus {
     let (outside, inside) = pair(of);
-    let mut child = start(setup, args, &inside);
+    let mut child = start(setup, MCPLEX, args, &inside);
     drop(inside);
     let (mut outside, mut bytes) = (File::from(outside), [0; 4096]);
     let mut seen = vt100::Parser::new(of.1, of.0, 0);
@@ -83,9 +87,20 @@ pub(crate) fn closed(setup: &Setup, args: &[&str], of: (u16, u16), text: &str) -
 
 impl Terminal {
     /// Starts `mcplex` with these arguments, in a session of its own.
-    pub(crate) fn run(setup: &Setup, args: &[&str], (columns, lines): (u16, u16)) -> Self {
+    pub(crate) fn run(setup: &Setup, args: &[&str], size: (u16, u16)) -> Self {
+        Self::begin(setup, MCPLEX, args, size)
+    }
+
+    /// Starts a shell that can stop a job and take it up again, and types `mcplex` with these arguments.
+    pub(crate) fn shell(setup: &Setup, args: &str, size: (u16, u16)) -> Self {
+        let mut terminal = Self::begin(setup, "sh", &["-i"], size);
+        terminal.types(&format!("'{MCPLEX}' {args}\n"));
+        terminal
+    }
+
+    fn begin(setup: &Setup, program: &str, args: &[&str], (columns, lines): (u16, u16)) -> Self {
         let (outside, inside) = pair((columns, lines));
-        let child = start(setup, args, &inside);
+        let child = start(setup, program, args, &inside);
         let screen =
             Screen(Arc::new((Mutex::new(vt100::Parser::new(lines, columns, 0)), Condvar::new())));
         let outside = File::from(outside);

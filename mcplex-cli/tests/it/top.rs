@@ -143,6 +143,39 @@ fn every_end_gives_the_terminal_back() {
 }
 
 #[test]
+fn a_shell_stops_it_and_takes_it_up_again() {
+    let (setup, _gateway) = serve();
+    let mut terminal = Terminal::shell(&setup, "top", SIZE);
+    terminal.shows_row("mail", "ready");
+    terminal.types("\x1a");
+    // What the shell says of it is on its own screen, with a cursor and what is typed.
+    terminal.shows("Stopped");
+    terminal.is_given_back();
+    terminal.types("fg\n");
+    terminal.shows_row("mail", "ready");
+    assert!(!terminal.is_plain());
+    terminal.types("q");
+    terminal.shows("Stopped");
+    terminal.types("echo left=$?\n");
+    terminal.shows("left=0");
+    terminal.is_given_back();
+}
+
+#[test]
+fn what_is_pasted_is_no_command() {
+    let (setup, _gateway) = serve();
+    let mut terminal = top(&setup);
+    terminal.types("\x1b[200~jrsyq\x1b[201~\x1b[<0;9;9M");
+    // Comes after it, and is a key.
+    terminal.types("?");
+    terminal.shows("mcplex goes on");
+    for name in ["files", "mail"] {
+        let status = status(&setup, name);
+        assert_eq!((&status["health"], &status["incarnation"]), (&json!("ready"), &json!(1)));
+    }
+}
+
+#[test]
 fn a_terminal_that_is_closed_ends_it_and_nothing_else() {
     let (setup, _gateway) = serve();
     // Its stdout is gone, and its stderr with it: nothing is left that could be complained to.
@@ -164,4 +197,7 @@ fn without_a_terminal_or_an_mcplex_it_says_what_to_do() {
     terminal.shows("error: no mcplex runs with ");
     terminal.is_given_back();
     assert!(ok(&setup, &["help", "top"]).contains("NO_COLOR"));
+    let mut terminal = Terminal::run(&setup.env("TERM", "dumb"), &["top"], SIZE);
+    assert_eq!(terminal.ended().code(), Some(1));
+    terminal.shows("(TERM=dumb)");
 }

@@ -32,18 +32,25 @@ const SELECTED: u16 = 5;
 /// Lines for events, at the least.
 const EVENTS: u16 = 4;
 
-/// What stands above the columns, and how wide they are but for the first and the last.
-const COLUMNS: [(&str, u16); 9] = [
+/// One upstream takes this part of the lines for events, or as many lines if that is more.
+const SHARE: u16 = 3;
+
+/// What stands above the columns, and which of them go first where there is no room for all: a column
+/// that is cut shows another number than the one that is meant.
+const COLUMNS: [(&str, u8); 9] = [
     ("UPSTREAM", 0),
-    ("HEALTH", 10),
-    ("PID", 7),
-    ("LIFE", 4),
-    ("UP", 6),
-    ("DEATHS", 6),
-    ("NEXT", 6),
-    ("CALLS", 6),
+    ("HEALTH", 1),
+    ("PID", 8),
+    ("LIFE", 7),
+    ("UP", 2),
+    ("DEATHS", 4),
+    ("NEXT", 3),
+    ("CALLS", 5),
     ("P95", 6),
 ];
+
+/// How many columns stand at the left; the others are numbers.
+const LEFT: usize = 2;
 
 pub(super) fn draw(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect) {
     let rows = &state.snapshot.upstreams;
@@ -66,24 +73,40 @@ fn draw_table(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect) {
     let is_wide = area.width >= WIDE;
     let upstreams = &state.snapshot.upstreams;
     let longest = upstreams.iter().map(|row| label(row).chars().count()).max().unwrap_or_default();
-    let most = if is_wide { NAME.1 } else { NAME.0 };
-    let name = longest.clamp(COLUMNS[0].0.len(), most);
-    let rows = upstreams.iter().map(|upstream| row(state, upstream, look, name, is_wide));
-    let mut widths: Vec<_> = COLUMNS.iter().map(|(_, width)| Constraint::Length(*width)).collect();
-    // A blank before it, and one more behind it.
-    widths[0] = Constraint::Length(to_u16(name + 2));
-    let mut heads: Vec<_> = COLUMNS
+    let name = longest.min(if is_wide { NAME.1 } else { NAME.0 });
+    let texts: Vec<_> = upstreams.iter().map(|upstream| texts(state, upstream, name)).collect();
+    let columns = columns(&texts, area.width);
+    let mut widths: Vec<_> =
+        columns.iter().map(|(_, width)| Constraint::Length(to_u16(*width))).collect();
+    let cell = |at: usize, text: String| {
+        let line = Line::from(text);
+        Cell::from(if at < LEFT { line } else { line.right_aligned() })
+    };
+    let mut heads: Vec<_> = columns
         .iter()
-        .enumerate()
-        .map(|(at, (head, _))| {
-            let line = Line::from(if at == 0 { format!(" {head}") } else { (*head).to_owned() });
-            Cell::from(if at < 2 { line } else { line.right_aligned() })
+        .map(|&(at, _)| {
+            let head = COLUMNS[at].0;
+            cell(at, if at == 0 { format!(" {head}") } else { head.to_owned() })
         })
         .collect();
     if is_wide {
         widths.push(Constraint::Fill(1));
         heads.push(Cell::from(" LAST ERROR"));
     }
+    let rows = texts.into_iter().zip(upstreams).map(|(texts, upstream)| {
+        let mut cells: Vec<_> = columns
+            .iter()
+            .map(|&(at, _)| match at {
+                1 => Cell::from(Span::styled(texts[at].clone(), look.of(upstream.health))),
+                _ => cell(at, texts[at].clone()),
+            })
+            .collect();
+        if is_wide {
+            let error = upstream.last_error.as_ref().or(upstream.reason.as_ref());
+            cells.push(Cell::from(format!(" {}", error.map_or("", String::as_str))));
+        }
+        Row::new(cells)
+    });
     let table = Table::new(rows, widths)
         .header(Row::new(heads).style(look.dim()))
         .column_spacing(1)
@@ -92,38 +115,45 @@ fn draw_table(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect) {
     frame.render_stateful_widget(table, area, &mut TableState::new().with_selected(selected));
 }
 
-fn row(
-    state: &State,
-    upstream: &UpstreamStatus,
-    look: &Look,
-    name: usize,
-    is_wide: bool,
-) -> Row<'static> {
+/// Which columns there is room for, each with the width that the longest of its texts needs.
+fn columns(texts: &[[String; 9]], room: u16) -> Vec<(usize, usize)> {
+    let width = |at: usize| {
+        let own = texts.iter().map(|row| row[at].chars().count());
+        // As many as usual, so that columns do not move with each call.
+        let least = [COLUMNS[at].0.len() + usize::from(at == 0), 10, 7, 4, 6, 6, 6, 6, 6][at];
+        // A blank behind a name.
+        own.max().unwrap_or_default().max(least) + usize::from(at == 0)
+    };
+    let mut columns: Vec<_> = (0..COLUMNS.len()).map(|at| (at, width(at))).collect();
+    let used = |columns: &[(usize, usize)]| -> usize { columns.iter().map(|it| it.1 + 1).sum() };
+    while columns.len() > LEFT && used(&columns) > usize::from(room) + 1 {
+        let last = columns.iter().map(|it| COLUMNS[it.0].1).max();
+        columns.retain(|it| Some(COLUMNS[it.0].1) != last);
+    }
+    columns
+}
+
+/// What stands in each column.
+fn texts(state: &State, upstream: &UpstreamStatus, name: usize) -> [String; 9] {
     let health = if upstream.is_enabled { upstream.health.as_str() } else { "disabled" };
-    let number = |text: String| Cell::from(Line::from(text).right_aligned());
-    let time = |ms: Option<u64>| number(ms.map_or_else(|| "-".to_owned(), short));
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     // Calls are counted for all children of an upstream together.
     let figures = state.upstreams.get(&upstream.name).filter(|_| upstream.member.is_none());
     let deaths = match upstream.deaths {
         0 => "0".to_owned(),
         deaths => format!("{deaths}/{}", upstream.max_deaths),
     };
-    let mut cells = vec![
-        Cell::from(format!(" {}", crate::commands::status::cut(label(upstream), name))),
-        Cell::from(Span::styled(health, look.of(upstream.health))),
-        number(upstream.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
-        number(upstream.incarnation.to_string()),
-        time(upstream.uptime_ms),
-        number(deaths),
-        time(upstream.retry_after_ms),
-        number(figures.map_or_else(|| "-".to_owned(), |it| it.calls.to_string())),
-        number(figures.map_or_else(|| "-".to_owned(), |it| quick(it.p95_us))),
-    ];
-    if is_wide {
-        let error = upstream.last_error.as_ref().or(upstream.reason.as_ref());
-        cells.push(Cell::from(format!(" {}", error.map_or("", String::as_str))));
-    }
-    Row::new(cells)
+    [
+        format!(" {}", crate::commands::status::cut(label(upstream), name)),
+        health.to_owned(),
+        or_none(upstream.pid.map(|pid| pid.to_string())),
+        upstream.incarnation.to_string(),
+        or_none(upstream.uptime_ms.map(short)),
+        deaths,
+        or_none(upstream.retry_after_ms.map(short)),
+        or_none(figures.map(|it| it.calls.to_string())),
+        or_none(figures.map(|it| quick(it.p95_us))),
+    ]
 }
 
 fn draw_selected(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect) {
@@ -131,7 +161,7 @@ fn draw_selected(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect) 
     let title = match state.one() {
         Some(one) => {
             lines.push(one::strip(&state.lives(one), look, area.width));
-            lines.extend(one::reason(one, look));
+            lines.extend(one::reason(one, look, area.width));
             label(one).to_owned()
         }
         None => {
@@ -150,7 +180,9 @@ fn draw_selected(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect) 
 }
 
 fn draw_events(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect) {
-    let lines = happened(state.events.iter().rev(), look, true, area.height);
+    // A loop leaves room for what happens to others.
+    let each = usize::from(area.height / SHARE).max(SHARE.into());
+    let lines = happened(state.events.iter().rev(), look, Some(each), area.height);
     let block = Block::new().borders(Borders::TOP).title(look.title("Events, newest first"));
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }

@@ -14,6 +14,7 @@ use crate::{
 use mcplex_admin::{
     calls::Figures,
     status::{Breaker, UpstreamStatus},
+    why::date,
 };
 use mcplex_proto::upstream::Health;
 use ratatui::{
@@ -26,14 +27,20 @@ use ratatui::{
 /// From this width on tools and events stand side by side.
 const WIDE: u16 = 140;
 
+/// From this width on there is room for all figures of a tool beside its name.
+const NARROW: u16 = 64;
+
 /// Lines for tools, with a title and a head, in a terminal of 24 lines.
 const TOOLS: u16 = 6;
 
 /// What takes more of a screen than its share is cut to this part of it.
 const SHARE: u16 = 3;
 
-/// Lines for how it is, for its lives and for why, the title included.
+/// Lines for how it is, for its lives, for why and for what to do, the title included.
 const HEAD: u16 = 6;
+
+/// From this height on there are some lines more for why.
+const TALL: (u16, u16) = (30, 9);
 
 /// Lines for events, at the least.
 const EVENTS: u16 = 4;
@@ -47,7 +54,7 @@ pub(super) fn draw(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect
     let most = TOOLS.max(area.height / SHARE);
     let tools_height = to_u16(own.len() + 2).clamp(3, most);
     let [head, middle, words] = Layout::vertical([
-        Constraint::Length(HEAD),
+        Constraint::Length(if area.height >= TALL.0 { TALL.1 } else { HEAD }),
         Constraint::Length(if area.width >= WIDE { most } else { tools_height + EVENTS }),
         Constraint::Fill(1),
     ])
@@ -61,7 +68,7 @@ pub(super) fn draw(state: &State, look: &Look, frame: &mut Frame<'_>, area: Rect
     let since = state.snapshot.instance.calls_since_ms.unwrap_or(look.now_ms);
     let title = format!("Tools, calls of {}", short(look.now_ms.saturating_sub(since)));
     draw_tools(&title, &own, look, frame, tools);
-    let lines = happened(state.events_of(one).rev(), look, false, events.height);
+    let lines = happened(state.events_of(one).rev(), look, None, events.height);
     part("What happened, newest first", lines, look, frame, events);
     draw_words(state, one, look, frame, words);
 }
@@ -73,7 +80,8 @@ fn part(title: &str, lines: Vec<Line<'_>>, look: &Look, frame: &mut Frame<'_>, a
 
 fn draw_head(state: &State, one: &UpstreamStatus, look: &Look, frame: &mut Frame<'_>, area: Rect) {
     let mut lines = vec![facts(one, look), strip(&state.lives(one), look, area.width)];
-    lines.extend(reason(one, look));
+    lines.extend(reason(one, look, area.width));
+    lines.extend(todo(state, one, look));
     let block = Block::new().borders(Borders::TOP).title(look.title(label(one)));
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
 }
@@ -90,7 +98,10 @@ fn facts(one: &UpstreamStatus, look: &Look) -> Line<'static> {
         place,
         Some(format!("life {}", one.incarnation)),
         one.uptime_ms.map(|ms| format!("up {}", short(ms))),
-        Some(format!("{} deaths, {} borne", one.deaths, one.max_deaths)),
+        Some(match one.deaths {
+            1 => format!("1 death, {} borne", one.max_deaths),
+            deaths => format!("{deaths} deaths, {} borne", one.max_deaths),
+        }),
         breaker,
         one.retry_after_ms.map(|ms| format!("again in {}", short(ms))),
         Some(format!("{} tools", one.tools)),
@@ -104,27 +115,54 @@ fn facts(one: &UpstreamStatus, look: &Look) -> Line<'static> {
     ])
 }
 
-/// Why it is as it is, if there is anything to say.
-pub(super) fn reason(one: &UpstreamStatus, look: &Look) -> Option<Line<'static>> {
-    if let Some(reason) = &one.reason {
-        return Some(Line::styled(format!(" {reason}"), look.of(one.health)));
+/// Since when it has trouble, and why it is as it is, if there is anything to say.
+pub(super) fn reason(one: &UpstreamStatus, look: &Look, width: u16) -> Vec<Line<'static>> {
+    let style = if one.reason.is_some() { look.of(one.health) } else { look.dim() };
+    let last = || one.last_error.as_ref().map(|last| format!("its last death: {last}"));
+    let reason = one.reason.clone().or_else(last);
+    let since = one.trouble_since_ms.map(|since| {
+        let ago = short(look.now_ms.saturating_sub(since));
+        format!("trouble since {}, {ago}", date(since))
+    });
+    match (since, reason) {
+        (Some(since), Some(reason)) if since.len() + reason.chars().count() + 3 < width.into() => {
+            vec![Line::styled(format!(" {since}: {reason}"), style)]
+        }
+        (since, reason) => {
+            let lines = since.into_iter().chain(reason);
+            lines.map(|text| Line::styled(format!(" {text}"), style)).collect()
+        }
     }
-    let last = one.last_error.as_ref()?;
-    Some(Line::styled(format!(" its last death: {last}"), look.dim()))
 }
 
-/// The last lives, as many as fit, newest at the right.
+/// What its last death advises, if it is down and that is not said already.
+fn todo(state: &State, one: &UpstreamStatus, look: &Look) -> Option<Line<'static>> {
+    let report = state.detail()?.report.as_ref().filter(|_| !one.is_up())?;
+    let is_said = one.reason.as_ref().is_some_and(|reason| reason.contains(&report.advice));
+    let advice = Some(&report.advice).filter(|advice| !advice.is_empty() && !is_said)?;
+    Some(Line::styled(format!(" to do: {advice}"), look.strong()))
+}
+
+/// The last lives with the waits between them, as many as fit, newest at the right.
 pub(super) fn strip(lives: &[Life], look: &Look, width: u16) -> Line<'static> {
     let mut spans = Vec::new();
     let mut room = usize::from(width).saturating_sub(" lives  ".len());
+    let mut next: Option<&Life> = None;
     for life in lives.iter().rev() {
         let (text, style) = shown(life, look);
-        let span = Span::styled(format!("{text}  "), style);
-        if span.width() > room {
+        let life_of = Span::styled(format!("{text}  "), style);
+        let wait = next
+            .and_then(|next| wait(life, next))
+            .map(|ms| Span::styled(format!("wait {}  ", short(ms)), look.dim()));
+        let both: usize = life_of.width() + wait.as_ref().map_or(0, Span::width);
+        if both > room {
             break;
         }
-        room -= span.width();
-        spans.push(span);
+        room -= both;
+        // From the right to the left.
+        spans.extend(wait);
+        spans.push(life_of);
+        next = Some(life);
     }
     if spans.is_empty() {
         spans.push(Span::styled("none as yet", look.dim()));
@@ -132,6 +170,12 @@ pub(super) fn strip(lives: &[Life], look: &Look, width: u16) -> Line<'static> {
     spans.push(Span::styled(" lives  ", look.dim()));
     spans.reverse();
     Line::from(spans)
+}
+
+/// How long it took from a death to the life after it.
+fn wait(life: &Life, next: &Life) -> Option<u64> {
+    let end = life.end.as_ref().filter(|end| end.death.is_some())?;
+    Some(next.begun_ms.saturating_sub(end.at_ms)).filter(|ms| *ms > 0)
 }
 
 /// A life: its number, how it ended, and how long it was.
@@ -163,21 +207,24 @@ fn draw_tools(title: &str, own: &[&Figures], look: &Look, frame: &mut Frame<'_>,
         return;
     }
     let number = |text: String| Cell::from(Line::from(text).right_aligned());
+    let heads = [" TOOL", "CALLS", "ERRORS", "P50", "P95", "P99"];
+    // A figure without its tool says nothing.
+    let shown = if area.width >= NARROW { heads.len() } else { 4 };
     let rows = own.iter().map(|it| {
-        Row::new([
+        let cells = [
             Cell::from(format!(" {}", it.tool)),
             number(it.calls.to_string()),
             number(it.errors.to_string()),
             number(quick(it.p50_us)),
             number(quick(it.p95_us)),
             number(quick(it.p99_us)),
-        ])
+        ];
+        Row::new(cells.into_iter().take(shown))
     });
-    let heads = [" TOOL", "CALLS", "ERRORS", "P50", "P95", "P99"];
-    let heads = heads.into_iter().enumerate().map(|(at, head)| {
+    let heads = heads.into_iter().take(shown).enumerate().map(|(at, head)| {
         Cell::from(if at == 0 { Line::from(head) } else { Line::from(head).right_aligned() })
     });
-    let widths = [Constraint::Fill(1)].into_iter().chain([Constraint::Length(8); 5]);
+    let widths = [Constraint::Fill(1)].into_iter().chain([Constraint::Length(8); 5]).take(shown);
     let table = Table::new(rows, widths).header(Row::new(heads).style(look.dim())).block(block);
     frame.render_widget(table, area);
 }

@@ -7,6 +7,7 @@ use ratatui::{
     style::{Color, Modifier, Style},
     text::{Line, Span},
 };
+use std::collections::BTreeMap;
 
 /// How everything is to look.
 #[derive(Clone, Copy, Debug)]
@@ -83,24 +84,63 @@ pub(super) fn left_and_right(
     Line::from(left)
 }
 
-/// Events in lines, newest first; of the steps of one moment only the last.
+/// Events in lines, newest first; of the steps of one moment only the last, and of the steps of one
+/// life only those that say something. Of each upstream at most so many where there are several.
 pub(super) fn happened<'a>(
     newest_first: impl Iterator<Item = &'a Event>,
     look: &Look,
-    has_name: bool,
+    each: Option<usize>,
     room: u16,
 ) -> Vec<Line<'static>> {
-    fn step(event: &Event) -> (&str, Option<&str>, Kind, Option<&str>, u64) {
-        let Event { upstream, member, kind, health, incarnation, .. } = event;
-        (upstream, member.as_deref(), *kind, health.as_deref(), *incarnation)
+    let mut seen: BTreeMap<&str, Newer<'a>> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for event in newest_first {
+        if lines.len() >= usize::from(room) {
+            break;
+        }
+        let label = event.member.as_ref().unwrap_or(&event.upstream);
+        let newer = seen.entry(label).or_default();
+        if each.is_some_and(|each| newer.lines >= each) || newer.tells(event) {
+            newer.event = Some(event);
+            continue;
+        }
+        let wait = newer.event.filter(|_| event.kind == Kind::Died).and_then(|newer| {
+            newer.retry_after_ms.filter(|_| newer.incarnation == event.incarnation)
+        });
+        lines.push(line(event, wait, look, each.is_some()));
+        newer.lines += 1;
+        newer.event = Some(event);
     }
-    let mut last = None;
-    let steps = newest_first.filter(|event| last.replace(step(event)) != Some(step(event)));
-    steps.take(usize::from(room)).map(|it| event(it, look, has_name)).collect()
+    lines
+}
+
+/// What was met of an upstream already, going back in time.
+#[derive(Debug, Default)]
+struct Newer<'a> {
+    /// The event after the one that is looked at.
+    event: Option<&'a Event>,
+    lines: usize,
+}
+
+impl Newer<'_> {
+    /// Whether what came after it says all that this event says, or what was before it.
+    fn tells(&self, event: &Event) -> bool {
+        let is_wait = event.health.as_deref() == Some("recovering") && event.kind == Kind::Changed;
+        // It stands with the death.
+        if is_wait && event.retry_after_ms.is_some() {
+            return true;
+        }
+        let Some(newer) = self.event.filter(|newer| newer.incarnation == event.incarnation) else {
+            return false;
+        };
+        let is_same = newer.kind == event.kind && newer.health == event.health;
+        // A start that has had an end, good or bad.
+        is_same || is_wait
+    }
 }
 
 /// One event in a line: how long ago, who, what.
-fn event(event: &Event, look: &Look, has_name: bool) -> Line<'static> {
+fn line(event: &Event, wait: Option<u64>, look: &Look, has_name: bool) -> Line<'static> {
     let age = match look.now_ms.saturating_sub(event.at_ms) {
         // It would be another one with each look.
         0..1_000 => "now".to_owned(),
@@ -122,8 +162,8 @@ fn event(event: &Event, look: &Look, has_name: bool) -> Line<'static> {
     };
     spans.push(Span::styled(word, style));
     let what = event.what.as_ref().map(|what| format!(": {what}")).unwrap_or_default();
-    let again = event.retry_after_ms.filter(|_| event.kind == Kind::Changed);
-    let again = again.map(|ms| format!(", again in {}", short(ms))).unwrap_or_default();
+    let again = wait.or_else(|| event.retry_after_ms.filter(|_| event.kind == Kind::Changed));
+    let again = again.map(|ms| format!("; again in {}", short(ms))).unwrap_or_default();
     spans.push(Span::raw(format!(", life {}{what}{again}", event.incarnation)));
     Line::from(spans)
 }

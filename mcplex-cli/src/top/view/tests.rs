@@ -44,6 +44,7 @@ fn state() -> State {
         trips: 1,
         reason: Some("2 deaths in 60 s; the last time it exited with code 1".to_owned()),
         retry_after_ms: Some(61_000),
+        trouble_since_ms: Some(NOW - 9_000),
         last_error: Some(why.to_owned()),
         ..UpstreamStatus::default()
     };
@@ -102,22 +103,22 @@ fn everything_that_matters_fits_into_80_by_24() {
     state.press(Key::Down);
     let expect = [
         " mcplex 0.1.0  /home/ada/mcplex.toml                                       live",
-        " 2 upstreams  1 ready  1 tripped                            process 77, up 2h3m",
+        " 2 upstreams  1 tripped  1 ready                            process 77, up 2h3m",
         " UPSTREAM  HEALTH         PID LIFE     UP DEATHS   NEXT  CALLS    P95",
         " files     ready        41234    1   2h2m      0      -     42  5.0ms",
         " telegram  tripped          -    2      -    2/1   1m1s      -      -",
         " telegram ──────────────────────────────────────────────────────────────────────",
-        " lives  1 died 1s  2 died 1s TRIP",
+        " lives  1 died 1s  wait 3s  2 died 1s TRIP",
+        " trouble since 2027-01-15 07:59:51 UTC, 9s",
         " 2 deaths in 60 s; the last time it exited with code 1",
-        "",
         "",
         " Events, newest first ──────────────────────────────────────────────────────────",
         "     4s  telegram  tripped, life 2",
         "     4s  telegram  died, life 2: it exited with code 1: API_ID is not set",
-        "     5s  telegram  recovering, life 2",
         "     8s  telegram  died, life 1: it exited with code 1: API_ID is not set",
-        "     9s  telegram  recovering, life 1",
         "   2h2m  files  ready, life 1",
+        "",
+        "",
         "",
         "",
         "",
@@ -183,6 +184,61 @@ fn a_large_terminal_has_more_and_a_tiny_one_says_so() {
         }
     }
     drawn(&State::new(Snapshot::default()), (80, 24), true);
+}
+
+#[test]
+fn no_number_is_cut_however_narrow_it_is_and_however_long_they_are() {
+    let mut state = state();
+    let row = &mut state.snapshot.upstreams[1];
+    (row.deaths, row.max_deaths, row.incarnation) = (66, 100_000, 12_345);
+    for (width, parts) in [
+        (80, &["telegram  tripped          - 12345      - 66/100000   1m1s      -"][..]),
+        (60, &["files     ready        2h2m         0      -     42"]),
+        (40, &["files     ready        2h2m      -", "telegram  tripped         -   1m1s"]),
+    ] {
+        let shown = text(&state, (width, 24));
+        for part in parts {
+            assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+        }
+    }
+    // How many are down is not what a narrow terminal leaves out.
+    assert!(text(&state, (40, 10)).contains(" 2 upstreams  1 tripped  1 ready"));
+    state.press(Key::Open);
+    let shown = text(&state, (40, 24));
+    assert!(shown.contains(" read "), "{shown}");
+}
+
+#[test]
+fn a_loop_leaves_room_for_the_events_of_others() {
+    let mut state = state();
+    let (mut number, mut at_ms) = (7, NOW - 3_000);
+    for life in 1..=50 {
+        let wait = event(number, at_ms, "files", life, "recovering");
+        let retry_after_ms = Some(250);
+        for event in [
+            event(number, at_ms, "files", life, "recovering"),
+            event(number + 1, at_ms, "files", life, "ready"),
+            died(number + 2, at_ms, "files", life, "why"),
+            Event { number: number + 3, retry_after_ms, what: Some("why".to_owned()), ..wait },
+        ] {
+            state.take(News::Event(Box::new(event)));
+        }
+        (number, at_ms) = (number + 4, at_ms + 50);
+    }
+    let shown = text(&state, (80, 24));
+    // A life that was ready is two lines, and the wait after it stands with its end.
+    assert!(shown.contains("now  files  died, life 50: why; again in 250ms"), "{shown}");
+    assert!(shown.contains("files  ready, life 50"), "{shown}");
+    assert!(!shown.contains("files  recovering"), "{shown}");
+    assert!(shown.contains("4s  telegram  tripped, life 2"), "{shown}");
+}
+
+#[test]
+fn what_mcplex_itself_lacks_is_said_in_the_last_line() {
+    let mut state = state();
+    state.snapshot.instance.lost_audit = 7;
+    let shown = text(&state, (80, 24));
+    assert!(shown.contains(" q quit  Not kept: 7 lines of the audit log, 0 lines of t"), "{shown}");
 }
 
 #[test]
