@@ -65,4 +65,37 @@ export const checks = [
       return window;
     },
   },
+  {
+    name: 'one that is halted is as good as gone',
+    async run(world, browser) {
+      const window = await browser.window();
+      await window.open(world.link);
+      const { page } = window;
+      // Its connections stay open, and nothing comes over them.
+      process.kill(world.job.pid, 'SIGSTOP');
+      try {
+        await page.locator('#link.off', { hasText: 'not connected' }).waitFor();
+        await page.locator('#lost', { hasText: 'mcplex does not answer. What follows is how it was at ' }).waitFor();
+      } finally {
+        process.kill(world.job.pid, 'SIGCONT');
+      }
+      await page.locator('#link.live').waitFor();
+      check(await page.locator('#lost').isHidden(), 'it still says that mcplex is gone');
+      return window;
+    },
+  },
+  {
+    name: 'a clock that is an hour behind makes nothing an hour long',
+    async run(world, browser) {
+      world.sicken();
+      await world.bring('telegram', 'restart', 'tripped');
+      const window = await browser.window();
+      await window.page.clock.install({ time: Date.now() - 3_600_000 });
+      await window.open(world.link);
+      await window.health('telegram', 'tripped');
+      const since = await window.card('telegram').locator('.since').innerText();
+      check(/, \d+ (ms|s|min) ago/.test(since) && !/ h /.test(since), since);
+      return window;
+    },
+  },
 ];

@@ -20,6 +20,10 @@ export const checks = [
         const before = Number(await newest());
         await world.until('another event is shown', async () => Number(await newest()) > before);
       }
+      // A life in a loop is two lines, and the wait after it stands with its end.
+      await world.until('a wait is told', async () => /died, life \d+.*; again in \d+ (ms|s)/.test(await window.page.locator('#events').innerText()));
+      const lines = await window.page.locator('#events > li', { hasText: 'restless recovering' }).count();
+      check(lines <= 1, `${lines} lines tell of starts that are over`);
       return window;
     },
   },
@@ -97,7 +101,24 @@ export const checks = [
     async run(world, browser) {
       const window = await browser.window();
       await window.open(world.link);
+      // It runs for a moment and is down for another; only what runs is asked about.
+      const sure = window.page.getByRole('dialog', { name: 'Stop files?' });
+      await window.button('files', 'Stop').click();
+      await sure.waitFor();
+      equal((await window.faults()).join('; '), '', 'accessibility');
+      await window.page.keyboard.press('Escape');
+      await sure.waitFor({ state: 'hidden' });
+      equal((await world.upstream('files')).health, 'ready', 'health after a no');
+      check(await window.button('files', 'Stop').evaluate((it) => it === document.activeElement), 'the focus is lost');
+      await window.button('files', 'Stop').click();
+      await sure.getByRole('button', { name: 'Stop files' }).click();
+      await window.health('files', 'stopped');
+      await window.button('files', 'Start').click();
+      await window.health('files', 'ready');
       await window.button('restless', 'Stop').click();
+      const yes = window.page.getByRole('dialog').getByRole('button', { name: 'Stop restless' });
+      await yes.or(window.card('restless').locator('.badge.stopped')).first().waitFor();
+      if (await yes.isVisible()) await yes.click();
       await window.health('restless', 'stopped');
       await window.button('restless', 'Start').waitFor();
       equal((await world.upstream('restless')).health, 'stopped', 'health');

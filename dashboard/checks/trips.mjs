@@ -96,6 +96,7 @@ export const checks = [
     name: 'a refusal is said, and can be put away',
     async run(world, browser) {
       world.sicken();
+      await world.bring('telegram', 'restart', 'tripped');
       const window = await browser.window({ noise: /status of 502/ });
       await window.open(world.link);
       await window.button('telegram', 'Restart').click();
@@ -118,6 +119,7 @@ export const checks = [
       const report = await world.api('crashes/telegram/1');
       const text = await page.locator('#sheet').innerText();
       for (const part of [LAST_WORDS, report.what, `tripped: ${report.trip}`]) check(text.includes(part), `${part} is not in ${text}`);
+      check(/\d:\d\d:\d\d\D+(UTC|GMT|[A-Z]{3,4}).*ago/.test(text), `no time with its zone is in ${text}`);
       check(text.includes(MARKUP) && (await page.locator('#sheet img').count()) === 0, 'what it said became more than text');
       check(/^[0-9a-f]{32}$/.test(report.trace_id), `the trace is ${report.trace_id}`);
       equal(await page.getByRole('link', { name: 'Open its trace' }).getAttribute('href'), `${world.traces}/trace/${report.trace_id}`, 'the link');
@@ -134,6 +136,25 @@ export const checks = [
     },
   },
   {
+    name: 'what has trouble stands above all others, with since when and why',
+    async run(world, browser) {
+      const window = await browser.window({ width: 1280, height: 700 });
+      await window.open(world.link);
+      await window.health('telegram', 'tripped');
+      const line = window.page.locator('#ill > li', { has: window.page.getByRole('link', { name: 'telegram', exact: true }) });
+      await line.waitFor();
+      const text = await line.innerText();
+      const { trouble_since_ms: since } = await world.upstream('telegram');
+      const told = await window.page.evaluate((ms) => new Date(ms).toLocaleTimeString(), since);
+      for (const part of ['tripped', `since ${told}, `, ' ago', 'Set TELEGRAM_TOKEN']) check(text.includes(part), `${part} is not in ${text}`);
+      equal(await window.page.locator('#ill > li', { hasText: 'files' }).count(), 0, 'lines of one that is well');
+      await line.getByRole('link').click();
+      equal(await window.page.evaluate(() => document.activeElement.textContent), 'telegram', 'the focus');
+      check(await window.card('telegram').getByRole('heading').isVisible(), 'its card is elsewhere');
+      return window;
+    },
+  },
+  {
     name: 'why it is down is told in words, with its log',
     async run(world, browser) {
       const window = await browser.window();
@@ -142,7 +163,7 @@ export const checks = [
       const sheet = window.page.locator('#sheet[open]');
       await sheet.waitFor();
       const text = await sheet.innerText();
-      for (const part of ['telegram is given up for now', 'mcplex reset telegram', 'Set TELEGRAM_TOKEN']) check(text.includes(part), `${part} is not in ${text}`);
+      for (const part of ['telegram is given up for now', 'mcplex reset telegram', 'Set TELEGRAM_TOKEN', 'Lives, newest first', 'waited before']) check(text.includes(part), `${part} is not in ${text}`);
       return window;
     },
   },

@@ -17,6 +17,7 @@ const STYLE: &str = include_str!("dashboard/page.css");
 const SCRIPT: &str = concat!(
     include_str!("dashboard/base.js"),
     include_str!("dashboard/cards.js"),
+    include_str!("dashboard/events.js"),
     include_str!("dashboard/sheet.js"),
     include_str!("dashboard/page.js"),
 );

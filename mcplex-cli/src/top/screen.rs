@@ -15,7 +15,10 @@ use ratatui::{
             KeyEventKind, KeyModifiers,
         },
         execute,
-        terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+        terminal::{
+            Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+            enable_raw_mode,
+        },
     },
 };
 use std::{
@@ -64,9 +67,11 @@ impl Screen {
         give_back(&mut io::stdout());
         stop_until_continued();
         enable_raw_mode()?;
-        // What was there is on the other screen.
         enter(&mut io::stdout())?;
-        self.terminal.clear()
+        // The second screen begins empty, and so does what is known of it. `clear` would ask the terminal
+        // where its cursor is, and the thread that reads keys would take the answer.
+        self.terminal.swap_buffers();
+        execute!(io::stdout(), Clear(ClearType::All))
     }
 }
 

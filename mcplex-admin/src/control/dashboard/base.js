@@ -29,15 +29,26 @@ function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-async function ask(path, method = "GET") {
+const PATIENCE = 8000; // for an answer; mcplex says all it knows from memory
+
+/** How far the clock of mcplex is ahead of the one here, where that can be seen. */
+let skew = 0;
+const now = () => Date.now() + skew;
+
+/** Asks mcplex. One that is halted, or behind a tunnel that hangs, never answers, and is as good as gone. */
+async function ask(path, { method = "GET", within = PATIENCE, signal } = {}) {
   const headers = { Authorization: "Bearer " + (sessionStorage.getItem("token") ?? "") };
-  const response = await fetch("/api/v1/" + path, { method, headers, cache: "no-store" });
+  signal ??= AbortSignal.timeout(within);
+  const response = await fetch("/api/v1/" + path, { method, headers, cache: "no-store", signal });
+  // It is told in whole seconds.
+  const ahead = Date.parse(response.headers.get("date")) - Date.now();
+  skew = Math.abs(ahead) > 2000 ? ahead : 0;
   if (response.status === 401) lock();
   return response;
 }
 
-async function json(path, method) {
-  const response = await ask(path, method);
+async function json(path, options) {
+  const response = await ask(path, options);
   const body = await response.json();
   if (!response.ok) {
     const { message = response.statusText, hint } = body.error ?? {};
@@ -61,8 +72,8 @@ function say(text) {
 }
 
 function long(ms) {
-  const s = Math.floor(ms / 1000);
-  if (s < 1) return ms + " ms";
+  const s = Math.floor(Math.max(0, ms) / 1000);
+  if (s < 1) return Math.max(0, Math.round(ms)) + " ms";
   if (s < 60) return s + " s";
   if (s < 3600) return Math.floor(s / 60) + " min";
   if (s < 86400) return Math.floor(s / 3600) + " h " + (Math.floor(s / 60) % 60) + " min";
@@ -70,7 +81,22 @@ function long(ms) {
 }
 
 const short = (us) => us < 1000 ? us + " µs" : us < 1e6 ? (us / 1000).toFixed(us < 1e4 ? 1 : 0) + " ms" : (us / 1e6).toFixed(1) + " s";
-const time = (ms) => new Date(ms).toLocaleTimeString();
+
+/** A moment in as few words as tell it; of another day with its date. */
+function time(ms) {
+  const at = new Date(ms);
+  const hour = at.toLocaleTimeString();
+  return at.toDateString() === new Date(now()).toDateString() ? hour : at.toLocaleDateString(undefined, { month: "short", day: "numeric" }) + ", " + hour;
+}
+
+/** A moment with its date and its zone. */
+const moment = (ms) => new Date(ms).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+/** The same as an element, which also has it in UTC, as the logs do. */
+function when(ms, text = time(ms), kind = "") {
+  const utc = new Date(ms).toISOString();
+  return make("time", { class: kind, dateTime: utc, title: utc, textContent: text });
+}
 
 /** A link to a trace, where there is one and somewhere to look at it. */
 function trace(id, text = "trace") {

@@ -1,6 +1,5 @@
 // Looks and listens, and shows what it sees. Made of questions to the API that anybody may ask.
 
-const EVENTS = 200; // lines that are shown
 const PAST = 100; // events that are kept of each upstream, as the API does
 const TOOLS = 200; // rows that are shown
 const EVERY = 500; // at most two looks per second, however fast an upstream dies
@@ -11,6 +10,7 @@ const AGAIN = 2000; // how long to wait for a server that has gone
 /** What happened to each upstream, by its label, oldest first. */
 let timeline = new Map();
 let isLocked = false;
+let streaming = new AbortController(); // ends the stream that is listened to
 let listening = 0; // which of the loops that listen is meant
 let seen = 0; // when the fleet was looked at last
 
@@ -61,20 +61,6 @@ function remember(event) {
   return true;
 }
 
-/** A line for an event. The next step of the same moment replaces the one before. */
-function note(event) {
-  const list = at("events");
-  const word = event.kind === "died" ? "died" : event.health;
-  const what = event.what ? ": " + event.what : "";
-  const again = event.kind !== "died" && event.retry_after_ms ? `; again in ${long(event.retry_after_ms)}` : "";
-  const line = make("li", {}, make("time", { class: "dim", textContent: time(event.at_ms) }), " ", make("strong", { textContent: label(event) }), " ", make("span", { class: "word " + word, textContent: word }), `, life ${event.incarnation}${what}${again} `, ...trace(event.trace_id));
-  line.dataset.same = `${label(event)} ${word} ${event.incarnation}`;
-  line.dataset.number = event.number;
-  if (list.firstElementChild?.dataset.same === line.dataset.same) list.firstElementChild.replaceWith(line);
-  else list.prepend(line);
-  while (list.childElementCount > EVENTS) list.lastElementChild.remove();
-}
-
 /** What an event says of its upstream is shown at once; the rest comes with the next look. */
 function hear(event) {
   if (!remember(event)) return;
@@ -83,7 +69,10 @@ function hear(event) {
   if (!it) return;
   if (event.kind === "changed") {
     const { health, incarnation, pid, deaths, what, retry_after_ms } = event;
-    it.upstream = { ...it.upstream, health, incarnation, pid, deaths, reason: what, retry_after_ms, uptime_ms: health === "ready" ? 0 : null };
+    const before = it.upstream;
+    const isOther = before.health !== health || before.incarnation !== incarnation;
+    it.upstream = { ...before, health, incarnation, pid, deaths, reason: what, retry_after_ms };
+    if (isOther) Object.assign(it.upstream, { since_ms: before.health === health ? before.since_ms : event.at_ms, uptime_ms: health === "ready" ? 0 : null });
     it.heard = Date.now();
     // A loop would never let a voice end: only a trip, and that one is back after it. A look may
     // have shown it before the event came, so what counts is what was said.
@@ -101,6 +90,8 @@ function tools(all) {
   at("figures").hidden = all.length === 0;
   const body = at("tools");
   const shown = all.slice(0, TOOLS);
+  at("more-tools").hidden = all.length <= TOOLS;
+  put(at("more-tools"), `And ${all.length - TOOLS} more that were called less often; GET /api/v1/tools has all.`);
   while (body.childElementCount > shown.length) body.lastElementChild.remove();
   shown.forEach((it, index) => {
     const row = body.children[index] ?? body.appendChild(newRow());
@@ -118,6 +109,18 @@ function newRow() {
   };
   const head = make("th", { role: "rowheader", scope: "row" });
   return make("tr", { role: "row" }, head, make("td", { class: "owner", role: "cell" }), ...["calls", "errors", "p50", "p95", "p99", "longest"].map(cell));
+}
+
+/** What is not as it should be with mcplex itself, as `mcplex status` says it. */
+function notices(instance) {
+  const disk = "the disk is too slow or full";
+  const all = [];
+  if (instance.lost_lines + instance.lost_reports) all.push(`Not kept: ${instance.lost_lines} lines of logs, ${instance.lost_reports} crash reports; ${disk}.`);
+  if (instance.lost_spans + instance.lost_records) all.push(`Not exported: ${instance.lost_spans} spans, ${instance.lost_records} log records; mcplex doctor looks at the collector.`);
+  if (instance.lost_audit + instance.lost_log) all.push(`Not kept: ${instance.lost_audit} lines of the audit log, ${instance.lost_log} lines of the log file; ${disk}.`);
+  if (instance.needs_restart.length) all.push(`Changed in the file, and only the next start of mcplex applies it: ${instance.needs_restart.join(", ")}.`);
+  at("notices").hidden = !all.length;
+  put(at("notices"), all.join(" "));
 }
 
 let looking = false;
@@ -139,13 +142,16 @@ async function really() {
     const [{ instance, upstreams }, all, of] = await Promise.all([json("status"), json("tools"), json("tools?by=upstream")]);
     unlock();
     traces = instance.traces;
-    put(at("about"), `${instance.version} · ${instance.configuration ?? "the built-in demo"} · process ${instance.pid}, since ${new Date(instance.started_ms).toLocaleString()}${instance.endpoint ? " · " + instance.endpoint : ""}`);
+    put(at("about"), `${instance.version} · ${instance.configuration ?? "the built-in demo"} · process ${instance.pid}, since ${moment(instance.started_ms)}${instance.endpoint ? " · " + instance.endpoint : ""}`);
+    notices(instance);
     seen = Date.now();
     showFleet(upstreams, new Map(of.map((it) => [it.upstream, it])));
     for (const it of cards.values()) it.heard = seen;
     tools(all);
   } catch (error) {
     lose(error);
+    // Who does not answer says nothing either: it is listened to anew, once it is there.
+    streaming.abort();
   }
   looking = false;
   last = Date.now();
@@ -158,14 +164,17 @@ async function listen() {
   const own = ++listening;
   while (!isLocked && own === listening) {
     try {
-      const response = await ask("events");
+      streaming = new AbortController();
+      const { signal } = streaming;
+      const late = setTimeout(() => streaming.abort(), PATIENCE);
+      const response = await ask("events", { signal }).finally(() => clearTimeout(late));
       if (isLocked) return;
       if (!response.ok) throw new Refused((await response.json()).error?.message);
       // It may be another process, which counts its events anew.
       const [{ instance }, past] = await Promise.all([json("status"), json("timeline")]);
       traces = instance.traces;
       timeline = new Map();
-      at("events").replaceChildren();
+      forgetEvents();
       past.forEach((event) => remember(event) && note(event));
       showAgain();
       at("lost").hidden = true;

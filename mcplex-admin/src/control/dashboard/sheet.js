@@ -19,11 +19,33 @@ async function why(key, name) {
   try {
     const { text } = await json(`upstreams/${part(key)}/why`);
     const log = await (await ask(`upstreams/${part(name)}/logs?lines=100`)).text();
-    show(key, make("p", { textContent: text }), ...block("The end of its log", log));
+    show(key, make("p", { textContent: text }), ...pastLives(key), ...block("The end of its log, in UTC", log));
+    // The newest is at its end.
+    const words = at("sheet-body").querySelector("pre:last-child");
+    words.scrollTop = words.scrollHeight;
     complain(null);
   } catch (error) {
     complain(error);
   }
+}
+
+/** The lives of an upstream as far as they are known, newest first. */
+function pastLives(key) {
+  const lives = livesOf(timeline.get(key) ?? []).reverse();
+  if (!lives.length) return [];
+  const table = make("table", { class: "panel history" });
+  table.append(make("thead", {}, make("tr", {}, ...["life", "began", "ready after", "lasted", "how", "waited before"].map((text) => make("th", { scope: "col", textContent: text })))));
+  const body = make("tbody");
+  for (const life of lives) {
+    const how = LIFE_WORDS[life.kind] + (life.what ? ": " + life.what : "");
+    const cells = [when(life.begun), life.ready ? long(life.ready - life.begun) : "–", life.ended ? long(life.ended - life.begun) : "–", how, life.wait > 0 ? long(life.wait) : "–"];
+    body.append(make("tr", {}, make("th", { scope: "row", textContent: life.number }), ...cells.map((cell) => make("td", {}, cell))));
+  }
+  table.append(body);
+  const rows = make("div", { class: "wide", tabIndex: 0 }, table);
+  rows.setAttribute("role", "region");
+  rows.setAttribute("aria-label", "Lives, newest first");
+  return [make("h3", { textContent: "Lives, newest first" }), rows];
 }
 
 async function crashes(key, name) {
@@ -40,7 +62,7 @@ async function crashes(key, name) {
     const look = () => crash(name, choice.value, report).catch(complain);
     choice.addEventListener("change", look);
     await look();
-    show(`Crash reports of ${key}`, make("p", { class: "row" }, make("label", { htmlFor: "which", textContent: "Report of" }), choice), report);
+    show(`Crash reports of ${key}`, make("p", { class: "row" }, make("label", { htmlFor: "which", textContent: "Report of" }), choice, ...(all.length > REPORTS ? [` the newest ${REPORTS} of ${all.length}`] : [])), report);
     complain(null);
   } catch (error) {
     complain(error);
@@ -51,9 +73,10 @@ async function crashes(key, name) {
 async function crash(name, number, place) {
   const it = await json(`crashes/${part(name)}/${number}`);
   const link = trace(it.trace_id, "Open its trace").map((link) => make("p", {}, link));
-  const words = it.stderr.map((line) => line.text).join("\n");
-  const messages = it.messages.map((m) => `${m.is_from_upstream ? "<-" : "->"} ${m.text}`).join("\n");
-  place.replaceChildren(facts(it), ...link, ...block("Last words", words), ...block("Last messages", messages));
+  const clock = (ms) => new Date(ms).toISOString().slice(11, 23);
+  const words = it.stderr.map((line) => `${clock(line.at_ms)}  ${line.text}`).join("\n");
+  const messages = it.messages.map((m) => `${clock(m.at_ms)} ${m.is_from_upstream ? "<-" : "->"} ${m.text}`).join("\n");
+  place.replaceChildren(facts(it), ...link, ...block("Last words, in UTC", words), ...block("Last messages, in UTC", messages));
 }
 
 function facts(it) {
@@ -64,10 +87,12 @@ function facts(it) {
   fact("what happened", it.what);
   fact("probable cause", it.probable_cause);
   fact("what to do", it.advice);
-  fact("when", new Date(it.at_ms).toLocaleString());
+  fact("when", `${moment(it.at_ms)}, ${long(now() - it.at_ms)} ago`);
   fact("life", `${it.incarnation}, which lasted ${long(it.uptime_ms)}`);
   fact("deaths", it.is_counted ? `${it.deaths} within ${long(it.window_ms)}, ${it.max_deaths} are borne` : "this one does not count");
   fact("breaker", it.trip ? `tripped: ${it.trip}` : null);
-  fact("calls in flight", it.in_flight.map((call) => `${call.method} ${call.name ?? ""}`).join(", "));
+  fact("next try", it.retry_after_ms != null ? `${long(it.retry_after_ms)} later` : null);
+  fact("used", [it.peak_memory != null ? `${Math.round(it.peak_memory / 2 ** 20)} MiB at most` : "", it.cpu_ms != null ? `${long(it.cpu_ms)} of processor time` : ""].filter(Boolean).join(", "));
+  fact("calls in flight", it.in_flight.map((call) => `${call.method} ${call.name ?? ""}, for ${long(call.age_ms)}${call.is_suspect ? ", as at an earlier death" : ""}`).join("; "));
   return list;
 }

@@ -100,15 +100,16 @@ pub(super) fn happened<'a>(
         }
         let label = event.member.as_ref().unwrap_or(&event.upstream);
         let newer = seen.entry(label).or_default();
-        if each.is_some_and(|each| newer.lines >= each) || newer.tells(event) {
-            newer.event = Some(event);
-            continue;
+        if !each.is_some_and(|each| newer.lines >= each) && !newer.tells(event) {
+            let wait = newer.wait.filter(|(life, _)| *life == event.incarnation);
+            let wait = wait.filter(|_| event.kind == Kind::Died).map(|(_, wait)| wait);
+            lines.push(line(event, wait, look, each.is_some()));
+            newer.lines += 1;
         }
-        let wait = newer.event.filter(|_| event.kind == Kind::Died).and_then(|newer| {
-            newer.retry_after_ms.filter(|_| newer.incarnation == event.incarnation)
-        });
-        lines.push(line(event, wait, look, each.is_some()));
-        newer.lines += 1;
+        let is_wait = event.health.as_deref() == Some("recovering");
+        if let Some(wait) = event.retry_after_ms.filter(|_| is_wait) {
+            newer.wait = Some((event.incarnation, wait));
+        }
         newer.event = Some(event);
     }
     lines
@@ -119,6 +120,8 @@ pub(super) fn happened<'a>(
 struct Newer<'a> {
     /// The event after the one that is looked at.
     event: Option<&'a Event>,
+    /// After which life it waited how long for the next.
+    wait: Option<(u64, u64)>,
     lines: usize,
 }
 

@@ -219,11 +219,13 @@ fn a_loop_leaves_room_for_the_events_of_others() {
             event(number, at_ms, "files", life, "recovering"),
             event(number + 1, at_ms, "files", life, "ready"),
             died(number + 2, at_ms, "files", life, "why"),
-            Event { number: number + 3, retry_after_ms, what: Some("why".to_owned()), ..wait },
+            // What is left of it is ended.
+            event(number + 3, at_ms, "files", life, "recovering"),
+            Event { number: number + 4, retry_after_ms, what: Some("why".to_owned()), ..wait },
         ] {
             state.take(News::Event(Box::new(event)));
         }
-        (number, at_ms) = (number + 4, at_ms + 50);
+        (number, at_ms) = (number + 5, at_ms + 50);
     }
     let shown = text(&state, (80, 24));
     // A life that was ready is two lines, and the wait after it stands with its end.
