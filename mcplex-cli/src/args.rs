@@ -48,7 +48,7 @@ Examples:
 
 const TOP: &str = "\
 Without a terminal it fails with exit code 1; `mcplex status --watch` needs none. NO_COLOR=1 leaves
-out colours. When mcplex is started anew, it is found again.
+out colours. Ctrl-Z gives the terminal to the shell, `fg` takes it again. When mcplex is started anew, it is found again.
 
 Examples:
   mcplex top

@@ -31,6 +31,9 @@ mod spans;
 mod graph;
 
 #[cfg(test)]
+mod jaeger;
+
+#[cfg(test)]
 mod contexts;
 
 #[cfg(test)]

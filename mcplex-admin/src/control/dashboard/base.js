@@ -29,7 +29,7 @@ function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-const PATIENCE = 8000; // for an answer; mcplex says all it knows from memory
+const PATIENCE = 6000; // for an answer; mcplex says all it knows from memory
 
 /** How far the clock of mcplex is ahead of the one here, where that can be seen. */
 let skew = 0;

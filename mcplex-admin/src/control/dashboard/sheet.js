@@ -29,17 +29,23 @@ async function why(key, name) {
   }
 }
 
+const LIFE_COLUMNS = ["life", "began", "ready after", "lasted", "how", "waited before"];
+
 /** The lives of an upstream as far as they are known, newest first. */
 function pastLives(key) {
   const lives = livesOf(timeline.get(key) ?? []).reverse();
   if (!lives.length) return [];
   const table = make("table", { class: "panel history" });
-  table.append(make("thead", {}, make("tr", {}, ...["life", "began", "ready after", "lasted", "how", "waited before"].map((text) => make("th", { scope: "col", textContent: text })))));
+  table.append(make("thead", {}, make("tr", {}, ...LIFE_COLUMNS.map((text) => make("th", { scope: "col", textContent: text })))));
   const body = make("tbody");
   for (const life of lives) {
     const how = LIFE_WORDS[life.kind] + (life.what ? ": " + life.what : "");
     const cells = [when(life.begun), life.ready ? long(life.ready - life.begun) : "–", life.ended ? long(life.ended - life.begun) : "–", how, life.wait > 0 ? long(life.wait) : "–"];
-    body.append(make("tr", {}, make("th", { scope: "row", textContent: life.number }), ...cells.map((cell) => make("td", {}, cell))));
+    body.append(make("tr", {}, make("th", { scope: "row", textContent: life.number }), ...cells.map((cell, index) => {
+      const it = make("td", {}, cell);
+      it.dataset.label = LIFE_COLUMNS[index + 1];
+      return it;
+    })));
   }
   table.append(body);
   const rows = make("div", { class: "wide", tabIndex: 0 }, table);
