@@ -172,6 +172,26 @@ pub(crate) fn unknown(name: &str, known: &[String]) -> Failure {
     }
 }
 
+/// Commands in a text, each with the configuration that was named for this one: they can be pasted.
+pub(crate) fn with_config(text: &str, options: &ConfigOptions) -> String {
+    let Some(file) = &options.config else { return text.to_owned() };
+    let file = quoted(&file.to_string_lossy());
+    let parts = text.split('`').enumerate().map(|(at, part)| {
+        let is_command = at % 2 == 1 && part.starts_with("mcplex ");
+        if is_command { format!("{part} -c {file}") } else { part.to_owned() }
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
+/// A text as one word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// What people call the time, in milliseconds of Unix time.
 #[expect(clippy::disallowed_methods, reason = "told to people; nothing is decided by it")]
 pub(crate) fn now_ms() -> u64 {
@@ -194,4 +214,20 @@ pub(crate) fn width() -> Option<usize> {
     }
     #[cfg(not(unix))]
     std::io::stdout().is_terminal().then_some(80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_names_the_configuration_that_was_named() {
+        let check = |file: Option<&str>, expect: &str| {
+            let options = ConfigOptions { config: file.map(PathBuf::from) };
+            assert_eq!(with_config("Correct `url`; `mcplex reset a` helps", &options), expect);
+        };
+        check(None, "Correct `url`; `mcplex reset a` helps");
+        check(Some("a/b.toml"), "Correct `url`; `mcplex reset a -c a/b.toml` helps");
+        check(Some("a b's"), "Correct `url`; `mcplex reset a -c 'a b'\\''s'` helps");
+    }
 }

@@ -33,7 +33,9 @@ pub(crate) fn run(options: &StatusOptions) -> Result<(), Failure> {
                     now_ms: console::now_ms(),
                 };
                 let clear = if options.watch && look.width.is_some() { CLEAR } else { "" };
-                format!("{clear}{}", table(&snapshot, &look))
+                let hint = hint(&snapshot.upstreams);
+                let hint = hint.map(|hint| console::with_config(&hint, &options.config));
+                format!("{clear}{}{}", table(&snapshot, &look), hint.unwrap_or_default())
             };
             print(&text)?;
             if !options.watch {
@@ -106,9 +108,6 @@ fn table(snapshot: &Snapshot, look: &Look) -> String {
     if rows.is_empty() {
         text.push_str("(the configuration names no upstream)\n");
     }
-    if let Some(hint) = hint(&snapshot.upstreams) {
-        writeln!(text, "\n{hint}").expect("a text takes everything");
-    }
     let instance = &snapshot.instance;
     if instance.attached > 0 {
         let (clients, are) =
@@ -158,9 +157,9 @@ fn hint(upstreams: &[UpstreamStatus]) -> Option<String> {
     ill.dedup();
     match &ill[..] {
         [] => None,
-        [only] => Some(format!("`mcplex why {only}` tells what to do.")),
+        [only] => Some(format!("\n`mcplex why {only}` tells what to do.\n")),
         [first, ..] => Some(format!(
-            "{} have trouble; `mcplex why {first}` tells of one what to do.",
+            "\n{} have trouble; `mcplex why {first}` tells of one what to do.\n",
             ill.len()
         )),
     }
@@ -319,10 +318,10 @@ UPSTREAM  HEALTH     PID  LIFE  UP    DEATHS       NEXT TRY  TOOLS  CALLS
 files     ready    41234     1  2h2m  0            -            12      1
 telegram  tripped      -     6  -     6 (5 borne)  1m1s          0      0
   since 2026-01-01 00:00:00 UTC (1m33s): it exited with code 1: no API_ID
-
-`mcplex why telegram` tells what to do.
 ";
         assert_eq!(text, expect);
+        let hint = hint(&snapshot().upstreams).unwrap();
+        assert_eq!(hint, "\n`mcplex why telegram` tells what to do.\n");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 

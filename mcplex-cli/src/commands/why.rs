@@ -16,7 +16,8 @@ pub(crate) fn run(options: &WhyOptions) -> Result<(), Failure> {
             return print(&format!("{answer:#}\n"));
         }
         let text = answer["text"].as_str().unwrap_or_default();
-        print(&wrapped(text, console::width().unwrap_or(usize::MAX)))
+        let text = console::with_config(text, &options.config);
+        print(&wrapped(&text, console::width().unwrap_or(usize::MAX)))
     })
 }
 

@@ -9,6 +9,7 @@ pub(crate) use self::paint::Look;
 use self::paint::{cut, left_and_right};
 use super::state::{Link, Page, Said, State};
 use crate::commands::status::{notices, short};
+use mcplex_admin::status::UpstreamStatus;
 use mcplex_proto::upstream::Health;
 use ratatui::{
     Frame,
@@ -95,11 +96,16 @@ fn summary(state: &State, look: &Look, width: u16) -> Line<'static> {
         Health::Idle,
         Health::Ready,
     ] {
-        let count = rows.iter().filter(|row| row.health == health).count();
+        let is_so = |row: &&UpstreamStatus| row.is_enabled && row.health == health;
+        let count = rows.iter().filter(is_so).count();
         if count > 0 {
             spans.push(Span::raw("  "));
             spans.push(Span::styled(format!("{count} {}", health.as_str()), look.of(health)));
         }
+    }
+    let disabled = rows.iter().filter(|row| !row.is_enabled).count();
+    if disabled > 0 {
+        spans.push(Span::styled(format!("  {disabled} disabled"), look.dim()));
     }
     let instance = &state.snapshot.instance;
     let up = short(look.now_ms.saturating_sub(instance.started_ms));

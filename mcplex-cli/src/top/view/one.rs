@@ -122,7 +122,7 @@ pub(super) fn reason(one: &UpstreamStatus, look: &Look, width: u16) -> Vec<Line<
     let reason = one.reason.clone().or_else(last);
     let since = one.trouble_since_ms.map(|since| {
         let ago = short(look.now_ms.saturating_sub(since));
-        format!("trouble since {}, {ago}", date(since))
+        format!("trouble for {ago}, since {}", date(since))
     });
     match (since, reason) {
         (Some(since), Some(reason)) if since.len() + reason.chars().count() + 3 < width.into() => {

@@ -109,7 +109,7 @@ fn everything_that_matters_fits_into_80_by_24() {
         " telegram  tripped          -    2      -    2/1   1m1s      -      -",
         " telegram ──────────────────────────────────────────────────────────────────────",
         " lives  1 died 1s  wait 3s  2 died 1s TRIP",
-        " trouble since 2027-01-15 07:59:51 UTC, 9s",
+        " trouble for 9s, since 2027-01-15 07:59:51 UTC",
         " 2 deaths in 60 s; the last time it exited with code 1",
         "",
         " Events, newest first ──────────────────────────────────────────────────────────",
