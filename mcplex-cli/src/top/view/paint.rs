@@ -100,7 +100,7 @@ pub(super) fn happened<'a>(
         }
         let label = event.member.as_ref().unwrap_or(&event.upstream);
         let newer = seen.entry(label).or_default();
-        if !each.is_some_and(|each| newer.lines >= each) && !newer.tells(event) {
+        if each.is_none_or(|each| newer.lines < each) && !newer.tells(event) {
             let wait = newer.wait.filter(|(life, _)| *life == event.incarnation);
             let wait = wait.filter(|_| event.kind == Kind::Died).map(|(_, wait)| wait);
             lines.push(line(event, wait, look, each.is_some()));
