@@ -93,7 +93,8 @@ impl Terminal {
 
     /// Starts a shell that can stop a job and take it up again, and types `mcplex` with these arguments.
     pub(crate) fn shell(setup: &Setup, args: &str, size: (u16, u16)) -> Self {
-        let mut terminal = Self::begin(setup, "sh", &["-i"], size);
+        // Without an editor for lines, which would have the terminal in a mode of its own.
+        let mut terminal = Self::begin(setup, "sh", &["-i", "+o", "emacs", "+o", "vi"], size);
         terminal.types(&format!("'{MCPLEX}' {args}\n"));
         terminal
     }

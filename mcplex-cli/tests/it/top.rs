@@ -145,6 +145,7 @@ fn every_end_gives_the_terminal_back() {
 #[test]
 fn a_shell_stops_it_and_takes_it_up_again() {
     let (setup, _gateway) = serve();
+    let setup = setup.env("PS1", "prompt> ");
     let mut terminal = Terminal::shell(&setup, "top", SIZE);
     terminal.shows_row("mail", "ready");
     terminal.types("\x1a");
@@ -155,7 +156,9 @@ fn a_shell_stops_it_and_takes_it_up_again() {
     terminal.shows_row("mail", "ready");
     assert!(!terminal.is_plain());
     terminal.types("q");
-    terminal.shows("Stopped");
+    // The shell asks again: at first, when it was stopped, and now. What is typed before that
+    // `top` may still take.
+    terminal.wait("a third prompt", |screen| screen.matches("prompt> ").count() == 3);
     terminal.types("echo left=$?\n");
     terminal.shows("left=0");
     terminal.is_given_back();
