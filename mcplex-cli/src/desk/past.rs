@@ -144,6 +144,7 @@ impl Past {
             }
         }
     }
+
     /// Takes in a status, and gives the lines that belong into the log.
     fn take(&mut self, status: &Status, now_ms: u64) -> Vec<String> {
         let mut lines = Vec::new();
