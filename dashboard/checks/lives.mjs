@@ -43,6 +43,11 @@ export const checks = [
         const expected = ['files', calls, errors, ...[figures.p50_us, figures.p95_us, figures.p99_us, figures.max_us].map(short)];
         equal((await row(tool).getByRole('cell').allInnerTexts()).join(' | '), expected.join(' | '), tool);
       }
+      // Each that failed is told by itself, with the way to its trace.
+      await world.until('failures are told', async () => (await window.page.locator('#failed > li', { hasText: 'files__fail' }).count()) === FAILURES);
+      const { trace_id: trace } = (await world.api('calls')).find((it) => it.tool === 'files__fail');
+      check(/^[0-9a-f]{32}$/.test(trace), `the trace is ${trace}`);
+      equal(await window.page.locator(`#failed a[href="${world.traces}/trace/${trace}"]`).count(), 1, 'links to the trace of a call');
       const calls = window.card('files').locator('.facts div', { hasText: 'calls' });
       await calls.locator('dd', { hasText: new RegExp(`^${CALLS + FAILURES}$`) }).waitFor();
       return window;

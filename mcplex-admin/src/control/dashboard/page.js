@@ -2,6 +2,7 @@
 
 const PAST = 100; // events that are kept of each upstream, as the API does
 const TOOLS = 200; // rows that are shown
+const FAILED = 20; // calls that are shown
 const EVERY = 500; // at most two looks per second, however fast an upstream dies
 const CALM = 5000; // a look without an event, for tools
 const TICK = 1000; // times go on without a look
@@ -101,6 +102,21 @@ function tools(all) {
   });
 }
 
+let errors = -1; // of all tools, as they were when the calls were asked for
+let asked = 0; // when that was
+
+/** The last calls that failed, each with the way to its trace; asked for only when there is another one. */
+async function failures(all) {
+  const count = all.reduce((sum, it) => sum + it.errors, 0);
+  // All that are kept come at once, so a flood of failures is not looked at with each look.
+  if (count === errors || Date.now() - asked < AGAIN) return;
+  asked = Date.now();
+  const calls = (await json("calls")).filter((it) => it.outcome === "error" || it.outcome === "rejected");
+  errors = count;
+  at("failures").hidden = !calls.length;
+  at("failed").replaceChildren(...calls.slice(0, FAILED).map((it) => make("li", {}, when(it.at_ms, time(it.at_ms), "dim"), " ", make("strong", { class: "what", textContent: it.tool }), " ", make("span", { class: "word died", textContent: it.outcome === "rejected" ? "not sent" : "failed" }), ` after ${short(it.duration_us)}${it.error_type ? ": " + it.error_type : ""} `, ...trace(it.trace_id))));
+}
+
 function newRow() {
   const cell = (name) => {
     const it = make("td", { class: "n", role: "cell" });
@@ -148,6 +164,7 @@ async function really() {
     showFleet(upstreams, new Map(of.map((it) => [it.upstream, it])));
     for (const it of cards.values()) it.heard = seen;
     tools(all);
+    await failures(all);
   } catch (error) {
     lose(error);
     // Who does not answer says nothing either: it is listened to anew, once it is there.
@@ -174,6 +191,8 @@ async function listen() {
       const [{ instance }, past] = await Promise.all([json("status"), json("timeline")]);
       traces = instance.traces;
       timeline = new Map();
+      errors = -1;
+      asked = 0;
       forgetEvents();
       past.forEach((event) => remember(event) && note(event));
       showAgain();
