@@ -183,6 +183,7 @@ fn key(event: &Event) -> Option<Key> {
         KeyCode::PageDown | KeyCode::Char(' ') => Key::PageDown,
         KeyCode::Home | KeyCode::Char('g') => Key::First,
         KeyCode::End | KeyCode::Char('G') => Key::Last,
+        KeyCode::Char('n') | KeyCode::Tab => Key::Trouble,
         KeyCode::Enter | KeyCode::Right | KeyCode::Char('l') => Key::Open,
         KeyCode::Esc | KeyCode::Backspace | KeyCode::Left | KeyCode::Char('h') => Key::Back,
         KeyCode::Char('r') => Key::Reset,
@@ -248,6 +249,7 @@ mod tests {
         let none = KeyModifiers::NONE;
         check(KeyCode::Char('j'), none, Some(Key::Down));
         check(KeyCode::Up, none, Some(Key::Up));
+        check(KeyCode::Char('n'), none, Some(Key::Trouble));
         check(KeyCode::Enter, none, Some(Key::Open));
         check(KeyCode::Esc, none, Some(Key::Back));
         check(KeyCode::Char('r'), none, Some(Key::Reset));

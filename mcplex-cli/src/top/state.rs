@@ -105,6 +105,8 @@ pub(crate) enum Key {
     PageDown,
     First,
     Last,
+    /// The next one that has trouble.
+    Trouble,
     Open,
     Back,
     Reset,
@@ -272,6 +274,7 @@ impl State {
             Key::Help => self.has_help = true,
             Key::Open => self.open(Page::One),
             Key::Back => self.open(Page::Fleet),
+            Key::Trouble => self.next_in_trouble(),
             Key::Reset => return self.tell(Verb::Reset),
             Key::Toggle => return self.toggle(),
             Key::Up | Key::Down | Key::PageUp | Key::PageDown | Key::First | Key::Last => {
@@ -305,7 +308,8 @@ impl State {
             Key::First if is_from_end => last,
             Key::Last if !is_from_end => last,
             Key::First | Key::Last => 0,
-            Key::Open
+            Key::Trouble
+            | Key::Open
             | Key::Back
             | Key::Reset
             | Key::Toggle
@@ -323,6 +327,17 @@ impl State {
                 self.selected = row.map(|row| label(row).to_owned());
             }
             Page::One => self.scrolled = next,
+        }
+    }
+
+    /// Selects the next one that has trouble, from the first again after the last.
+    fn next_in_trouble(&mut self) {
+        let rows = &self.snapshot.upstreams;
+        let after = rows.iter().cycle().skip(self.selected() + 1).take(rows.len());
+        let next = after.into_iter().find(|row| row.trouble_since_ms.is_some());
+        match next.map(|row| label(row).to_owned()) {
+            Some(next) => (self.selected, self.scrolled) = (Some(next), 0),
+            None => self.said = Some(Said::Good("none has trouble".to_owned())),
         }
     }
 

@@ -23,10 +23,11 @@ use ratatui::{
 const LEAST: (u16, u16) = (40, 10);
 
 /// What the keys do, for the help.
-const KEYS: [(&str, &str); 10] = [
+const KEYS: [(&str, &str); 11] = [
     ("up, down, k, j", "select; in one upstream: move its last words"),
     ("page up, page down", "the same in larger steps"),
     ("home, end, g, G", "to the first, to the last"),
+    ("n, tab", "the next one that has trouble"),
     ("enter", "look at one upstream"),
     ("esc", "back to all"),
     ("r", "reset: forget its deaths, start it at once"),
@@ -133,7 +134,9 @@ fn footer(state: &State, look: &Look, width: u16) -> Line<'static> {
         return Line::styled(cut(&text, width), look.of(Health::Recovering));
     }
     let text = match state.page {
-        Page::Fleet => " up/down select  enter look  r reset  s stop/start  ? help  q quit",
+        Page::Fleet => {
+            " up/down select  n trouble  enter look  r reset  s stop/start  ? help  q quit"
+        }
         Page::One => " esc back  up/down scroll  r reset  s stop/start  ? help  q quit",
     };
     Line::styled(cut(text, width), look.dim())

@@ -2,7 +2,7 @@
 
 use crate::{
     gateway::{PATIENCE, Setup},
-    spans::steps,
+    spans::{FAST, steps},
 };
 use mcplex_proto::attr;
 use mcplex_testkit::otlp::{Receiver, Span};
@@ -101,6 +101,8 @@ fn its_menu_and_its_links_lead_to_spans_that_are_there() {
     let toml = toml.replace(collector, &receiver.endpoint()).replace(admin, "127.0.0.1:0");
     let own = Path::new(env!("CARGO_BIN_EXE_mcplex")).parent().unwrap();
     let path = format!("{}:{}", own.to_str().unwrap(), std::env::var("PATH").unwrap());
+    // As it is, but for how long nothing happens between two lives.
+    let toml = format!("{toml}\n[supervise]\n{FAST}");
     let setup = Setup::new(&toml).env("PATH", &path).env("OTEL_BSP_SCHEDULE_DELAY", "20");
     let gateway = setup.serve();
     gateway.wait_event("telegram", "upstream tripped");

@@ -52,6 +52,25 @@ fn an_event_shows_at_once_and_only_once() {
 }
 
 #[test]
+fn the_next_one_in_trouble_is_one_key_away() {
+    let names: Vec<_> = (0..50).map(|number| format!("n{number}")).collect();
+    let rows: Vec<_> = names.iter().map(|name| (name.as_str(), Health::Ready)).collect();
+    let mut it = state(&rows);
+    it.press(Key::Trouble);
+    assert_eq!((it.selected(), &it.said), (0, &Some(Said::Good("none has trouble".to_owned()))));
+    for ill in [7, 41] {
+        it.snapshot.upstreams[ill].trouble_since_ms = Some(1);
+    }
+    for expect in [7, 41, 7] {
+        it.press(Key::Trouble);
+        assert_eq!(it.selected(), expect);
+    }
+    let mut none = state(&[]);
+    none.press(Key::Trouble);
+    assert_eq!(none.selected_name(), None);
+}
+
+#[test]
 fn a_loop_pushes_out_only_its_own_events() {
     let mut it = state(&[]);
     it.take(News::Event(Box::new(changed(1, "calm", "tripped"))));

@@ -125,7 +125,7 @@ fn everything_that_matters_fits_into_80_by_24() {
         "",
         "",
         "",
-        " up/down select  enter look  r reset  s stop/start  ? help  q quit",
+        " up/down select  n trouble  enter look  r reset  s stop/start  ? help  q quit",
     ];
     assert_eq!(text(&state, (80, 24)), expect.join("\n"));
 }
