@@ -72,7 +72,9 @@ async fn install(options: &InstallOptions) -> Result<(), Failure> {
             tool.tell(&["enable", &unit]).await?;
             if options.now {
                 // One that runs already takes up the new file.
-                tool.tell(&["restart", &unit]).await?;
+                tool.tell(&["restart", &unit])
+                    .await
+                    .map_err(|failure| not_started(failure, name))?;
             }
         }
         Tool::Launchctl if options.now => {
@@ -84,6 +86,17 @@ async fn install(options: &InstallOptions) -> Result<(), Failure> {
         Tool::Launchctl => {}
     }
     print(&installed(&job, &file, options.now))
+}
+
+/// The manager says that it did not start, and seldom why.
+fn not_started(failure: Failure, name: &str) -> Failure {
+    if failure.hint().is_some() {
+        return failure;
+    }
+    failure.with_hint(format!(
+        "`journalctl --user -u {name} -n 50` shows why; an mcplex that runs in a terminal has the address \
+         until it ends"
+    ))
 }
 
 /// What was done, and what is left to do.
@@ -172,6 +185,7 @@ async fn status(options: &ServiceStatusOptions) -> Result<(), Failure> {
     let name = &options.name.name;
     let file = file(name)?;
     let found = service::installed(&file);
+    let is_foreign = found == Installed::Foreign;
     let mut status = Status {
         name: name.clone(),
         installed: matches!(found, Installed::Yes(_)),
@@ -197,6 +211,11 @@ async fn status(options: &ServiceStatusOptions) -> Result<(), Failure> {
     match status.answers {
         "yes" => Ok(()),
         "silent" => Err(Failure::new(Code::Silent, "the service runs, and does not answer")),
+        _ if is_foreign => {
+            let what = format!("{} was not written by mcplex", status.file.display());
+            Err(Failure::new(Code::NotRunning, what)
+                .with_hint("give this service another --name, or look at that one with systemctl"))
+        }
         _ if !status.installed => Err(Failure::new(Code::NotRunning, "it is not installed")
             .with_hint("`mcplex service install --now` installs and starts it")),
         _ => Err(Failure::new(Code::NotRunning, "it does not run").with_hint(match Tool::of_this_system() {

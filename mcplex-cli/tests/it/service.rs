@@ -202,6 +202,32 @@ fn without_a_service_manager_it_says_what_to_do_instead_and_leaves_nothing() {
 }
 
 #[test]
+fn a_service_that_does_not_start_says_where_to_look() {
+    let fails = "case \"$2\" in restart) echo 'Job for mcplex.service failed.' >&2; exit 1;; esac";
+    let setup = with_systemctl(Setup::new("").server("files", &[]), fails);
+    let ran = setup.run(&["service", "install", "--now"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    for words in ["Job for mcplex.service failed.", "journalctl --user -u mcplex", "in a terminal"]
+    {
+        assert!(ran.stderr.contains(words), "{words:?} is not in {}", ran.stderr);
+    }
+}
+
+/// A line break in a path would begin a setting of its own.
+#[test]
+fn a_path_that_a_unit_cannot_hold_is_refused() {
+    let outer = Setup::new("").server("files", &[]);
+    outer.write();
+    let folder = outer.file("a\nExecStartPre=evil");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(outer.file("mcplex.toml"), folder.join("mcplex.toml")).unwrap();
+    let file = folder.join("mcplex.toml");
+    let ran = outer.run(&["service", "install", "--print", "-c", file.to_str().unwrap()]);
+    assert_eq!((ran.code, &*ran.stdout), (1, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("plain name"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_is_not_ours_or_not_usable_is_left_alone() {
     let setup = with_systemctl(Setup::new("").server("files", &[]), "");
     let unit = setup.file("systemd/user/mcplex.service");
@@ -213,6 +239,9 @@ fn what_is_not_ours_or_not_usable_is_left_alone() {
         assert!(ran.stderr.contains("was not written by mcplex"), "{verb}: {}", ran.stderr);
     }
     assert_eq!(fs::read_to_string(&unit).unwrap(), "[Unit]\n");
+    let ran = setup.run(&["service", "status"]);
+    assert_eq!(ran.code, 5, "{}", ran.stderr);
+    assert!(ran.stderr.contains("was not written by mcplex"), "{}", ran.stderr);
     // Another one of the same user has another name.
     ok(&setup, &["service", "install", "--name", "work"]);
     assert!(setup.file("systemd/user/work.service").exists());
