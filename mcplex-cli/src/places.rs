@@ -26,6 +26,9 @@ pub(crate) struct Places {
     pub(crate) name: String,
     /// Folders in which its sockets may be; the first that can be used is.
     pub(crate) run: Vec<PathBuf>,
+    /// The folder of the user's session, for whoever is not told of it: a service has it, and cron,
+    /// `sudo` and monitors do not. Only looked into for a file of its own, never for whatever runs.
+    session: Option<PathBuf>,
     /// The usual folder for what outlives mcplex, of all configurations.
     state: Option<PathBuf>,
 }
@@ -47,12 +50,21 @@ impl Places {
             // A home may be too deep for the path of a socket.
             Some(temp.join(format!("mcplex-{}", user()))),
         ];
-        Self { name: name(file), run: run.into_iter().flatten().collect(), state }
+        let is_untold = cfg!(target_os = "linux") && var("XDG_RUNTIME_DIR").is_none();
+        let session = || PathBuf::from(format!("/run/user/{}/mcplex", user()));
+        let session = (file.is_some() && is_untold).then(session);
+        Self { name: name(file), run: run.into_iter().flatten().collect(), session, state }
+    }
+
+    /// Folders in which the sockets of this very configuration may be, the usual one first.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        self.run.iter().chain(&self.session).cloned().collect()
     }
 
     /// Where its control socket may be, the usual place first.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = PathBuf> {
-        self.run.iter().map(|folder| socket::control_path(folder, &self.name))
+        let folders = self.run.iter().chain(&self.session);
+        folders.map(|folder| socket::control_path(folder, &self.name))
     }
 
     /// The same folder while nobody knows what the configuration says.
@@ -129,6 +141,19 @@ mod tests {
         assert_eq!(state.unwrap(), Path::new("/s/mcplex"));
         assert_eq!(run, ["/s/mcplex/run", &temp]);
         assert_eq!(places_of(&[("HOME", "relative")]), (None, vec![temp]));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_is_not_told_of_the_session_finds_its_service_all_the_same() {
+        let session = format!("/run/user/{}/mcplex/", user());
+        let is_looked_into = |file: Option<&Path>, vars: &[(&str, &str)]| {
+            places(file, vars).sockets().any(|socket| socket.starts_with(&session))
+        };
+        let file = Some(Path::new("/etc/hosts"));
+        assert!(is_looked_into(file, &[("HOME", "/home/a")]));
+        assert!(!is_looked_into(file, &[("HOME", "/home/a"), ("XDG_RUNTIME_DIR", "/run/x")]));
+        assert!(!is_looked_into(None, &[("HOME", "/home/a")]));
     }
 
     #[test]

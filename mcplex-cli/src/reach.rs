@@ -58,7 +58,7 @@ pub(crate) async fn arrive(settings: &Settings, attaches: bool) -> Place {
     let fingerprint = settings.config().fingerprint().to_string();
     let mut last = String::new();
     for _ in 0..TRIES {
-        let theirs = match socket::claim(&places.run, &places.name) {
+        let theirs = match socket::claim(&places.folders(), &places.name) {
             Ok(Claim::Ours(sockets)) => {
                 return Place::Own(Own { sockets: Some(sockets), warnings: Vec::new() });
             }

@@ -30,6 +30,7 @@ fn the_manager_of_a_user_starts_it_repairs_it_and_ends_it() {
         "active: active",
         "restarted: 0",
         "answers        yes",
+        "found: 0",
         "reloaded: 0",
         // By its own `Restart=`, and by the watchdog when it no longer says that it lives.
         "killed: again",

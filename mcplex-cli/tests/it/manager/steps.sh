@@ -17,6 +17,8 @@ say active "$(systemctl --user is-active mcplex)"
 systemctl --user daemon-reload; systemctl --user restart mcplex; say restarted $?
 first=$(pid)
 $mcplex service status | grep -E 'active|answers|says|enabled'
+# As cron, sudo or a monitor would ask.
+env -u XDG_RUNTIME_DIR $mcplex status -c mcplex.toml | grep -q '^files '; say found $?
 systemctl --user reload mcplex; say reloaded $?
 kill -KILL $first; next $first; say killed again
 second=$(pid)
