@@ -229,6 +229,7 @@ pub(super) const ROWS: &[Row] = &[
             "network is unreachable",
             "enetunreach",
             "econnreset",
+            "enotcached",
             "fetch failed",
         ],
         name: Name::No,
@@ -249,6 +250,13 @@ pub(super) const ROWS: &[Row] = &[
         cause: "{} is not there",
         plain: "a file or directory it needs is not there",
         advice: "correct the path in `args`, or set `cwd`",
+    },
+    Row {
+        phrases: &["directories are accessible", "cannot access directory", "not a directory"],
+        name: Name::No,
+        cause: "",
+        plain: "a folder it was given is not there, or it may not enter it",
+        advice: "correct the path in `args`, or create the folder for this user",
     },
     Row {
         phrases: &[

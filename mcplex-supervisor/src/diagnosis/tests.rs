@@ -64,6 +64,11 @@ const SAID: &[(&str, &str)] = &[
         "SSL: CERTIFICATE_VERIFY_FAILED certificate verify failed",
         "it does not trust a certificate it was shown",
     ),
+    (
+        "Error: None of the specified directories are accessible",
+        "a folder it was given is not there, or it may not enter it",
+    ),
+    ("npm error code ENOTCACHED", "a service it needs cannot be reached"),
     ("Node.js v20.20.2", ""),
     ("listening on port 3000", ""),
     ("goodbye", ""),
