@@ -115,7 +115,7 @@ fn every_call_has_a_line_also_those_that_are_refused() {
 #[test]
 fn who_was_meant_stands_in_the_line_although_nobody_answered() {
     let setup = Setup::new(AUDIT)
-        .server_with("rests", &[], "idle_stop = \"300ms\"\ncall_timeout = \"1s\"")
+        .server_with("rests", &[], "idle_stop = \"300ms\"\ncall_timeout = \"6s\"")
         .server_with(
             "down",
             &["--die-before-handshake", "0"],
@@ -125,7 +125,7 @@ fn who_was_meant_stands_in_the_line_although_nobody_answered() {
     gateway.wait_event("down", "upstream tripped");
     let mut client = gateway.client_of(&["sleep"]);
     gateway.wait_event("rests", "upstream is not used");
-    // It waits for the next life, which has it when it is too late.
+    // It waits for the next life, which has it long before it is too late.
     client.call("sleep", &json!({ "ms": 60_000 }));
     // Nobody has ever seen the list of this one.
     client.call("down__add", &json!({ "a": 1, "b": 2 }));
