@@ -259,14 +259,14 @@ async fn send(
         let sent = outlet.send(&batch, ask.is_some()).await;
         let endpoint = outlet.endpoint();
         match &sent {
-            Ok(Accepted { rejected: 0, .. }) => {}
+            Ok(Accepted { rejected: 0, message }) if message.is_empty() => {}
             Ok(Accepted { rejected, message }) => {
                 if let Some(times) = failures.failed() {
                     tracing::warn!(
                         endpoint,
                         signal = "metrics",
                         rejected,
-                        message,
+                        why = message,
                         times,
                         "the collector did not want everything"
                     );

@@ -147,17 +147,16 @@ pub(crate) fn plan(options: &Options, on_terminal: bool) -> Result<Plan, Install
     };
     let mut warnings = Vec::new();
     let service = whose::service(options, &mut warnings);
-    let disabled = options.variable("OTEL_SDK_DISABLED");
-    let (spans, measure, records) =
-        if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            (None, None, None)
-        } else {
-            (
-                spans(options, &mut warnings)?,
-                measure(options, &mut warnings)?,
-                records(options, &mut warnings)?,
-            )
-        };
+    let is_disabled = read::switch(options, "OTEL_SDK_DISABLED", &mut warnings);
+    let (spans, measure, records) = if is_disabled {
+        (None, None, None)
+    } else {
+        (
+            spans(options, &mut warnings)?,
+            measure(options, &mut warnings)?,
+            records(options, &mut warnings)?,
+        )
+    };
     let propagators = propagators(options, &mut warnings);
     read::unknown(options, &mut warnings);
     // Several signals may have stumbled over the same variable.

@@ -3,6 +3,7 @@
 //! The text is the exposition format 0.0.4 of Prometheus, which every scraper reads. Names change as
 //! OpenTelemetry says they do: dots become underscores, the unit and `_total` are appended.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -165,6 +166,14 @@ fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
 }
 
+/// The name of a label: none begins with a digit, and two underscores are kept for Prometheus itself.
+fn label(key: &str) -> String {
+    let name = plain(key);
+    let is_bare = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_free = name.starts_with('_') && !name.starts_with("__") && name.len() > 1;
+    if is_bare || is_free { name } else { format!("key_{name}") }
+}
+
 fn head(text: &mut String, name: &str, metric: &Metric, kind: &str) {
     let help = metric.description().replace('\\', "\\\\").replace('\n', "\\n");
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a string takes all");
@@ -180,7 +189,7 @@ fn line<'a>(
 ) {
     text.push_str(suffix);
     let mut before = '{';
-    let mut label = |text: &mut String, key: &str, value: &str| {
+    let mut put = |text: &mut String, key: &str, value: &str| {
         text.push(before);
         before = ',';
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -189,11 +198,20 @@ fn line<'a>(
     // The SDK gives them in the order of a hash map.
     let mut labels: Vec<_> = labels.collect();
     labels.sort_unstable_by(|one, other| one.key.as_str().cmp(other.key.as_str()));
+    // A label that is there twice makes a scraper refuse the whole page.
+    let mut named: Vec<(String, Cow<'_, str>)> = Vec::with_capacity(labels.len());
     for KeyValue { key, value, .. } in labels {
-        label(text, &plain(key.as_str()), &value.as_str());
+        let name = label(key.as_str());
+        match named.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = format!("{known};{}", value.as_str()).into(),
+            None => named.push((name, value.as_str())),
+        }
+    }
+    for (name, value) in &named {
+        put(text, name, value);
     }
     if let Some(bound) = bound {
-        label(text, "le", bound);
+        put(text, "le", bound);
     }
     if before == ',' {
         text.push('}');
@@ -207,6 +225,20 @@ mod tests {
     use opentelemetry_sdk::metrics::SdkMeterProvider;
 
     use super::*;
+
+    #[test]
+    fn a_page_is_one_that_scrapers_take_whatever_the_attributes_are() {
+        let of = |keys: &[&'static str]| {
+            let pairs = keys.iter().zip(["x", "y"]).map(|(key, value)| KeyValue::new(*key, value));
+            let resource = Resource::builder_empty().with_attributes(pairs).build();
+            let text = Page::new(&resource).target.to_string();
+            text.rsplit("target_info").next().unwrap().to_owned()
+        };
+        assert_eq!(of(&["team.name", "team_name"]), "{team_name=\"x;y\"} 1\n");
+        assert_eq!(of(&["1st"]), "{key_1st=\"x\"} 1\n");
+        assert_eq!(of(&["__name__", "_a"]), "{key___name__=\"x\",_a=\"y\"} 1\n");
+        assert_eq!(of(&["größe"]), "{gr__e=\"x\"} 1\n");
+    }
 
     #[test]
     fn numbers_become_lines() {

@@ -269,7 +269,7 @@ impl<B: Default + Send, P: FnMut(&mut B) -> Batch + Send> Worker<B, P> {
                         endpoint,
                         signal = what,
                         rejected,
-                        message,
+                        why = message,
                         times,
                         "the collector did not want everything"
                     );

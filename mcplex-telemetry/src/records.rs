@@ -178,8 +178,7 @@ impl Fields {
     }
 
     fn cut(&self, text: &str) -> String {
-        let limit = self.limits.value_length;
-        limit.and_then(|limit| spans::cut(text, limit)).unwrap_or(text).to_owned()
+        spans::cut(text, self.limits.value_length).unwrap_or(text).to_owned()
     }
 }
 

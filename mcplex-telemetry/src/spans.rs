@@ -111,7 +111,7 @@ struct Queues {
     lifecycle: Queue<Written>,
     requests: Queue<Written>,
     /// How many characters of a text leave.
-    value_length: Option<usize>,
+    value_length: usize,
 }
 
 /// What the SDK hands spans to; they are written by the thread that ends them.
@@ -144,6 +144,10 @@ impl SpanProcessor for Processor {
 
 /// The first characters of a text that is longer.
 pub(crate) fn cut(text: &str, limit: usize) -> Option<&str> {
+    // Nearly every text is short, and its characters need not be counted.
+    if text.len() <= limit {
+        return None;
+    }
     let (at, _) = text.char_indices().nth(limit)?;
     Some(&text[..at])
 }

@@ -126,11 +126,11 @@ variables! {
         "How long one export of metrics may take, in milliseconds.";
     "OTEL_ATTRIBUTE_COUNT_LIMIT", "`128`", false:
         "How many attributes a span or a log record may have.";
-    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "none", false:
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "`2048`", false:
         "How many characters a text of a span or a log record may have.";
     "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "`128`", false:
         "How many attributes a span may have.";
-    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "none", false:
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "`2048`", false:
         "How many characters a text of a span may have.";
     "OTEL_SPAN_EVENT_COUNT_LIMIT", "`128`", false:
         "How many events a span may have.";
@@ -142,7 +142,7 @@ variables! {
         "How many attributes a link may have.";
     "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "`128`", false:
         "How many attributes a log record may have.";
-    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "none", false:
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "`2048`", false:
         "How many characters a text of a log record may have.";
     "NO_COLOR", "none", false:
         "Any value takes the color from the log on a terminal.";

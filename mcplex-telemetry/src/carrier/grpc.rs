@@ -90,7 +90,8 @@ pub(super) fn answer(
 ) -> Result<Accepted, SendError> {
     if !head.status.is_success() {
         // Something between here and the collector, which does not speak gRPC.
-        return Err(SendError::Status { status: head.status.as_u16(), wait: None });
+        let (status, message) = (head.status.as_u16(), String::new());
+        return Err(SendError::Status { status, message, wait: None });
     }
     // Where there is nothing but a refusal, it is in the head.
     let all = [trailers, Some(&head.headers)].into_iter().flatten();

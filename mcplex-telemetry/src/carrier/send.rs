@@ -48,9 +48,11 @@ pub(crate) enum SendError {
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
     /// The answer was a refusal of HTTP.
-    #[error("the collector answered {status}")]
+    #[error("the collector answered {status}{message}")]
     Status {
         status: u16,
+        /// What it adds, after a colon.
+        message: String,
         /// What the collector asks to wait.
         wait: Option<Duration>,
     },
@@ -175,10 +177,14 @@ impl Sender {
         let response = self.client.request(request).await;
         let response = response.map_err(|error| SendError::Connection(innermost(&error)))?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_MAX).collect().await;
-        let body = body.map_err(|error| SendError::Connection(innermost(&*error)))?;
-        let trailers = body.trailers().cloned();
-        let body = body.to_bytes();
+        let (trailers, body) = match Limited::new(body, ANSWER_MAX).collect().await {
+            Ok(body) => (body.trailers().cloned(), body.to_bytes()),
+            // How it went is in the head: what cannot be read is no more than words about it.
+            Err(_) if self.target.protocol != Protocol::Grpc || !head.status.is_success() => {
+                (None, Bytes::new())
+            }
+            Err(error) => return Err(SendError::Connection(innermost(&*error))),
+        };
         match self.target.protocol {
             Protocol::Grpc => grpc::answer(&head, trailers.as_ref(), &body),
             Protocol::HttpJson => http::answer(&head, &body, Accepted::from_json),

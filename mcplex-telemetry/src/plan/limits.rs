@@ -14,6 +14,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many attributes, events and links an item may have; the default of OpenTelemetry.
 const COUNT: usize = 128;
 
+/// How many characters a text may have. OpenTelemetry has no limit; but peers write names, ids and
+/// reasons of megabytes, and thousands of spans may wait for a collector that hangs. The longest of our
+/// own, the last lines of an upstream in a death, is of that length.
+const TEXT: usize = 2048;
+
 /// How much a span may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -22,16 +27,16 @@ pub(crate) struct Limits {
     pub(crate) links: u32,
     pub(crate) event_attributes: u32,
     pub(crate) link_attributes: u32,
-    /// The most characters of a text; none if there is no limit.
-    pub(crate) value_length: Option<usize>,
+    /// The most characters of a text.
+    pub(crate) value_length: usize,
 }
 
 /// How much a log record may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordLimits {
     pub(crate) attributes: usize,
-    /// The most characters of a text; none if there is no limit.
-    pub(crate) value_length: Option<usize>,
+    /// The most characters of a text.
+    pub(crate) value_length: usize,
 }
 
 /// The variables about the queue of one signal, and its defaults.
@@ -72,9 +77,9 @@ pub(super) fn batching(
     names: &Batches,
     warnings: &mut Vec<Warning>,
 ) -> Batching {
-    let queue = read::count(options, names.queue, warnings);
-    let queue = queue.map_or(names.default_queue, |size| size.clamp(1, QUEUE_MAX));
-    let batch = read::count(options, names.batch, warnings).unwrap_or(BATCH).max(1);
+    let queue = read::room(options, names.queue, warnings);
+    let queue = queue.map_or(names.default_queue, |size| size.min(QUEUE_MAX));
+    let batch = read::room(options, names.batch, warnings).unwrap_or(BATCH);
     if batch > queue && options.variable(names.batch).is_some() {
         let problem = "is more than may wait; all that wait leave together";
         warnings.push(Warning { variable: names.batch, problem });
@@ -113,12 +118,9 @@ pub(super) fn of_records(options: &Options, warnings: &mut Vec<Warning>) -> Reco
     RecordLimits { attributes, value_length: value_length(options, special, warnings) }
 }
 
-/// Reads how long a text may be; without a variable there is no limit.
-fn value_length(
-    options: &Options,
-    special: &'static str,
-    warnings: &mut Vec<Warning>,
-) -> Option<usize> {
+/// Reads how long a text may be.
+fn value_length(options: &Options, special: &'static str, warnings: &mut Vec<Warning>) -> usize {
     read::count(options, special, warnings)
         .or_else(|| read::count(options, "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", warnings))
+        .unwrap_or(TEXT)
 }

@@ -29,6 +29,33 @@ pub(super) fn count(
     Some(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
+/// Reads how many may be somewhere; for none at all nothing would have to be asked.
+pub(super) fn room(
+    options: &Options,
+    variable: &'static str,
+    warnings: &mut Vec<Warning>,
+) -> Option<usize> {
+    let count = count(options, variable, warnings)?;
+    if count == 0 {
+        warnings.push(Warning { variable, problem: "is no room at all; the default holds" });
+    }
+    Some(count).filter(|count| *count > 0)
+}
+
+/// Reads a switch, which is off unless it is said to be on.
+pub(super) fn switch(
+    options: &Options,
+    variable: &'static str,
+    warnings: &mut Vec<Warning>,
+) -> bool {
+    let value = options.variable(variable).unwrap_or("false");
+    let is_on = value.eq_ignore_ascii_case("true");
+    if !is_on && !value.eq_ignore_ascii_case("false") {
+        warnings.push(Warning { variable, problem: "is neither true nor false; false holds" });
+    }
+    is_on
+}
+
 /// Reads a time in milliseconds, which must not be none at all.
 pub(super) fn milliseconds(
     options: &Options,

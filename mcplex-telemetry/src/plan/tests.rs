@@ -85,6 +85,8 @@ fn spans_can_be_switched_off() {
 
 #[test]
 fn what_the_environment_cannot_have_is_a_warning() {
+    check_warning(&[ON, ("OTEL_SDK_DISABLED", "1")], "OTEL_SDK_DISABLED", true);
+    check_warning(&[ON, ("OTEL_BSP_MAX_QUEUE_SIZE", "0")], "OTEL_BSP_MAX_QUEUE_SIZE", true);
     check_warning(&[(BASE, "localhost:4318")], BASE, false);
     check_warning(&[(TRACES, "http://me:secret@c:4318")], TRACES, false);
     let general = "OTEL_EXPORTER_OTLP_PROTOCOL";
@@ -146,11 +148,13 @@ fn numbers_bound_the_queue() {
     let batching = |env: &[(&str, &str)]| {
         plan(&options(&[&[ON], env].concat()), false).unwrap().spans.unwrap().batching
     };
-    let env = [("OTEL_BSP_SCHEDULE_DELAY", "50"), ("OTEL_BSP_MAX_QUEUE_SIZE", "0")];
+    let env = [("OTEL_BSP_SCHEDULE_DELAY", "50"), ("OTEL_BSP_MAX_QUEUE_SIZE", "1")];
     let Batching { delay, queue, batch, .. } = batching(&env);
     assert_eq!((delay, queue, batch), (Duration::from_millis(50), 1, 1));
     assert_eq!(batching(&[("OTEL_BSP_MAX_QUEUE_SIZE", "99999999999")]).queue, 1 << 20);
-    assert_eq!(batching(&[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0")]).batch, 1);
+    // Nothing would leave, and nobody would say why.
+    assert_eq!(batching(&[("OTEL_BSP_MAX_QUEUE_SIZE", "0")]).queue, 8192);
+    assert_eq!(batching(&[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0")]).batch, 512);
 }
 
 #[test]

@@ -40,13 +40,17 @@ mod field {
     pub(super) const FLAGS: u32 = 16;
 }
 
+/// How many characters of the name of a span leave, and of why it failed: no variable is about these,
+/// and peers write what they like.
+const TEXT: usize = 2048;
+
 /// What the flags say beside those of W3C: it is known whether the parent is in another process.
 const IS_REMOTE_IS_KNOWN: u32 = 0x100;
 /// It is.
 const IS_REMOTE: u32 = 0x200;
 
 /// Writes a span, and of each text in it as many characters as are wanted.
-pub(super) fn span(out: &mut Vec<u8>, span: &SpanData, limit: Option<usize>) {
+pub(super) fn span(out: &mut Vec<u8>, span: &SpanData, limit: usize) {
     let context = &span.span_context;
     bytes(out, field::TRACE_ID, &context.trace_id().to_bytes());
     bytes(out, field::SPAN_ID, &context.span_id().to_bytes());
@@ -54,7 +58,7 @@ pub(super) fn span(out: &mut Vec<u8>, span: &SpanData, limit: Option<usize>) {
     if span.parent_span_id != SpanId::INVALID {
         bytes(out, field::PARENT_SPAN_ID, &span.parent_span_id.to_bytes());
     }
-    text(out, field::NAME, &span.name);
+    text(out, field::NAME, cut_to(&span.name, TEXT));
     number(out, field::KIND, kind(&span.span_kind));
     fixed64(out, field::START, nanoseconds(span.start_time));
     fixed64(out, field::END, nanoseconds(span.end_time));
@@ -69,7 +73,7 @@ pub(super) fn span(out: &mut Vec<u8>, span: &SpanData, limit: Option<usize>) {
     match &span.status {
         Status::Unset => {}
         Status::Ok => status(out, 1, ""),
-        Status::Error { description } => status(out, 2, description),
+        Status::Error { description } => status(out, 2, cut_to(description, TEXT)),
     }
     fixed32(out, field::FLAGS, flags(context, span.parent_span_is_remote));
 }
@@ -98,7 +102,7 @@ fn state(out: &mut Vec<u8>, field: u32, context: &SpanContext) {
 }
 
 /// Writes an attribute of a span, an event or a link.
-fn attribute(out: &mut Vec<u8>, field: u32, pair: &KeyValue, limit: Option<usize>) {
+fn attribute(out: &mut Vec<u8>, field: u32, pair: &KeyValue, limit: usize) {
     let name = pair.key.as_str();
     match &pair.value {
         Value::String(value) => {
@@ -131,8 +135,8 @@ fn unsigned(name: &str, value: &str) -> Option<i64> {
     if is_number && INTS.contains(&name) { value.parse().ok() } else { None }
 }
 
-fn cut_to(text: &str, limit: Option<usize>) -> &str {
-    limit.and_then(|limit| cut(text, limit)).unwrap_or(text)
+fn cut_to(text: &str, limit: usize) -> &str {
+    cut(text, limit).unwrap_or(text)
 }
 
 /// The value of an attribute.
@@ -181,7 +185,7 @@ fn plain(out: &mut Vec<u8>, field: u32, name: &str, value: Plain<'_>) {
     value.write(out);
 }
 
-fn link(out: &mut Vec<u8>, link: &Link, limit: Option<usize>) {
+fn link(out: &mut Vec<u8>, link: &Link, limit: usize) {
     let to = &link.span_context;
     let mut inner = Vec::with_capacity(128);
     bytes(&mut inner, 1, &to.trace_id().to_bytes());
@@ -193,7 +197,7 @@ fn link(out: &mut Vec<u8>, link: &Link, limit: Option<usize>) {
     bytes(out, field::LINK, &inner);
 }
 
-fn event(out: &mut Vec<u8>, event: &Event, limit: Option<usize>) {
+fn event(out: &mut Vec<u8>, event: &Event, limit: usize) {
     let mut inner = Vec::with_capacity(128);
     fixed64(&mut inner, 1, nanoseconds(event.timestamp));
     text(&mut inner, 2, &event.name);

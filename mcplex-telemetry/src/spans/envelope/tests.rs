@@ -45,11 +45,7 @@ fn span(attributes: Vec<KeyValue>) -> SpanData {
 }
 
 /// What is read of an export of these spans.
-fn sent(
-    resource: &Resource,
-    limit: Option<usize>,
-    spans: &[SpanData],
-) -> ExportTraceServiceRequest {
+fn sent(resource: &Resource, limit: usize, spans: &[SpanData]) -> ExportTraceServiceRequest {
     let mut written = Written::default();
     for span in spans {
         let mut bytes = Vec::new();
@@ -77,7 +73,7 @@ fn what_is_written_is_what_the_messages_of_otlp_would_write() {
     (quiet.events, quiet.links) = (SpanEvents::default(), SpanLinks::default());
     let spans = vec![span(plain), quiet];
     let resource = Resource::builder_empty().with_service_name("mcplex").build();
-    let written = sent(&resource, None, &spans);
+    let written = sent(&resource, 2048, &spans);
     let expect = group_spans_by_resource_and_scope(spans, &(&resource).into());
     assert_eq!(written.resource_spans[0].scope_spans, expect[0].scope_spans);
     assert_eq!(written.resource_spans[0].resource, expect[0].resource);
@@ -88,7 +84,7 @@ fn a_span_stands_below_what_made_it_and_says_its_target_no_more() {
     let of = |target| span(vec![KeyValue::new(TARGET, target), KeyValue::new("a", "b")]);
     let spans = [attr::TARGET_ROUTED, attr::TARGET_LIFE, attr::TARGET_ROUTED, "else"].map(of);
     let resource = Resource::builder_empty().build();
-    let written = sent(&resource, None, &spans);
+    let written = sent(&resource, 2048, &spans);
     let mut counts: Vec<_> = written.resource_spans[0]
         .scope_spans
         .iter()
@@ -107,10 +103,14 @@ fn a_span_stands_below_what_made_it_and_says_its_target_no_more() {
 fn texts_are_cut_and_unsigned_numbers_are_numbers_again() {
     let check = |pair: KeyValue, expect: &str| {
         let resource = Resource::builder_empty().build();
-        let written = sent(&resource, Some(3), &[span(vec![pair])]);
+        let mut long = span(vec![pair]);
+        (long.name, long.status) = ("x".repeat(9999).into(), Status::error("é".repeat(9999)));
+        let written = sent(&resource, 3, &[long]);
         let span = &written.resource_spans[0].scope_spans[0].spans[0];
         let value = span.attributes[0].value.as_ref().unwrap().value.as_ref().unwrap();
         assert_eq!(format!("{value:?}"), expect);
+        assert_eq!(span.name, "x".repeat(2048), "the limit is about attributes");
+        assert_eq!(span.status.as_ref().unwrap().message, "é".repeat(2048));
     };
     check(KeyValue::new("a", "größer"), "StringValue(\"grö\")");
     check(KeyValue::new(attr::UPSTREAM_INCARNATION, "1234"), "IntValue(1234)");
