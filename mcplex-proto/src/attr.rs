@@ -150,7 +150,7 @@ words! {
     GEN_AI_PROMPT_NAME: string = "gen_ai.prompt.name";
     /// `execute_tool`, for tool calls only.
     GEN_AI_OPERATION_NAME: string = "gen_ai.operation.name";
-    /// The JSON-RPC id of the request, as text.
+    /// The JSON-RPC id of the request, as text without quotes.
     JSONRPC_REQUEST_ID: string = "jsonrpc.request.id";
     /// The JSON-RPC error code of the answer, if it is an error.
     RPC_RESPONSE_STATUS_CODE: string = "rpc.response.status_code";

@@ -39,6 +39,12 @@ impl Id {
         }
     }
 
+    /// The id as other programs write it down: a string without the quotes of JSON.
+    #[must_use]
+    pub fn bare(&self) -> impl fmt::Display + '_ {
+        Bare(self)
+    }
+
     /// Whether a peer that gives back `self` means `asked`, an id of ours.
     #[must_use]
     pub fn is_back(&self, asked: &Self) -> bool {
@@ -49,6 +55,17 @@ impl Id {
 impl From<u64> for Id {
     fn from(number: u64) -> Self {
         Self::Integer(number.into())
+    }
+}
+
+struct Bare<'a>(&'a Id);
+
+impl fmt::Display for Bare<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Id::Integer(number) => number.fmt(f),
+            Id::Text(text) => f.write_str(text),
+        }
     }
 }
 
@@ -84,6 +101,12 @@ mod tests {
         check("null", None);
         check("true", None);
         check("[1]", None);
+    }
+
+    #[test]
+    fn others_write_an_id_without_quotes() {
+        assert_eq!(Id::from(7).bare().to_string(), "7");
+        assert_eq!(Id::Text("req \"7\"".into()).bare().to_string(), "req \"7\"");
     }
 
     #[test]

@@ -22,6 +22,7 @@
 //! names that an upstream has listed, words of [`attr`]. What a client makes up is
 //! [`attr::ERROR_OTHER`]. Ids, URIs, sessions and incarnations are never labels.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -90,7 +91,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// How long a request to an upstream took, from the call to its answer.
+    /// How long a request to an upstream took, from the call to its answer; also what mcplex asks by itself.
     ClientDuration = "mcp.client.operation.duration": Histogram, "s", false, DURATIONS,
         [MCP_METHOD_NAME, GEN_AI_TOOL_NAME, GEN_AI_PROMPT_NAME, GEN_AI_OPERATION_NAME,
          MCP_PROTOCOL_VERSION, NETWORK_TRANSPORT, NETWORK_PROTOCOL_NAME, NETWORK_PROTOCOL_VERSION,
@@ -113,9 +114,9 @@ metrics! {
     /// Ends of an upstream that nobody asked for.
     UpstreamDeaths = "mcplex.upstream.deaths": Counter, "{death}", false, &[],
         [UPSTREAM_NAME, DEATH_REASON];
-    /// Starts after a death, told when they are decided.
+    /// Starts after a death that are over: upstreams that are connected again, or that failed.
     UpstreamRespawns = "mcplex.upstream.respawns": Counter, "{respawn}", false, &[],
-        [UPSTREAM_NAME];
+        [UPSTREAM_NAME, ERROR_TYPE];
     /// Openings of a breaker.
     BreakerTrips = "mcplex.breaker.trips": Counter, "{trip}", false, &[],
         [UPSTREAM_NAME];
@@ -239,9 +240,25 @@ impl Drop for Held {
     }
 }
 
+/// An error code as a label: those of JSON-RPC, of MCP and of mcplex; a server may send any number.
+#[must_use]
+pub fn code_label(code: i64) -> Cow<'static, str> {
+    match code {
+        -32_768..=-32_000 => Cow::Owned(code.to_string()),
+        _ => Cow::Borrowed(attr::ERROR_OTHER),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_that_a_server_makes_up_are_one_label() {
+        assert_eq!(code_label(-32_602), "-32602");
+        assert_eq!(code_label(7), attr::ERROR_OTHER);
+        assert_eq!(code_label(i64::MIN), attr::ERROR_OTHER);
+    }
 
     #[test]
     fn the_table_is_in_the_order_of_the_names() {

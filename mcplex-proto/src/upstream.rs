@@ -36,6 +36,8 @@ pub enum UpstreamError {
         reason: Arc<str>,
         /// When it will be tried again.
         retry_after: Option<Duration>,
+        /// The span of the death that it has not got over.
+        cause: Option<TraceContext>,
     },
     /// Its breaker is open; nothing was sent.
     #[error("upstream {upstream} is tripped: {reason}")]
@@ -154,7 +156,7 @@ impl UpstreamError {
             }
             Health::Ready | Health::Degraded | Health::Idle | Health::Recovering => {
                 let retry_after = retry_after.or(Some(Duration::ZERO));
-                Self::Unavailable { upstream, reason, retry_after }
+                Self::Unavailable { upstream, reason, retry_after, cause: status.death.clone() }
             }
         }
     }
@@ -183,9 +185,10 @@ impl UpstreamError {
     #[must_use]
     pub fn cause(&self) -> Option<&TraceContext> {
         match self {
-            Self::Tripped { cause, .. } | Self::Died { cause, .. } => cause.as_ref(),
-            Self::Unavailable { .. }
-            | Self::Timeout { .. }
+            Self::Unavailable { cause, .. }
+            | Self::Tripped { cause, .. }
+            | Self::Died { cause, .. } => cause.as_ref(),
+            Self::Timeout { .. }
             | Self::QueueFull { .. }
             | Self::SessionsFull { .. }
             | Self::OtherEra { .. }
@@ -286,7 +289,7 @@ impl UpstreamError {
                 json!({ "server": upstream.as_str(), "state": "ready", "era": now.as_str(),
                         "retryAfterMs": 0, "sent": false }),
             ),
-            Self::Unavailable { upstream, reason, retry_after } => (
+            Self::Unavailable { upstream, reason, retry_after, .. } => (
                 error::UPSTREAM_UNAVAILABLE,
                 json!({ "server": upstream.as_str(), "state": "recovering", "reason": &**reason,
                         "retryAfterMs": ms(retry_after), "sent": false }),

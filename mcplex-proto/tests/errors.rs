@@ -12,7 +12,9 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
     let name = || upstream.clone();
     vec![
         (
-            UpstreamError::Unavailable { upstream: name(), reason: reason(), retry_after: wait },
+            UpstreamError::Unavailable {
+                upstream: name(), reason: reason(), retry_after: wait, cause: None,
+            },
             "It is between two lives, and the call waited for the next one as long as it may.",
         ),
         (

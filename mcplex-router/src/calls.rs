@@ -46,7 +46,7 @@ use mcplex_proto::{
     message::{Extra, Notification, Request},
     method,
     peer::Peer,
-    raw::{self, Raw},
+    raw::Raw,
     trace::TraceContext,
     upstream::{Call, Traced, Upstream, UpstreamError},
     version::{Era, Version},
@@ -301,13 +301,15 @@ pub(crate) fn client_span(
     if server.span.is_disabled() && !server.is_measured() {
         return server.sent(Span::none(), upstream, (None, None), carried);
     }
-    let asked = params.get("name").and_then(raw::string);
+    let asked = spans::named_in(&request.method, params);
     let name: Option<String> = target.own_name().or_else(|| asked.clone().map(Cow::into_owned));
     let uri = uri_of(params);
     let is_tool = target.aim == Aim::Tool;
+    // What a task is called is no name: no two spans would have the same.
+    let is_prompt = asked.is_some() && !is_tool;
     let subject = Subject {
         tool: name.as_deref().filter(|_| is_tool),
-        prompt: name.as_deref().filter(|_| !is_tool),
+        prompt: name.as_deref().filter(|_| is_prompt),
         uri: uri.as_deref(),
     };
     let to = To { upstream, peer, version };

@@ -131,7 +131,9 @@ impl Carry {
         members.iter().any(|(name, value)| match &**name {
             BAGGAGE => self.drops_baggage,
             TRACEPARENT => self.drops_trace && self.traceparent.is_none(),
-            TRACESTATE if self.traceparent.is_some() => raw::string(value) != self.state(),
+            TRACESTATE if self.traceparent.is_some() => {
+                self.tracestate.is_none() || raw::string(value) != self.state()
+            }
             TRACESTATE => self.drops_trace,
             _ => false,
         })

@@ -21,7 +21,7 @@ use std::{
 };
 use tracing::Span;
 
-use crate::spans::Later;
+use crate::spans::{self, Later};
 
 /// A request that is watched: its span, and what is measured of it where numbers are kept.
 ///
@@ -102,13 +102,37 @@ impl Watched {
     }
 
     /// A request whose span stands there, with a link that is written at its end.
-    pub(crate) fn within(self, context: Option<TraceContext>, later: Option<Later>) -> Self {
-        Self { context: context.map(Box::new), _later: later.map(Box::new), ..self }
+    pub(crate) fn within(mut self, context: Option<TraceContext>, later: Option<Later>) -> Self {
+        (self.context, self._later) = (context.map(Box::new), later.map(Box::new));
+        self
     }
 
     /// Where the span stands, of one that others hang below.
     pub(crate) fn context(&self) -> Option<&TraceContext> {
         self.context.as_deref()
+    }
+
+    /// A request of mcplex itself to an upstream.
+    pub(crate) fn own(
+        span: Span,
+        method: &str,
+        upstream: &UpstreamName,
+        (version, peer): (Option<Version>, Option<&Peer>),
+    ) -> Self {
+        let measure = |since| {
+            Box::new(Measured {
+                metric: Metric::ClientDuration,
+                since,
+                method: method::intern(method),
+                version,
+                network: peer.map(|peer| peer.network),
+                place: peer.map(|peer| Arc::clone(&peer.place)),
+                aim: OnceLock::from((upstream.clone(), None)),
+                end: OnceLock::new(),
+                _active: Held::default(),
+            })
+        };
+        Self::new(span, metric::now().map(measure))
     }
 
     /// What is not measured.
@@ -205,6 +229,12 @@ impl Watched {
         self.failed(error);
     }
 
+    /// It has come to what it was for, and its span ends.
+    pub(crate) fn is_done(&self) {
+        let _is_first = self.is_first_word();
+        self.succeeded();
+    }
+
     pub(crate) fn succeeded(&self) {
         self.end(End::Well);
     }
@@ -230,6 +260,16 @@ impl Watched {
     }
 }
 
+impl Drop for Watched {
+    /// Whoever waited for it may have left, and what was to come of it was dropped with that: the
+    /// number and the audit log then say the same.
+    fn drop(&mut self) {
+        if !self.span.is_disabled() {
+            spans::given_up(self);
+        }
+    }
+}
+
 impl End {
     /// In the words of the audit log.
     fn told(self) -> (&'static str, Option<Cow<'static, str>>, Option<i64>) {
@@ -246,7 +286,7 @@ impl Drop for Measured {
     fn drop(&mut self) {
         let end = self.end.get().copied().unwrap_or(End::Failed(attr::ERROR_CANCELLED));
         let code = match end {
-            End::Answered { code, .. } => Some(label_of(code)),
+            End::Answered { code, .. } => Some(metric::code_label(code)),
             End::Well | End::Failed(_) => None,
         };
         let error = match end {
@@ -284,25 +324,5 @@ impl Drop for Measured {
             (attr::UPSTREAM_NAME, upstream),
         ];
         metric::since(self.metric, self.since, &labels);
-    }
-}
-
-/// An error code as a label: those of JSON-RPC, of MCP and of mcplex; a server may send any number.
-fn label_of(code: i64) -> Cow<'static, str> {
-    match code {
-        -32_768..=-32_000 => Cow::Owned(code.to_string()),
-        _ => Cow::Borrowed(attr::ERROR_OTHER),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_that_a_server_makes_up_are_one_label() {
-        assert_eq!(label_of(-32_602), "-32602");
-        assert_eq!(label_of(7), attr::ERROR_OTHER);
-        assert_eq!(label_of(i64::MIN), attr::ERROR_OTHER);
     }
 }

@@ -169,6 +169,8 @@ mod tests {
         check(no_baggage(), r#"{ "x/y":1}"#, r#"{ "x/y":1}"#);
         // The state of another trace is none of ours.
         check(traced(), old, r#"{"traceparent":"00-x","baggage":"k=v","x/y":1}"#);
+        let no_text = r#"{"traceparent":"00-o","tracestate":5}"#;
+        check(traced(), no_text, r#"{"traceparent":"00-x"}"#);
         let with_state = Carry { tracestate: Some("a=b".to_owned()), ..traced() };
         check(
             with_state,

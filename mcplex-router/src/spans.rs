@@ -102,12 +102,9 @@ fn server_span(
     params: &Params<'_>,
     (network, version): (&'static str, Option<Version>),
 ) -> (Span, Option<TraceContext>, Option<Later>) {
-    let name = || params.get("name").and_then(raw::string);
-    let (tool, prompt) = match &*request.method {
-        method::TOOLS_CALL => (name(), None),
-        method::PROMPTS_GET => (None, name()),
-        _ => (None, None),
-    };
+    let name = named_in(&request.method, params);
+    let is_tool = request.method == method::TOOLS_CALL;
+    let (tool, prompt) = if is_tool { (name, None) } else { (None, name) };
     let uri = params.get("uri").and_then(raw::string);
     let subject = Subject { tool: tool.as_deref(), prompt: prompt.as_deref(), uri: uri.as_deref() };
     let origin = session.client.origin(Some(&request.id));
@@ -128,16 +125,25 @@ fn server_span(
             (attr::GEN_AI_TOOL_NAME, subject.tool.map(text)),
             (attr::GEN_AI_PROMPT_NAME, subject.prompt.map(text)),
             (attr::GEN_AI_OPERATION_NAME, subject.operation()),
-            (attr::JSONRPC_REQUEST_ID, Some(request.id.to_string().into())),
+            (attr::JSONRPC_REQUEST_ID, Some(request.id.bare().to_string().into())),
             (attr::NETWORK_TRANSPORT, Some(network.into())),
             (attr::NETWORK_PROTOCOL_NAME, protocol.map(|(name, _)| name.into())),
             (attr::NETWORK_PROTOCOL_VERSION, protocol.map(|(_, version)| version.into())),
             (attr::CLIENT_ADDRESS, address.map(|address| (&address.host).into())),
             (attr::CLIENT_PORT, address.map(|address| address.port.into())),
-            (attr::SUBSCRIPTION_ID, is_listen.then(|| request.id.to_string().into())),
+            (attr::SUBSCRIPTION_ID, is_listen.then(|| request.id.bare().to_string().into())),
         ],
     );
     (span, context, later)
+}
+
+/// The tool or prompt that a request is about, as it is written in it.
+pub(crate) fn named_in<'a>(method: &str, params: &Params<'a>) -> Option<Cow<'a, str>> {
+    match method {
+        method::TOOLS_CALL | method::PROMPTS_GET => params.get("name").and_then(raw::string),
+        method::COMPLETE => edit::member(params.get("ref")?.get(), "name").and_then(raw::string),
+        _ => None,
+    }
 }
 
 /// The span of a client's request under its exported name, before its parent is known.
@@ -319,7 +325,8 @@ fn fail(span: &Span, error: &str) {
 /// Writes down what made it fail, first among its links.
 fn blame(span: &Span, error: &UpstreamError) {
     let Some(cause) = error.cause() else { return };
-    let kind = if error.was_refused() { attr::LINK_TRIP } else { attr::LINK_DEATH };
+    let is_trip = matches!(error, UpstreamError::Tripped { .. });
+    let kind = if is_trip { attr::LINK_TRIP } else { attr::LINK_DEATH };
     span.record(attr::CAUSE_TRACE_ID, cause.trace_id_hex());
     span.record(attr::CAUSE_SPAN_ID, cause.span_id_hex());
     trace::link(span, cause, kind);
@@ -399,11 +406,16 @@ fn refused(server: &Watched, error: &UpstreamError, refusal: &Outcome) {
 pub(crate) fn cancelled(server: &Watched, client: &Watched) {
     for watched in [server, client] {
         watched.failed(attr::ERROR_CANCELLED);
-        if watched.is_first_word() {
-            // Which a client span does not have.
-            watched.span.record(attr::REQUEST_OUTCOME, "cancelled");
-            fail(&watched.span, attr::ERROR_CANCELLED);
-        }
+        given_up(watched);
+    }
+}
+
+/// Writes down that nobody waits for a request any more, unless it has ended.
+pub(crate) fn given_up(watched: &Watched) {
+    if watched.is_first_word() {
+        // Which a client span does not have.
+        watched.span.record(attr::REQUEST_OUTCOME, "cancelled");
+        fail(&watched.span, attr::ERROR_CANCELLED);
     }
 }
 

@@ -334,7 +334,7 @@ pub(crate) fn acknowledged(shared: &Shared, link: &Link, member: &Member, params
     let mut watch = lock(&member.watch);
     let Some(mut next) = watch.next.take_if(|next| Some(next.id) == id) else { return };
     // The request is answered only when it is over, which may be in days.
-    drop(next.span.take());
+    next.span.take().iter().for_each(Watched::is_done);
     let honoured = honoured(params);
     let (told, untold) = next.wanted.lists.iter().partition(|name| honoured.contains(**name));
     next.told = told;

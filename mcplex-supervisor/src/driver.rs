@@ -97,9 +97,13 @@ pub fn supervise(
     let (control_in, control) = mpsc::channel(16);
     let handle = Handle { shared: shared.clone(), commands: commands_in, control: control_in };
     let startup = spec.host.startup().filter(|_| spec.starts == Starts::Now);
+    let is_later = spec.starts == Starts::Now && spec.host.has_started();
     let task = async move {
         let mut driver = Driver::new(spec, shared, events, commands, control);
         driver.trace.begins_with(startup);
+        if is_later {
+            driver.trace.connects_for("reload");
+        }
         driver.run().await;
     };
     (handle, task)

@@ -79,6 +79,8 @@ struct Waiting {
     wakers: BTreeMap<u64, Waker>,
     /// The span of the start of the process, while it takes up upstreams.
     startup: Option<Span>,
+    /// It has taken up all that are started with it.
+    has_started: bool,
 }
 
 impl fmt::Debug for Host {
@@ -100,9 +102,14 @@ impl Host {
     #[expect(clippy::disallowed_methods, reason = "the host is a driver's clock for starts")]
     pub fn new(options: HostOptions, facts: Arc<dyn HostFacts>, seed: u64) -> Self {
         let gate = Gate::new(options, seed);
-        let state =
-            Mutex::new(Waiting { gate, next_seat: 0, wakers: BTreeMap::new(), startup: None });
-        Self(Arc::new(Inner { began: Instant::now(), facts, state }))
+        let state = Waiting {
+            gate,
+            next_seat: 0,
+            wakers: BTreeMap::new(),
+            startup: None,
+            has_started: false,
+        };
+        Self(Arc::new(Inner { began: Instant::now(), facts, state: Mutex::new(state) }))
     }
 
     /// Says that the upstreams made from now on are made at the start of the process; `None` ends
@@ -110,7 +117,14 @@ impl Host {
     ///
     /// The span closes when the first connect of the last of them is settled: each holds it so long.
     pub fn set_startup(&self, span: Option<Span>) {
-        self.lock().startup = span;
+        let mut state = self.lock();
+        state.has_started = span.is_none();
+        state.startup = span;
+    }
+
+    /// Whether what is made now belongs to a change of the configuration.
+    pub(crate) fn has_started(&self) -> bool {
+        self.lock().has_started
     }
 
     /// The span of the start, for an upstream that begins with it.

@@ -18,6 +18,8 @@ pub(crate) struct Measure {
     network: &'static str,
     place: Arc<Place>,
     connecting: Option<Duration>,
+    /// The question of the handshake that is open.
+    asked: Option<(Duration, &'static str)>,
     connected: Option<Connected>,
     health: Option<(Health, Held)>,
     child: Option<Held>,
@@ -34,8 +36,8 @@ struct Connected {
 
 impl Measure {
     pub(crate) fn new(upstream: UpstreamName, network: &'static str, place: Arc<Place>) -> Self {
-        let (connecting, connected) = (None, None);
-        Self { upstream, network, place, connecting, connected, health: None, child: None }
+        let (connecting, asked, connected) = (None, None, None);
+        Self { upstream, network, place, connecting, asked, connected, health: None, child: None }
     }
 
     /// It is reached there from the next connect on.
@@ -46,6 +48,36 @@ impl Measure {
     /// A connect begins.
     pub(crate) fn connecting(&mut self) {
         self.connecting = metric::now();
+    }
+
+    /// A question of the handshake is sent.
+    pub(crate) fn asks(&mut self, method: &'static str) {
+        self.asked = metric::now().map(|since| (since, method));
+    }
+
+    /// It was answered in this revision, or with an error of this code, or failed like this.
+    pub(crate) fn answered(
+        &mut self,
+        version: Option<Version>,
+        (code, error): (Option<i64>, Option<&str>),
+    ) {
+        let Some((since, method)) = self.asked.take() else { return };
+        let [network, protocol, protocol_version] = network_labels(Some(self.network));
+        let port = self.place.port.map(|port| port.to_string());
+        let code = code.map(metric::code_label);
+        let labels = [
+            (attr::MCP_METHOD_NAME, Some(method)),
+            (attr::MCP_PROTOCOL_VERSION, version.map(Version::as_str)),
+            network,
+            protocol,
+            protocol_version,
+            (attr::SERVER_ADDRESS, self.place.host.as_deref()),
+            (attr::SERVER_PORT, port.as_deref()),
+            (attr::RPC_RESPONSE_STATUS_CODE, code.as_deref()),
+            (attr::ERROR_TYPE, code.as_deref().or(error)),
+            (attr::UPSTREAM_NAME, Some(self.upstream.as_str())),
+        ];
+        metric::since(Metric::ClientDuration, since, &labels);
     }
 
     /// A process runs.
@@ -100,10 +132,10 @@ impl Measure {
         metric::add(Metric::UpstreamDeaths, 1, &[name, (attr::DEATH_REASON, Some(reason))]);
     }
 
-    /// A respawn is decided.
-    pub(crate) fn respawns(&self) {
+    /// A start after a death went well, or with this error did not.
+    pub(crate) fn respawned(&self, error: Option<&'static str>) {
         let name = (attr::UPSTREAM_NAME, Some(self.upstream.as_str()));
-        metric::add(Metric::UpstreamRespawns, 1, &[name]);
+        metric::add(Metric::UpstreamRespawns, 1, &[name, (attr::ERROR_TYPE, error)]);
     }
 
     /// The breaker opened.

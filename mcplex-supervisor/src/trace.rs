@@ -5,6 +5,7 @@
 use crate::{measure::Measure, time::Time};
 use mcplex_proto::{
     attr,
+    error::ErrorObject,
     handshake::{How, ServerInfo, title},
     peer::{Peer, Place, protocol_over},
     trace::{self, TraceContext},
@@ -56,6 +57,9 @@ mod ends;
 
 pub(crate) use breaker::TripFacts;
 pub(crate) use ends::DeathFacts;
+
+/// Why a connect comes that follows a death.
+const RESPAWN: &str = "respawn";
 
 /// What is remembered between spans.
 #[derive(Debug)]
@@ -147,6 +151,7 @@ impl Trace {
         method: &'static str,
         id: u64,
     ) -> Option<TraceContext> {
+        self.measure.asks(method);
         let protocol = protocol_over(self.network);
         let span = tracing::info_span!(
             target: attr::TARGET_HANDSHAKE,
@@ -177,20 +182,32 @@ impl Trace {
         context
     }
 
-    /// It was answered, with an error of this code if it was.
-    pub(crate) fn is_answered(&mut self, code: Option<i64>) {
-        if let (Some(span), Some(code)) = (self.question.take(), code) {
+    /// It was answered, with this error if it was.
+    pub(crate) fn is_answered(&mut self, error: Option<ErrorObject>) {
+        self.measure.answered(None, (error.as_ref().map(|error| error.code), None));
+        if let (Some(span), Some(ErrorObject { code, message, .. })) = (self.question.take(), error)
+        {
             let code = code.to_string();
             span.record(attr::RPC_RESPONSE_STATUS_CODE, &*code);
-            fail(&span, &code, "the server answered with an error");
+            fail(&span, &code, &message);
         }
     }
 
     /// It was not answered in time.
     pub(crate) fn is_unanswered(&mut self) {
+        self.measure.answered(None, (None, Some(attr::ERROR_TIMEOUT)));
         if let Some(span) = self.question.take() {
             fail(&span, attr::ERROR_TIMEOUT, "there was no answer in time");
         }
+    }
+
+    /// The death that is not got over before the next connect is done.
+    pub(crate) fn recovers_from(&self) -> Option<&TraceContext> {
+        self.last_death.as_ref().filter(|_| self.is_respawn())
+    }
+
+    fn is_respawn(&self) -> bool {
+        self.lead.as_ref().is_some_and(|(_, kind)| *kind == RESPAWN)
     }
 
     /// Why the next connect will come.
@@ -294,6 +311,7 @@ impl Trace {
         how: How,
         (took, handshake): (Duration, Duration),
     ) -> Option<Span> {
+        self.measure.answered(Some(info.version), (None, None));
         self.measure.connected(info.version);
         let era = info.version.era();
         let connect = self.connect.take();
@@ -305,6 +323,9 @@ impl Trace {
         }
         if let Some(question) = self.question.take() {
             question.record(attr::MCP_PROTOCOL_VERSION, info.version.as_str());
+        }
+        if self.is_respawn() {
+            self.measure.respawned(None);
         }
         (self.lead, self.startup) = (None, None);
         event!(self, info, attr::EVENT_CONNECT, self.last_connect.as_ref(), incarnation = incarnation.0,

@@ -235,6 +235,7 @@ mod tests {
             upstream: UpstreamName::new("a").unwrap(),
             reason: "it exited with code 1".into(),
             retry_after: Some(Duration::from_millis(1200)),
+            cause: None,
         };
         let check = |outcome: Outcome, expect: Option<&str>| {
             let reply = json(&Response::new(Some(1.into()), outcome).into());

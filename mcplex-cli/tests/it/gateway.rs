@@ -248,7 +248,12 @@ impl Gateway {
 
     /// Waits for a line that contains a text.
     pub(crate) fn wait_for(&self, text: &str) -> String {
-        self.said.wait_for(text, |line| line.contains(text))
+        self.wait_for_line(text, |line| line.contains(text))
+    }
+
+    /// Waits for a line that is like this.
+    pub(crate) fn wait_for_line(&self, what: &str, is_it: impl Fn(&String) -> bool) -> String {
+        self.said.wait_for(what, is_it)
     }
 
     /// Waits for the `count`th event about an upstream whose message begins so.

@@ -145,3 +145,6 @@ mod terminal;
 
 #[cfg(test)]
 mod top;
+
+#[cfg(test)]
+mod unusual;

@@ -42,19 +42,19 @@ fn a_crash_loop_in_numbers() {
     let bad = (attr::UPSTREAM_NAME, "bad");
     let good = (attr::UPSTREAM_NAME, "good");
     let state = |state| (attr::UPSTREAM_STATE, state);
+    let exit = (attr::ERROR_TYPE, attr::ERROR_PROCESS_EXIT);
     receiver.wait_for_points(PATIENCE, |points| {
         is(points, Metric::UpstreamStatus, &[bad, state("tripped")], 1.0)
             && is(points, Metric::UpstreamStatus, &[bad, state("recovering")], 0.0)
             && is(points, Metric::UpstreamStatus, &[good, state("ready")], 1.0)
             && is(points, Metric::UpstreamDeaths, &[bad, (attr::DEATH_REASON, "exit")], 6.0)
-            && is(points, Metric::UpstreamRespawns, &[bad], 5.0)
+            && is(points, Metric::UpstreamRespawns, &[bad, exit], 5.0)
             && is(points, Metric::BreakerTrips, &[bad], 1.0)
             && is(points, Metric::ChildCount, &[bad], 0.0)
             && is(points, Metric::ChildCount, &[good], 1.0)
     });
     let points = receiver.points();
-    let failed = [bad, (attr::ERROR_TYPE, attr::ERROR_PROCESS_EXIT)];
-    assert_eq!(newest(&points, Metric::ConnectDuration, &failed).next().unwrap().count, 6);
+    assert_eq!(newest(&points, Metric::ConnectDuration, &[bad, exit]).next().unwrap().count, 6);
     assert_eq!(newest(&points, Metric::ConnectDuration, &[good]).next().unwrap().count, 1);
     assert!(newest(&points, Metric::UpstreamDeaths, &[good]).next().is_none());
 
@@ -142,10 +142,23 @@ fn sessions_and_calls_over_http_say_where_and_how() {
         }
         assert!(point.attribute(attr::MCP_PROTOCOL_VERSION).is_some(), "{point:?}");
     };
-    for metric in [Metric::ClientDuration, Metric::ClientSession] {
-        check(metric, &far, &[&http[..], &there].concat());
-        check(metric, &near, &[&pipe[..], &nowhere].concat());
+    // What was called, what mcplex asked by itself, and the session as a whole.
+    for (metric, method) in [
+        (Metric::ClientDuration, Some("tools/call")),
+        (Metric::ClientDuration, Some("initialize")),
+        (Metric::ClientDuration, Some("tools/list")),
+        (Metric::ClientSession, None),
+    ] {
+        let of = |like: [(&'static str, &'static str); 1]| {
+            let method = method.map(|method| (attr::MCP_METHOD_NAME, method));
+            like.into_iter().chain(method).collect::<Vec<_>>()
+        };
+        check(metric, &of(far), &[&http[..], &there].concat());
+        check(metric, &of(near), &[&pipe[..], &nowhere].concat());
     }
+    let refused = [near[0], (attr::MCP_METHOD_NAME, "server/discover")];
+    let refused = newest(&points, Metric::ClientDuration, &refused).next().unwrap();
+    assert_eq!(refused.attribute(attr::ERROR_TYPE), Some("-32601"));
     check(Metric::ServerDuration, &far, &[&http[..], &nowhere].concat());
     check(Metric::ServerSession, &[], &http);
     only_the_table(&points);

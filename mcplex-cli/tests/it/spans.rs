@@ -300,6 +300,9 @@ fn the_start_is_one_trace_with_the_first_connects_and_what_was_asked_in_them() {
         let told: Vec<_> =
             asked.iter().map(|span| (&*span.name, span.attribute(attr::ERROR_TYPE))).collect();
         assert_eq!(told, expect, "{asked:?}");
+        if expect[0].1.is_some() {
+            assert_eq!(asked[0].status_message, "Method not found: server/discover");
+        }
     }
 }
 

@@ -103,8 +103,9 @@ pub const SPANS: &[SpanDoc] = &[
         parent: "the span that `traceparent` in `_meta` names, else that of the headers of HTTP, unless \
                  `telemetry.incoming_context` says otherwise; of an upstream's request else the call \
                  that it belongs to; else none",
-        links: "the trip that refused it, or the death that killed it; then the span that the headers \
-                name, or with `incoming_context = \"link\"` the one that is no parent",
+        links: "the trip that refused it, the death that killed it, or the one that its upstream had not \
+                got over; then the span that the headers name, or with `incoming_context = \"link\"` \
+                the one that is no parent",
         attributes: told![
             CLIENT_ADDRESS,
             CLIENT_PORT,
@@ -130,8 +131,8 @@ pub const SPANS: &[SpanDoc] = &[
         parent: "the server span; of `server/discover`, `initialize` and the lists that are read after \
                  them the connect; of lists that are read later, and of our own `subscriptions/listen`, \
                  none",
-        links: "the death that killed it, or the trip that refused it; of what is asked later and for \
-                nobody the connect",
+        links: "the death that killed it, the trip that refused it, or the death that its upstream had \
+                not got over; of what is asked later and for nobody the connect",
         attributes: told![
             SERVER_ADDRESS,
             SERVER_PORT,
@@ -162,7 +163,8 @@ pub const SPANS: &[SpanDoc] = &[
     SpanDoc {
         name: "notifications/{what}",
         kind: Kind::Client,
-        meaning: "A notification that is sent, to an upstream or to a client; with the same exceptions.",
+        meaning: "A notification that is sent, to an upstream or to a client; with the same exceptions, and \
+                  without the `notifications/initialized` that ends a handshake.",
         scopes: &[SCOPE_ROUTER],
         parent: "the span of what brought it about, if that has one",
         links: "the `subscriptions/listen` it is told in",
@@ -243,7 +245,9 @@ pub const SPANS: &[SpanDoc] = &[
         name: "mcplex.death {upstream}",
         kind: Kind::Internal,
         meaning: "The end of an incarnation that nobody asked for; closed at once.",
-        links: "the connect of that incarnation, then up to 8 calls in flight",
+        links: "the connect of that incarnation, then up to 8 of the calls in flight, of which \
+                `mcplex.requests.in_flight` is the number: those of clients first, and of these such as \
+                were in flight at an earlier death too, then the latest",
         attributes: &[
             LIFECYCLE,
             UPSTREAM_NAME,

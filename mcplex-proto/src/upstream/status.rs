@@ -74,6 +74,8 @@ pub struct Status {
     pub last: Option<Arc<LastDeath>>,
     /// The span of the trip, while it is tripped.
     pub trip: Option<TraceContext>,
+    /// The span of the death, while its next life is awaited.
+    pub death: Option<TraceContext>,
 }
 
 impl Status {
@@ -94,6 +96,7 @@ impl Status {
             last_error: None,
             last: None,
             trip: None,
+            death: None,
         }
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn from_upstream(
     );
     let later = heed(&span, incoming, named(params), None);
     if let Some(mark) = params.meta(modern::SUBSCRIPTION_ID).and_then(Id::read) {
-        span.record(attr::SUBSCRIPTION_ID, field::display(mark));
+        span.record(attr::SUBSCRIPTION_ID, field::display(mark.bare()));
     }
     listen.iter().for_each(|listen| trace::link(&span, listen, attr::LINK_LISTEN));
     Note::of(span, later)
@@ -133,7 +133,7 @@ pub(crate) fn to_client(
     let uri = params.get("uri").and_then(raw::string);
     let span = client_side(session, &notification.method, parent, None, uri.as_deref());
     if let Some((id, listen)) = listen {
-        span.record(attr::SUBSCRIPTION_ID, field::display(id));
+        span.record(attr::SUBSCRIPTION_ID, field::display(id.bare()));
         listen.iter().for_each(|listen| trace::link(&span, listen, attr::LINK_LISTEN));
     }
     let told = traced(&span, &notification);

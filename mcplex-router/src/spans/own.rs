@@ -26,8 +26,9 @@ pub(crate) enum Why {
 
 /// The span of a request of mcplex itself.
 pub(crate) fn own(method: &'static str, id: u64, to: To<'_>, why: Why) -> Watched {
+    let watched = |span| Watched::own(span, method, to.upstream, (to.version(), to.peer));
     if !is_on() {
-        return Watched::unmeasured(Span::none());
+        return watched(Span::none());
     }
     let span = to.span(&Span::none(), method, Subject::default());
     let connect = to.peer.and_then(|peer| peer.connect.as_ref());
@@ -37,14 +38,17 @@ pub(crate) fn own(method: &'static str, id: u64, to: To<'_>, why: Why) -> Watche
         (_, None) => {}
     }
     let context = to.describe(&span, method.into(), Subject::default(), (Some(id), 1));
-    Watched::unmeasured(span).within(context, None)
+    watched(span).within(context, None)
 }
 
 /// A `subscriptions/listen` of ours ended before it was acknowledged; that is no failure where it was
 /// no longer wanted.
 pub(crate) fn not_heard(listen: &Watched, is_unwanted: bool) {
     let kind = if is_unwanted { attr::ERROR_CANCELLED } else { attr::ERROR_UPSTREAM_UNAVAILABLE };
-    fail(&listen.span, kind);
+    listen.failed(kind);
+    if listen.is_first_word() {
+        fail(&listen.span, kind);
+    }
 }
 
 /// A list could not be read when its upstream had connected.
@@ -81,7 +85,7 @@ pub(crate) fn asked(
         { attr::MCP_METHOD_NAME } = &*request.method,
         { attr::MCP_PROTOCOL_VERSION } = from.version().map(Version::as_str),
         { attr::MCP_SESSION_ID } = peer.and_then(mcplex_proto::peer::Peer::session).map(|name| &**name),
-        { attr::JSONRPC_REQUEST_ID } = %request.id,
+        { attr::JSONRPC_REQUEST_ID } = %request.id.bare(),
         { attr::NETWORK_TRANSPORT } = peer.map(|peer| peer.network),
         { attr::NETWORK_PROTOCOL_NAME } = protocol.map(|(name, _)| name),
         { attr::NETWORK_PROTOCOL_VERSION } = protocol.map(|(_, version)| version),
@@ -184,7 +188,9 @@ impl Asked {
 
     /// The client could not be reached with it; gives the span of who asked.
     pub(crate) fn unsent(self) -> Option<Watched> {
-        fail(&self.client.span, attr::ERROR_OTHER);
+        if self.client.is_first_word() {
+            fail(&self.client.span, attr::ERROR_OTHER);
+        }
         self.server
     }
 }

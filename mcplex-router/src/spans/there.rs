@@ -1,6 +1,6 @@
 //! Spans of what upstreams are asked.
 
-use super::{Subject, text};
+use super::{Subject, named_in, text};
 use crate::{measure::Watched, params::Params};
 use mcplex_proto::{
     attr, method,
@@ -134,7 +134,7 @@ pub(crate) fn again(
         return (Span::none(), None);
     }
     let params = Params::read(params);
-    let name = params.get("name").and_then(raw::string);
+    let name = named_in(&method, &params);
     let uri = params.get("uri").and_then(raw::string);
     let is_tool = method == method::TOOLS_CALL;
     let subject = Subject {

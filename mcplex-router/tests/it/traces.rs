@@ -1,6 +1,7 @@
 //! Spans that no end-to-end test brings about: a call that is tried again.
 
-use crate::world::World;
+use crate::{modern, world::World};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -103,9 +104,59 @@ fn each_request_that_is_sent_for_a_call_is_a_span() {
         world.run();
         assert!(going.is_done());
     });
+    let is_server = |span: &&BTreeMap<String, String>| {
+        span.get("otel.kind").is_some_and(|kind| kind == "server")
+            && span.get("otel.name").is_some_and(|name| name == "tools/call echo")
+    };
+    let id =
+        told.lock().iter().find(is_server).and_then(|it| it.get("jsonrpc.request.id").cloned());
+    assert_eq!(id.as_deref(), Some("k"), "others write no quotes around it");
     let tries = tries(&told);
     let [first, second] = &tries[..] else { panic!("{tries:?}") };
     assert_eq!((&*first[1], &*second[1]), ("-", "2"));
     assert_ne!(first[0], second[0], "each has an id of its own");
     assert_eq!((&*first[2], &*second[2]), ("-", "-"));
+}
+
+#[test]
+fn what_is_asked_of_a_task_has_no_name() {
+    let _another = Dispatch::new(Told::default());
+    let told = Told::default();
+    with_default(told.clone(), || {
+        let extension = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+        let ask = |method: &str, members: &str| {
+            let meta = modern::meta(extension, "");
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{meta}{members}}}}}"#
+            )
+        };
+        let mut world = World::new(&["a"]);
+        let capabilities = r#"{"tools":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+        world.upstreams[0].introduces_modern(capabilities);
+        let tools = r#"{"resultType":"complete","tools":[{"name":"echo"}],"ttlMs":1,"cacheScope":"public"}"#;
+        world.upstreams[0].lists("tools/list", &[tools]);
+        world.ready(0, 1);
+        let peer = world.passer_by(Some("ann"));
+        let made = world.ask(&peer, &ask("tools/call", r#","name":"echo""#));
+        world.upstreams[0]
+            .answers(r#"{"resultType":"task","taskId":"t-1","status":"working","ttlMs":1}"#);
+        world.run();
+        let made: Value = serde_json::from_str(&made.text()).unwrap();
+        let named = format!(r#","taskId":{}"#, made["result"]["taskId"]);
+        let got = world.ask(&peer, &ask("tasks/get", &named));
+        world.upstreams[0]
+            .answers(r#"{"resultType":"complete","taskId":"t-1","status":"working"}"#);
+        world.run();
+        assert!(got.is_done());
+    });
+    let spans = told.lock();
+    let is_it = |span: &&BTreeMap<String, String>| {
+        span.get("mcp.method.name").is_some_and(|method| method == "tasks/get")
+    };
+    let found: Vec<_> = spans.iter().filter(is_it).collect();
+    assert_eq!(found.len(), 2, "the client's and ours: {found:?}");
+    for span in found {
+        assert_eq!(span["otel.name"], "tasks/get");
+        assert!(!span.contains_key("gen_ai.prompt.name"), "{span:?}");
+    }
 }

@@ -123,7 +123,8 @@ impl Driver {
             }
             Health::Ready | Health::Degraded | Health::Idle | Health::Recovering => {
                 let retry_after = retry_after.or(Some(Duration::ZERO));
-                UpstreamError::Unavailable { upstream, reason: reason(), retry_after }
+                let cause = self.trace.recovers_from().cloned();
+                UpstreamError::Unavailable { upstream, reason: reason(), retry_after, cause }
             }
         };
         drop(waiting.reply.send(Err(error)));

@@ -127,6 +127,7 @@ impl Driver {
                 last_error: self.last_death.clone(),
                 last: self.last.clone(),
                 trip: self.trace.last_trip.clone().filter(|_| health == Health::Tripped),
+                death: self.trace.recovers_from().cloned(),
                 ..Status::new(health, incarnation)
             },
             retry_at: retry_at.map(|at| self.clock.instant(at)),

@@ -15,7 +15,7 @@ use mcplex_proto::{
     transport::{Usage, Word},
     upstream::{Incarnation, LastDeath},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How much of what it wrote last stands in the span of its death, in bytes: a stack trace, and
 /// less than any collector refuses.
@@ -173,9 +173,11 @@ impl Driver {
         let suspect = of.clone().find(|(_, is_suspect)| **is_suspect).map(|(sent, _)| {
             (sent.method.to_string(), blackbox::target(&death.secrets, sent.params.as_ref()))
         });
-        // Not all of them are linked to; what clients have lost matters most.
-        let clients = death.sent.values().filter(|sent| !sent.is_upkeep);
-        let own = death.sent.values().filter(|sent| sent.is_upkeep);
+        // Not all of them are linked to: what clients have lost matters most, and of that what may have
+        // brought it about, which is one that was there before or one that came last.
+        let mut calls: Vec<_> = death.sent.iter().zip(&death.suspects).collect();
+        calls
+            .sort_by_key(|((id, sent), is_suspect)| (sent.is_upkeep, !**is_suspect, Reverse(**id)));
         let facts = DeathFacts {
             incarnation: death.incarnation,
             cause: death.cause,
@@ -184,7 +186,7 @@ impl Driver {
             pid: death.pid,
             uptime: self.now.since(death.since),
             usage: death.usage,
-            in_flight: clients.chain(own).filter_map(|sent| sent.trace.clone()).collect(),
+            in_flight: calls.iter().filter_map(|((_, sent), _)| sent.trace.clone()).collect(),
             calls: death.sent.len(),
             suspect,
             deaths: death.deaths,

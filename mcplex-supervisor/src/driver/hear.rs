@@ -15,11 +15,11 @@ use mcplex_proto::{
 /// or two; more would fill memory if it does not read.
 const MAX_ASKED: u32 = 1000;
 
-/// The code of an answer that is an error.
-fn error_code(message: &Message) -> Option<i64> {
+/// The error that an answer is.
+fn error_of(message: &Message) -> Option<ErrorObject> {
     match message {
         Message::Response(Response { outcome: Outcome::Error(error), .. }) => {
-            Some(ErrorObject::read(error).code)
+            Some(ErrorObject::read(error))
         }
         Message::Request(_) | Message::Notification(_) | Message::Response(_) => None,
     }
@@ -44,11 +44,11 @@ impl Driver {
         self.black_box.record(true, &message, self.now);
         let message = match &mut open.handshake {
             None => message,
-            Some(handshake) => match (error_code(&message), handshake.handle(message)) {
+            Some(handshake) => match (error_of(&message), handshake.handle(message)) {
                 (_, Ok(Step::Done(opened))) => return self.begin(*opened),
-                (code, Ok(Step::Ask(next))) => {
+                (refusal, Ok(Step::Ask(next))) => {
                     open.answer_by = None;
-                    self.trace.is_answered(code);
+                    self.is_answered(refusal);
                     return self.ask(next);
                 }
                 (_, Ok(Step::Reply(_))) if open.asked >= MAX_ASKED => {
@@ -61,8 +61,8 @@ impl Driver {
                 }
                 (_, Ok(Step::Other(Message::Response(_)))) => return,
                 (_, Ok(Step::Other(message))) => message,
-                (code, Err(error)) => {
-                    self.trace.is_answered(code);
+                (refusal, Err(error)) => {
+                    self.is_answered(refusal);
                     return self.die(&Cause::Handshake(error));
                 }
             },
@@ -98,6 +98,15 @@ impl Driver {
                 self.events.message(from, other, about);
             }
         }
+    }
+
+    /// A question of the handshake was answered; a server may say what nobody is to know.
+    fn is_answered(&mut self, refusal: Option<ErrorObject>) {
+        let refusal = refusal.map(|error| {
+            let message = self.spec.transport.secrets().redact(&error.message).into_owned();
+            ErrorObject { message, ..error }
+        });
+        self.trace.is_answered(refusal);
     }
 
     /// Answers what a modern server may not ask: its questions belong into its results.

@@ -1,6 +1,6 @@
 //! The spans of what the breaker decides: respawns, trips, resets.
 
-use super::{Trace, fail, ms};
+use super::{RESPAWN, Trace, fail, ms};
 use crate::{options::Options, time::Time};
 use mcplex_proto::{
     attr,
@@ -23,7 +23,6 @@ pub(crate) struct TripFacts<'a> {
 impl Trace {
     /// A respawn follows after a wait.
     pub(crate) fn waiting(&mut self, incarnation: Incarnation, delay: Duration, attempt: u32) {
-        self.measure.respawns();
         let next = Incarnation(incarnation.0 + 1);
         let ms = ms(delay);
         let span = lifecycle!(
@@ -41,7 +40,7 @@ impl Trace {
             trace::link(&span, connect, attr::LINK_PREVIOUS_CONNECT);
         }
         let context = trace::context_of(&span);
-        self.lead = Some((span, "respawn"));
+        self.lead = Some((span, RESPAWN));
         event!(
             self,
             info,

@@ -108,6 +108,7 @@ impl Trace {
         if let Some(span) = self.connect.take() {
             span.record(attr::ERA_VERDICT, How::Ended.as_str());
         }
+        self.measure.answered(None, (None, None));
         // What follows is still the start of the process.
         (self.lead, self.question) = (None, None);
         self.why = Some("era");
@@ -117,7 +118,11 @@ impl Trace {
     }
 
     fn fail_connect(&mut self, facts: &DeathFacts<'_>) {
+        self.measure.answered(None, (None, Some(facts.cause.error_type())));
         self.measure.ended(Some(facts.cause.error_type()));
+        if self.is_respawn() {
+            self.measure.respawned(Some(facts.cause.error_type()));
+        }
         let (lead, question) = (self.lead.take(), self.question.take());
         self.startup = None;
         for span in
@@ -129,6 +134,7 @@ impl Trace {
 
     /// Somebody asked for the end.
     pub(crate) fn stopped(&mut self, incarnation: Incarnation, pid: Option<u32>, uptime: Duration) {
+        self.measure.answered(None, (None, Some(attr::ERROR_CANCELLED)));
         self.measure.ended(None);
         let span = lifecycle!(
             self,
