@@ -215,19 +215,21 @@ const ASKS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Sending {
     asks: mpsc::Sender<oneshot::Sender<bool>>,
+    outlet: Outlet,
 }
 
 impl Sending {
     fn start(push: &Push, reader: Reader, outlet: Outlet, carrier: &Carrier) -> Self {
         let (asks, asked) = mpsc::channel(ASKS);
-        carrier.run(send(push.interval, reader, outlet, asked));
-        Self { asks }
+        carrier.run(send(push.interval, reader, outlet.clone(), asked));
+        Self { asks, outlet }
     }
 
     /// Has the numbers sent once more, and says whether they arrived.
     pub(crate) fn flush(&self) -> oneshot::Receiver<bool> {
         let (done, wait) = oneshot::channel();
         drop(self.asks.try_send(done));
+        self.outlet.hurry();
         wait
     }
 }

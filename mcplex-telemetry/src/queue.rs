@@ -36,6 +36,7 @@ impl<T: Send + 'static> Pile<T> for Vec<T> {
 pub(crate) struct Queue<B> {
     shared: Arc<Shared<B>>,
     asks: mpsc::Sender<Ask>,
+    outlet: Outlet,
 }
 
 /// Somebody waits until everything has left.
@@ -125,7 +126,7 @@ impl<B: Default + Send + 'static> Queue<B> {
         let worker = Worker {
             shared: Arc::clone(&shared),
             asked,
-            outlet,
+            outlet: outlet.clone(),
             what,
             pack,
             failures: Lines::default(),
@@ -134,7 +135,7 @@ impl<B: Default + Send + 'static> Queue<B> {
             told_drops: 0,
         };
         carrier.run(worker.run());
-        Self { shared, asks }
+        Self { shared, asks, outlet }
     }
 
     /// Takes an item if there is room, and counts it in any case.
@@ -170,6 +171,7 @@ impl<B: Default + Send + 'static> Queue<B> {
         let (done, wait) = oneshot::channel();
         // Where there is no room or nobody is there, the sender is gone: that is an answer.
         drop(self.asks.try_send(done));
+        self.outlet.hurry();
         wait
     }
 }

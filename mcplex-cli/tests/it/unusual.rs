@@ -14,22 +14,33 @@ use std::{
     collections::BTreeSet,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
 };
 
 /// How often is looked for what will be there.
 const MOST_LOOKS: usize = 2_000;
 
-/// Waits until a server has been called so many times, as its call log says.
-fn wait_for_calls(setup: &Setup, count: usize) {
-    let is_called = (0..MOST_LOOKS).any(|_| {
-        let is_called = setup.lines("calls").len() >= count;
-        if !is_called {
+/// Waits until it is so.
+#[track_caller]
+fn wait(is_so: impl Fn() -> bool) {
+    let is_so = (0..MOST_LOOKS).any(|_| {
+        let is_so = is_so();
+        if !is_so {
             thread::park_timeout(PATIENCE / u32::try_from(MOST_LOOKS).unwrap());
         }
-        is_called
+        is_so
     });
-    assert!(is_called, "{:?}", setup.lines("calls"));
+    assert!(is_so, "it never came to that");
+}
+
+/// Waits until a server has been called so many times, as its call log says.
+#[track_caller]
+fn wait_for_calls(setup: &Setup, count: usize) {
+    wait(|| setup.lines("calls").len() >= count);
 }
 
 /// A server that notes which tools are called.
@@ -165,20 +176,21 @@ fn names_of_megabytes_do_not_wait_for_a_collector_that_hangs() {
     assert!(grown < 64 << 20, "{grown} bytes more");
 }
 
-/// A collector that answers every export like this; what it is sent is not looked at.
-fn answering(head: &'static str, body: String) -> String {
+/// A collector that answers each export with such a head and body; what it is sent is not looked at.
+fn answering(answer: impl Fn() -> (&'static str, String) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let answer = Arc::new(answer);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let body = body.clone();
-            thread::spawn(move || serve(stream.unwrap(), head, &body));
+            let answer = Arc::clone(&answer);
+            thread::spawn(move || serve(stream.unwrap(), &*answer));
         }
     });
     endpoint
 }
 
-fn serve(stream: TcpStream, head: &str, body: &str) -> std::io::Result<()> {
+fn serve(stream: TcpStream, answer: &dyn Fn() -> (&'static str, String)) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let (mut stream, mut line, mut length) = (stream, String::new(), 0);
     while reader.read_line(&mut line)? > 0 {
@@ -188,6 +200,7 @@ fn serve(stream: TcpStream, head: &str, body: &str) -> std::io::Result<()> {
         }
         if lower.is_empty() {
             reader.read_exact(&mut vec![0; std::mem::take(&mut length)])?;
+            let (head, body) = answer();
             write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
         }
         line.clear();
@@ -204,7 +217,8 @@ fn told(gateway: &Gateway, message: &str) -> Value {
 }
 
 fn exporting(head: &'static str, body: &str) -> Gateway {
-    let endpoint = answering(head, body.to_owned());
+    let body = body.to_owned();
+    let endpoint = answering(move || (head, body.clone()));
     let setup = Setup::new("").server("good", &[]).env("OTEL_BSP_SCHEDULE_DELAY", "20");
     let setup = setup.env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
     setup.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).serve()
@@ -226,6 +240,30 @@ fn what_a_collector_says_of_a_refusal_is_told() {
     let page = "<p>".repeat(1 << 16);
     let line = told(&exporting("401 Unauthorized\r\nContent-Type: text/html", &page), "fail");
     assert_eq!(line["error"], "the collector answered 401");
+}
+
+#[test]
+fn an_end_does_not_wait_for_the_time_that_a_collector_asked_for() {
+    let (is_busy, refused) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (busy, count) = (Arc::clone(&is_busy), Arc::clone(&refused));
+    let endpoint = answering(move || {
+        if busy.load(Ordering::SeqCst) {
+            count.fetch_add(1, Ordering::SeqCst);
+            ("503 Service Unavailable\r\nRetry-After: 30", String::new())
+        } else {
+            ("200 OK", String::new())
+        }
+    });
+    let setup = Setup::new("").server("good", &[]).env("OTEL_BSP_SCHEDULE_DELAY", "20");
+    let setup = setup.env("OTEL_EXPORTER_OTLP_TIMEOUT", "60000");
+    let mut gateway = setup.env("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint).serve();
+    gateway.wait_event("good", "upstream connected");
+    wait(|| refused.load(Ordering::SeqCst) > 0);
+    is_busy.store(false, Ordering::SeqCst);
+    gateway.signal(Signal::TERM);
+    assert!(gateway.ended().success());
+    let lost = |line: &String| line.contains("some of the last spans are lost");
+    assert!(!gateway.all_said().iter().any(lost), "{:?}", gateway.all_said());
 }
 
 #[test]

@@ -31,6 +31,11 @@ impl Outlet {
         self.otlp.as_ref().map_or("stderr", |sender| sender.endpoint())
     }
 
+    /// The end is near: nothing waits for another attempt any more.
+    pub(crate) fn hurry(&self) {
+        self.otlp.iter().for_each(|sender| sender.hurry());
+    }
+
     /// Sends a batch; at the end of the process there is no time for a second attempt.
     pub(crate) async fn send(&self, batch: &Batch, is_last: bool) -> Result<Accepted, SendError> {
         if self.console {

@@ -15,6 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::connect::Connector;
@@ -96,6 +97,8 @@ pub(super) struct Sender {
     target: Target,
     headers: HeaderMap,
     client: Client<Connector, Full<Bytes>>,
+    /// Whether the end is near, and nothing waits for another attempt any more.
+    hurry: watch::Sender<bool>,
 }
 
 impl Sender {
@@ -114,11 +117,16 @@ impl Sender {
         for (name, value) in &form {
             headers.insert(name, value.clone());
         }
-        Ok(Self { target: target.clone(), headers, client })
+        Ok(Self { target: target.clone(), headers, client, hurry: watch::Sender::new(false) })
     }
 
     pub(super) fn endpoint(&self) -> &str {
         &self.target.endpoint
+    }
+
+    /// Ends each wait for another attempt, which is made at once and is the last.
+    pub(super) fn hurry(&self) {
+        self.hurry.send_replace(true);
     }
 
     /// Sends a batch until it arrived, nothing helps any more or the time is over.
@@ -131,7 +139,8 @@ impl Sender {
         let body = self.body(batch)?;
         let timeout = timeout.min(self.target.timeout);
         let mut limit = pin!(sleep(timeout));
-        let mut wait = FIRST_WAIT;
+        let mut hurry = self.hurry.subscribe();
+        let (mut wait, mut is_last) = (FIRST_WAIT, patience == Patience::Once);
         let mut last = SendError::TimedOut(timeout);
         for attempt in 1..=ATTEMPTS {
             tokio::select! {
@@ -141,7 +150,7 @@ impl Sender {
                     Err(error) => last = error,
                 },
             }
-            if patience == Patience::Once || attempt == ATTEMPTS || !last.is_passing() {
+            if is_last || attempt == ATTEMPTS || !last.is_passing() {
                 break;
             }
             let pause = last.wait().map_or_else(|| jittered(wait), |asked| asked.min(WAIT_MAX));
@@ -149,6 +158,8 @@ impl Sender {
             tokio::select! {
                 () = &mut limit => return Err(last),
                 () = sleep(pause) => {}
+                // That nobody can be in a hurry any more is no reason to be.
+                Ok(_) = hurry.wait_for(|is_near| *is_near) => is_last = true,
             }
         }
         Err(last)
