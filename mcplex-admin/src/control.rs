@@ -251,12 +251,7 @@ impl Control {
                     return Err((StatusCode::UNPROCESSABLE_ENTITY, problem));
                 }
             },
-            Route::Why { upstream } => {
-                let found = crate::act::find_child(&*self.operator, &upstream);
-                let upstream = found.map_err(|error| Problem::of(&error))?;
-                let last = self.kept.crashes.newest_of(&upstream).await;
-                json!({ "text": crate::why::why(&upstream, last.as_deref()) })
-            }
+            Route::Why { upstream } => self.why(&upstream).await?,
             Route::Logs { upstream, lines, follow } => {
                 let upstream = self.known(&upstream)?;
                 return Ok(self.tail(&upstream.name, lines, follow).await);
@@ -277,6 +272,13 @@ impl Control {
             }
         };
         Ok(json_answer(StatusCode::OK, &value))
+    }
+
+    async fn why(&self, name: &str) -> Result<Value, (StatusCode, Problem)> {
+        let found = crate::act::find_child(&*self.operator, name);
+        let upstream = found.map_err(|error| Problem::of(&error))?;
+        let last = self.kept.crashes.newest_of(&upstream).await;
+        Ok(json!({ "text": crate::why::why(&upstream, last.as_deref()) }))
     }
 
     fn snapshot(&self, dashboard: Option<&str>) -> Snapshot {

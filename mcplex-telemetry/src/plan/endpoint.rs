@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A place that takes one signal over OTLP.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    /// The whole URL; of gRPC without the method.
+    /// The whole URL as it is shown, without what stands after a `?`; of gRPC without the method.
     pub(crate) endpoint: String,
     /// What is asked there.
     pub(crate) uri: Uri,
@@ -177,22 +177,25 @@ fn place(
     if !is_host_and_port(authority) {
         return Err(EndpointError::NotHttp);
     }
-    let whole = match is_base && !is_grpc {
-        true => format!("{}{}", text.trim_end_matches('/'), signal.path),
-        false => text,
+    // Some collectors are given a key there.
+    let (plain, query) = text.find('?').map_or((&*text, ""), |at| text.split_at(at));
+    let place = match is_base && !is_grpc {
+        true => format!("{}{}", plain.trim_end_matches('/'), signal.path),
+        false => plain.to_owned(),
     };
-    let uri: Uri = whole.parse().map_err(|_| EndpointError::NotHttp)?;
+    let shown = if query.is_empty() { place.clone() } else { format!("{place}?…") };
+    let uri: Uri = format!("{place}{query}").parse().map_err(|_| EndpointError::NotHttp)?;
     let is_http = matches!(uri.scheme(), Some(it) if *it == Scheme::HTTP || *it == Scheme::HTTPS);
     if !is_http {
         return Err(EndpointError::NotHttp);
     }
     if !is_grpc {
-        return Ok((whole, uri));
+        return Ok((shown, uri));
     }
     let mut parts = uri.into_parts();
     parts.path_and_query = Some(signal.method.parse().map_err(|_| EndpointError::NotHttp)?);
     let uri = Uri::from_parts(parts).map_err(|_| EndpointError::NotHttp)?;
-    Ok((whole, uri))
+    Ok((shown, uri))
 }
 
 /// Whether this names a host, and a port only if there is such a port.

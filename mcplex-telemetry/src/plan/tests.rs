@@ -180,6 +180,21 @@ fn no_secret_is_in_what_a_plan_says_of_itself() {
 }
 
 #[test]
+fn a_key_in_an_endpoint_is_sent_and_not_shown() {
+    let asked = |env: &[(&str, &str)]| {
+        let target = plan(&options(env), false).unwrap().spans.unwrap().way.otlp.unwrap();
+        (target.endpoint, target.uri.to_string())
+    };
+    let (shown, asked_for) =
+        asked(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/a/?key=s3cret")]);
+    assert_eq!(shown, "http://c:4318/a/v1/traces?…");
+    assert_eq!(asked_for, "http://c:4318/a/v1/traces?key=s3cret");
+    let own = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4318/t?key=s3cret")];
+    let (shown, asked_for) = asked(&own);
+    assert_eq!((&*shown, &*asked_for), ("http://c:4318/t?…", "http://c:4318/t?key=s3cret"));
+}
+
+#[test]
 fn looks_follow_the_terminal_unless_told() {
     let look = |format, color, env: &[_], terminal| {
         let options = Options { log_format: format, color, ..options(env) };
