@@ -301,22 +301,29 @@ mod tests {
                 "--nocapture",
             ])
             .args(["--test-threads", "1"])
+            // Its words are what is looked for; a page of frames would push them off the screen.
+            .env_remove("RUST_BACKTRACE")
             .stdin(side())
             .stdout(side())
             .stderr(side())
             .spawn()
             .unwrap();
+        // Read all the time: a terminal that is full would halt who writes.
+        let reads = thread::spawn(move || {
+            let (mut outside, mut bytes, mut part) = (File::from(outside), Vec::new(), [0; 4096]);
+            while let Ok(count @ 1..) = outside.read(&mut part) {
+                bytes.extend_from_slice(&part[..count]);
+            }
+            bytes
+        });
         let status = child.wait().unwrap();
         // Before the last of the inside is closed, which ends what can be read.
         let modes = tcgetattr(&inside).unwrap().local_modes;
         drop(inside);
-        let (mut outside, mut bytes, mut part) = (File::from(outside), Vec::new(), [0; 4096]);
-        while let Ok(count @ 1..) = outside.read(&mut part) {
-            bytes.extend_from_slice(&part[..count]);
-        }
+        let bytes = reads.join().unwrap();
         assert!(!status.success(), "{status}");
         assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON), "{modes:?}");
-        let mut terminal = vt100::Parser::new(24, 80, 0);
+        let mut terminal = vt100::Parser::new(60, 80, 0);
         terminal.process(&bytes);
         let screen = terminal.screen();
         assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
