@@ -60,6 +60,7 @@ struct Echo {
     name: UpstreamName,
     next_id: AtomicU64,
     peer: Arc<Peer>,
+    info: Arc<ServerInfo>,
     answer: Raw,
 }
 
@@ -75,6 +76,12 @@ impl Echo {
                 place: Place::default().into(),
                 session: None,
                 connect: None,
+            }),
+            info: Arc::new(ServerInfo {
+                version: Version::LATEST_LEGACY,
+                capabilities: json(r#"{"tools":{}}"#),
+                implementation: json(r#"{"name":"echo","version":"1"}"#),
+                instructions: None,
             }),
             answer: json(r#"{"content":[{"type":"text","text":"0123456789abcdef"}]}"#),
         })
@@ -100,12 +107,7 @@ impl Upstream for Echo {
     }
 
     fn server_info(&self) -> Option<Arc<ServerInfo>> {
-        Some(Arc::new(ServerInfo {
-            version: Version::LATEST_LEGACY,
-            capabilities: json(r#"{"tools":{}}"#),
-            implementation: json(r#"{"name":"echo","version":"1"}"#),
-            instructions: None,
-        }))
+        Some(self.info.clone())
     }
 
     fn peer(&self) -> Option<Arc<Peer>> {
