@@ -6,7 +6,7 @@ use crate::{
     spans::FAST,
 };
 use mcplex_proto::{attr, metric::Metric};
-use mcplex_testkit::otlp::Receiver;
+use mcplex_testkit::otlp::{Point, Receiver, Span};
 use rustix::process::Signal;
 use serde_json::json;
 use std::{
@@ -81,7 +81,7 @@ fn check(protocol: &str, of: impl Fn(&Collector) -> SocketAddr) {
     let lost = |line: &String| line.contains("an export failed") || line.contains("not everything");
     assert!(!gateway.said().iter().any(lost), "{:#?}", gateway.said());
 
-    let is = |name: &'static str| move |span: &&mcplex_testkit::otlp::Span| span.name == name;
+    let is = |name: &'static str| move |span: &&Span| span.name == name;
     let spans = receiver.wait_for(PATIENCE, |spans| {
         ["mcplex.stop good", "mcplex.trip bad"]
             .iter()
@@ -103,7 +103,11 @@ fn check(protocol: &str, of: impl Fn(&Collector) -> SocketAddr) {
 
     let points = receiver.wait_for_points(PATIENCE, |points| {
         let deaths = points.iter().filter(|it| it.name == Metric::UpstreamDeaths.doc().name);
-        let took = points.iter().filter(|it| it.name == Metric::ClientDuration.doc().name);
+        let is_call = |it: &&Point| {
+            it.name == Metric::ClientDuration.doc().name
+                && it.attribute(attr::MCP_METHOD_NAME) == Some("tools/call")
+        };
+        let took = points.iter().filter(is_call);
         deaths.map(|it| it.value).fold(0.0, f64::max) >= 5.9
             && took.map(|it| it.count).max() == Some(1)
     });
