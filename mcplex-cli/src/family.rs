@@ -187,8 +187,8 @@ impl Members for Siblings {
 
 impl State {
     /// What a child is made of: like the first one, but the call of a session that it is made for starts
-    /// it, and has the start in its trace. A call that it is made for waits for its start, however long that may take: the next one would
-    /// find no child that has meanwhile come up.
+    /// it, and has the start in its trace. A call that it is made for waits for its start, however long
+    /// that may take: the next one would find no child that has meanwhile come up.
     fn next(&mut self, member: MemberKey) -> Spec {
         self.spec.seed = self.spec.seed.wrapping_add(1);
         let mut spec = self.spec.clone();

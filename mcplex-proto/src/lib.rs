@@ -8,7 +8,8 @@
 //! events), then
 //! the boundaries: [`transport`] (how an upstream is reached), [`upstream`] (what a supervised
 //! upstream offers) with [`report`] (what is known of a death) and
-//! [`redact`](mod@redact) and [`plain`] (what is left out of it), [`downstream`] (what a listener and a gateway owe each other),
+//! [`redact`](mod@redact) and [`plain`] (what is left out of it), [`downstream`] (what a listener and a
+//! gateway owe each other),
 //! [`audit`] (who is told of every call).
 //!
 //! It stands alone: with `std` and pipes it makes a client, a server and a proxy for all revisions,

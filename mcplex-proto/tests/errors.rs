@@ -10,6 +10,14 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
     let reason = || "it exited with code 1".into();
     let wait = Some(Duration::from_millis(800));
     let name = || upstream.clone();
+    let died = |is_suspect| UpstreamError::Died {
+        upstream: name(),
+        reason: reason(),
+        safe_to_retry: false,
+        is_suspect,
+        cause: None,
+        from: None,
+    };
     vec![
         (
             UpstreamError::Unavailable {
@@ -35,23 +43,11 @@ fn all() -> Vec<(UpstreamError, &'static str)> {
             "Its breaker is open.",
         ),
         (
-            UpstreamError::Died {
-                upstream: name(),
-                reason: reason(),
-                safe_to_retry: false,
-                is_suspect: false,
-                cause: None, from: None,
-            },
+            died(false),
             "It died after the call was sent. The call is never sent again by itself.",
         ),
         (
-            UpstreamError::Died {
-                upstream: name(),
-                reason: reason(),
-                safe_to_retry: false,
-                is_suspect: true,
-                cause: None, from: None,
-            },
+            died(true),
             "The same, and a call of the same name and arguments was in flight at an earlier death.",
         ),
         (
